@@ -1,0 +1,1 @@
+//! attache: a gateway that attaches each caller's own upstream credential to each request

@@ -1,0 +1,1 @@
+//! Strictly per person: a ready credential, else one obtained, else where to connect

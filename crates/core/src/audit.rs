@@ -1,0 +1,137 @@
+//! What is written down. No field can hold a secret: every one is an id, a time or a word of a
+//! closed list.
+
+use crate::{ObtainedVia, RequestId, Timestamp, UpstreamName, UserId};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    pub at: Timestamp,
+    pub user: Option<UserId>,
+    pub server: Option<UpstreamName>,
+    pub method: Option<Method>,
+    pub action: Action,
+    pub outcome: Outcome,
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure(Reason),
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$note])* $variant,)+ }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+            }
+        }
+    };
+}
+
+words! {
+    Action {
+        Acquire = "acquire",
+        Refresh = "refresh",
+        Inject = "inject",
+        Connect = "connect",
+        Deny = "deny",
+        Disconnect = "disconnect",
+        Revoke = "revoke",
+        SignIn = "sign_in",
+        SignOut = "sign_out",
+        /// Injections that were not written because the queue was full; the count is in the log.
+        Dropped = "dropped",
+    }
+}
+
+words! {
+    /// How the credential is obtained: `auth_broker.mode`, with `connect` for `oauth_connect`.
+    Method {
+        Connect = "connect",
+        TokenExchange = "token_exchange",
+        EntraObo = "entra_obo",
+        IdJag = "id_jag",
+        ApiKey = "api_key",
+    }
+}
+
+impl From<ObtainedVia> for Method {
+    fn from(via: ObtainedVia) -> Self {
+        match via {
+            ObtainedVia::ConnectFlow => Self::Connect,
+            ObtainedVia::TokenExchange => Self::TokenExchange,
+            ObtainedVia::EntraObo => Self::EntraObo,
+            ObtainedVia::IdJag => Self::IdJag,
+            ObtainedVia::ApiKey => Self::ApiKey,
+        }
+    }
+}
+
+words! {
+    /// Why something failed: the closed list that logs, answers, pages and the audit share. What
+    /// an authorization server wrote is mapped onto it and then forgotten.
+    Reason {
+        // The person's move.
+        AccessDenied = "access_denied",
+        NotConnected = "not_connected",
+        NeedsReconnect = "needs_reconnect",
+        InvalidGrant = "invalid_grant",
+        // The flow went wrong: begin again.
+        FlowUnknown = "flow_unknown",
+        FlowExpired = "flow_expired",
+        WrongPerson = "wrong_person",
+        WrongBrowser = "wrong_browser",
+        WrongUpstream = "wrong_upstream",
+        WrongIssuer = "wrong_issuer",
+        MalformedCallback = "malformed_callback",
+        TooManyFlows = "too_many_flows",
+        // The operator's move.
+        InvalidClient = "invalid_client",
+        UnauthorizedClient = "unauthorized_client",
+        InvalidScope = "invalid_scope",
+        InvalidRequest = "invalid_request",
+        InvalidTarget = "invalid_target",
+        UnsupportedGrantType = "unsupported_grant_type",
+        UnsupportedResponseType = "unsupported_response_type",
+        Misconfigured = "misconfigured",
+        Unreadable = "unreadable",
+        // Nobody's: wait.
+        ServerError = "server_error",
+        TemporarilyUnavailable = "temporarily_unavailable",
+        ProviderUnavailable = "provider_unavailable",
+        MalformedResponse = "malformed_response",
+        StoreUnavailable = "store_unavailable",
+        KeysUnavailable = "keys_unavailable",
+        Conflict = "conflict",
+        RevocationUnsupported = "revocation_unsupported",
+        // Anything an authorization server says that is not on the list.
+        Other = "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_its_own_and_reads_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        }
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.as_str()), Some(*action));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What is kept for a person, and what it is for.
+
+use std::{fmt, str::FromStr};
+
+use crate::{IssuerId, Secret, Timestamp, UpstreamName, UserId};
+
+/// What a stored secret is *for*.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// The person's credential for an upstream.
+    Upstream(UpstreamName),
+    /// The person's token from their identity provider, kept to be exchanged.
+    SubjectToken(IssuerId),
+}
+
+/// `upstream:NAME` or `subject:ISSUER`; the first colon is the delimiter, and no kind contains one.
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(name) => write!(f, "upstream:{name}"),
+            Self::SubjectToken(issuer) => write!(f, "subject:{issuer}"),
+        }
+    }
+}
+
+impl FromStr for Slot {
+    type Err = InvalidSlot;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSlot> {
+        match text.split_once(':') {
+            Some(("upstream", name)) => {
+                UpstreamName::parse(name).map(Self::Upstream).map_err(|_| InvalidSlot)
+            }
+            Some(("subject", issuer)) => Ok(Self::SubjectToken(IssuerId::new(issuer))),
+            _ => Err(InvalidSlot),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a slot this version knows")]
+pub struct InvalidSlot;
+
+/// One person, one purpose: the key of every stored credential. There is no shared one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CredentialKey {
+    pub user: UserId,
+    pub slot: Slot,
+}
+
+impl CredentialKey {
+    pub fn upstream(user: UserId, upstream: UpstreamName) -> Self {
+        Self { user, slot: Slot::Upstream(upstream) }
+    }
+}
+
+/// A credential in the clear. Lives only in `broker` and the crates below it; `Debug` redacts the
+/// tokens.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Absent once the provider said the grant is over: what stays is who was connected and how.
+    pub access_token: Option<Secret>,
+    pub refresh_token: Option<Secret>,
+    /// As the provider wrote it, usually `Bearer`.
+    pub token_type: String,
+    pub scopes: Vec<String>,
+    /// The `resource` (RFC 8707) the tokens were asked for.
+    pub audience: Option<String>,
+    /// Whose tokens these are: never sent to another issuer (SEP-2352).
+    pub issuer: Option<IssuerId>,
+    pub obtained_at: Timestamp,
+    /// `None` when the provider gave no lifetime: then the upstream's 401 is the truth.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How a credential came to us. The words are part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObtainedVia {
+    ConnectFlow,
+    TokenExchange,
+    EntraObo,
+    IdJag,
+    ApiKey,
+}
+
+impl ObtainedVia {
+    const ALL: [Self; 5] =
+        [Self::ConnectFlow, Self::TokenExchange, Self::EntraObo, Self::IdJag, Self::ApiKey];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectFlow => "connect_flow",
+            Self::TokenExchange => "token_exchange",
+            Self::EntraObo => "entra_obo",
+            Self::IdJag => "id_jag",
+            Self::ApiKey => "api_key",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|via| via.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_survives_the_database() {
+        let slots = [
+            Slot::Upstream(UpstreamName::parse("github").unwrap()),
+            Slot::SubjectToken(IssuerId::new("https://idp.example.com/a:b")),
+        ];
+        for slot in slots {
+            assert_eq!(slot.to_string().parse(), Ok(slot));
+        }
+        for bad in ["", "upstream", "upstream:", "upstream:A/B", "other:x"] {
+            assert_eq!(bad.parse::<Slot>(), Err(InvalidSlot), "{bad}");
+        }
+    }
+}

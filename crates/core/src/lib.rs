@@ -1,0 +1,21 @@
+//! The words every other part uses, and the seams between the parts.
+//!
+//! Nothing here does I/O. A type lives here when two crates that must not know each other both
+//! speak of it: people ([`Principal`]), what a secret is for ([`Slot`]), the traits behind which
+//! storage and the network stand ([`store`], [`outbound`]), and what is written to the audit log.
+
+pub mod audit;
+pub mod authenticator;
+pub mod credential;
+pub mod ids;
+pub mod outbound;
+pub mod principal;
+pub mod secret;
+pub mod store;
+pub mod time;
+
+pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
+pub use ids::{IssuerId, RequestId, UpstreamName, UserId};
+pub use principal::Principal;
+pub use secret::Secret;
+pub use time::{Clock, SystemClock, Timestamp};

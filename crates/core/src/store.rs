@@ -1,0 +1,326 @@
+//! What must survive a restart, as traits; the SQL behind them is in `store`.
+//!
+//! To add a kind of record: write its row type and trait here, add it to [`Stores`], write the SQL
+//! in a file of its own under `store/src/sql/`, a numbered migration, and its cases in the store's
+//! conformance suite. The habits:
+//!
+//! - not found is `None`; a conflict is [`StoreError::Conflict`]; nothing is signalled by text;
+//! - time is an argument, so that an expired row is expired for the fake clock too;
+//! - secrets arrive [`Sealed`] or as a digest: no method takes a plaintext;
+//! - every list has a bound, given by the caller or written at the method.
+
+use std::{error::Error, sync::Arc};
+
+use crate::{
+    CredentialKey, IssuerId, ObtainedVia, Slot, Timestamp, UpstreamName, UserId,
+    audit::{AuditEvent, Reason},
+    principal::SessionDigest,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The record is not the one the caller decided on any more.
+    #[error("the record changed underneath us")]
+    Conflict,
+    /// Nothing was written; the same call may succeed later.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    #[error("row {row} of {table} is not what this version writes: {detail}")]
+    Inconsistent { table: &'static str, row: String, detail: &'static str },
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Every store, as one value to hand around.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    pub people: Arc<dyn PersonStore>,
+    pub sessions: Arc<dyn SessionStore>,
+    pub logins: Arc<dyn LoginFlowStore>,
+    pub credentials: Arc<dyn CredentialStore>,
+    pub connects: Arc<dyn ConnectFlowStore>,
+    pub data_keys: Arc<dyn DataKeyStore>,
+    pub audit: Arc<dyn AuditStore>,
+}
+
+// --- people -------------------------------------------------------------------------------------
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub id: UserId,
+    pub issuer: IssuerId,
+    pub subject: String,
+    pub profile: Profile,
+    pub disabled: bool,
+    pub created_at: Timestamp,
+}
+
+/// What the issuer said about a person last; shown, never looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Verified by the issuer, or absent.
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub groups: Vec<String>,
+}
+
+#[async_trait::async_trait]
+pub trait PersonStore: std::fmt::Debug + Send + Sync {
+    /// The person `(issuer, subject)`, made with `fresh` as their id when first seen, their profile
+    /// replaced. Two callers that make the same person at once get the same row.
+    async fn upsert(
+        &self,
+        issuer: &IssuerId,
+        subject: &str,
+        profile: &Profile,
+        fresh: UserId,
+        now: Timestamp,
+    ) -> Result<Person>;
+
+    async fn find(&self, id: &UserId) -> Result<Option<Person>>;
+}
+
+// --- sessions and sign-in -----------------------------------------------------------------------
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub digest: SessionDigest,
+    pub user: UserId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[async_trait::async_trait]
+pub trait SessionStore: std::fmt::Debug + Send + Sync {
+    /// Also deletes expired sessions, a bounded number at a time.
+    async fn insert(&self, session: &Session) -> Result<()>;
+
+    /// The unexpired session and its person, in one read.
+    async fn find(
+        &self,
+        digest: SessionDigest,
+        now: Timestamp,
+    ) -> Result<Option<(Session, Person)>>;
+
+    async fn remove(&self, digest: SessionDigest) -> Result<()>;
+}
+
+/// A sign-in on its way through the identity provider. It holds no secret: nonce and PKCE verifier
+/// are derived from the cookie of the browser that began, and from `state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginFlow {
+    /// SHA-256 of `state`.
+    pub state: [u8; 32],
+    /// SHA-256 of the flow cookie: only this browser may finish.
+    pub browser: [u8; 32],
+    /// A path of ours, checked when it was stored.
+    pub return_to: String,
+    pub expires_at: Timestamp,
+}
+
+#[async_trait::async_trait]
+pub trait LoginFlowStore: std::fmt::Debug + Send + Sync {
+    /// Keeps at most `bound` unexpired sign-ins in all, dropping the oldest.
+    async fn insert(&self, flow: &LoginFlow, bound: u32, now: Timestamp) -> Result<()>;
+
+    /// Takes the flow out: a state is used once, whatever becomes of it. Expired is `None`.
+    async fn take(&self, state: [u8; 32], now: Timestamp) -> Result<Option<LoginFlow>>;
+}
+
+// --- connect flows ------------------------------------------------------------------------------
+
+/// A consent on its way through an upstream's authorization server (OC-12). It holds no secret:
+/// the PKCE verifier is derived from the session cookie of the browser that began, and from
+/// `state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectFlow {
+    /// SHA-256 of `state`.
+    pub state: [u8; 32],
+    pub user: UserId,
+    pub session: SessionDigest,
+    pub upstream: UpstreamName,
+    /// The authorization server this was sent to, when it is known by name.
+    pub issuer: Option<IssuerId>,
+    pub redirect_uri: String,
+    pub scopes: Vec<String>,
+    pub resource: Option<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[async_trait::async_trait]
+pub trait ConnectFlowStore: std::fmt::Debug + Send + Sync {
+    /// Keeps at most `bound` unexpired flows of one person, dropping the oldest; deletes expired
+    /// ones.
+    async fn insert(&self, flow: &ConnectFlow, bound: u32, now: Timestamp) -> Result<()>;
+
+    /// Reads without taking: who may finish is decided before a state is spent.
+    async fn find(&self, state: [u8; 32]) -> Result<Option<ConnectFlow>>;
+
+    /// Deletes and returns, atomically: of two callers, one gets the flow.
+    async fn take(&self, state: [u8; 32]) -> Result<Option<ConnectFlow>>;
+
+    /// Drops this person's pending flows for an upstream (a disconnect ends them).
+    async fn clear(&self, user: &UserId, upstream: &UpstreamName) -> Result<()>;
+}
+
+// --- credentials --------------------------------------------------------------------------------
+
+/// Counts the writes of one record. A first write takes the time in milliseconds, so that a record
+/// made again after a deletion never repeats a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub i64);
+
+impl Version {
+    pub fn first(now: Timestamp) -> Self {
+        Self(now.0)
+    }
+
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// Ciphertext under a person's data key: format, nonce, bytes and tag in one string that only
+/// `crypto` reads. Bound to person, slot, kind and version, so it opens nowhere else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(pub Vec<u8>);
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// A credential as stored. What is outside `sealed` is what must be known without a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub version: Version,
+    pub sealed: Sealed,
+    pub health: Health,
+    pub obtained_via: ObtainedVia,
+    pub expires_at: Option<Timestamp>,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Good,
+    /// The provider ended the grant; its tokens are gone from the record.
+    NeedsReconnect(Reason),
+}
+
+/// A record with what the store adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub record: Record,
+    /// Set when a refresh was begun and nobody reported its end: its refresh token may be spent
+    /// (OC-27).
+    pub interrupted: Option<Timestamp>,
+}
+
+/// The right to refresh one record, until `until`. Not `Clone`.
+#[derive(Debug)]
+#[must_use = "a lease that is dropped keeps others waiting until it runs out"]
+pub struct Lease {
+    pub key: CredentialKey,
+    /// The version the refresh is based on.
+    pub fence: Version,
+    pub holder: [u8; 16],
+    pub until: Timestamp,
+}
+
+#[derive(Debug)]
+pub enum Leased {
+    Granted(Lease, Stored),
+    /// Somebody refreshed first: use this.
+    Superseded(Stored),
+    Held {
+        until: Timestamp,
+    },
+    /// The record is gone: disconnecting beats refreshing.
+    Gone,
+}
+
+#[async_trait::async_trait]
+pub trait CredentialStore: std::fmt::Debug + Send + Sync {
+    async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>>;
+
+    /// Writes what a person just granted, over version `replaces` or, with `None`, where nothing
+    /// is. A lease on the old version is void.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the row is not at `replaces`.
+    async fn put(
+        &self,
+        key: &CredentialKey,
+        record: &Record,
+        replaces: Option<Version>,
+    ) -> Result<()>;
+
+    /// Deletes and returns.
+    async fn remove(&self, key: &CredentialKey) -> Result<Option<Stored>>;
+
+    /// Everything of one person, by slot; at most 1,000.
+    async fn list(&self, user: &UserId) -> Result<Vec<(Slot, Stored)>>;
+
+    /// Claims the refresh of version `seen` for `holder`, if nobody holds it at `now`.
+    async fn lease(
+        &self,
+        key: &CredentialKey,
+        seen: Version,
+        holder: [u8; 16],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Leased>;
+
+    /// Writes the outcome of a refresh and ends the lease. Repeating a commit that already
+    /// succeeded succeeds.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the record is gone, was replaced, or the lease was lost.
+    async fn commit(&self, lease: &Lease, record: &Record) -> Result<()>;
+
+    /// Ends the lease with nothing changed: the refresh did not happen.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+}
+
+// --- data keys ----------------------------------------------------------------------------------
+
+/// A key-encryption key's name, as configured: `file:attache.key`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyId(pub Arc<str>);
+
+/// A person's data key under a key-encryption key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    pub wrapped_by: KeyId,
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WrappedKey(by {})", self.wrapped_by.0)
+    }
+}
+
+#[async_trait::async_trait]
+pub trait DataKeyStore: std::fmt::Debug + Send + Sync {
+    async fn find(&self, user: &UserId) -> Result<Option<WrappedKey>>;
+
+    /// Stores `fresh` unless the person has a key; returns the one that counts.
+    async fn insert(&self, user: &UserId, fresh: &WrappedKey, now: Timestamp)
+    -> Result<WrappedKey>;
+}
+
+// --- audit --------------------------------------------------------------------------------------
+
+#[async_trait::async_trait]
+pub trait AuditStore: std::fmt::Debug + Send + Sync {
+    /// All of the batch or nothing.
+    async fn append(&self, batch: &[AuditEvent]) -> Result<()>;
+
+    /// The newest first; of one person when `user` is given; at most `limit`.
+    async fn list(&self, user: Option<&UserId>, limit: u32) -> Result<Vec<AuditEvent>>;
+}

@@ -1,0 +1,1 @@
+//! Sealing, key-encryption keys, JOSE and randomness: the one crate that touches cryptography

@@ -1,0 +1,1 @@
+//! Who is calling: browser sign-in, sessions and bearer tokens

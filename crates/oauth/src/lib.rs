@@ -1,0 +1,1 @@
+//! OAuth as messages: requests built, responses parsed, errors classified; it opens no socket

@@ -1,0 +1,1 @@
+//! The path of a request: from a caller, with their own credential, to the upstream

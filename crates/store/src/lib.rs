@@ -1,0 +1,1 @@
+//! The SQL store: SQLite in one file, behind the storage traits of core
