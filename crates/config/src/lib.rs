@@ -1,1 +1,5 @@
 //! The configuration file: its shape, its rules and its diagnostics
+
+pub mod model;
+
+pub use model::Config;

@@ -1,0 +1,181 @@
+//! The configuration as the rest of the program sees it: parsed, complete, immutable.
+//!
+//! Every value here was checked when it was made, so nobody checks it again. Secrets are resolved.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use attache_core::{IssuerId, Secret, UpstreamName};
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use url::Url;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// An origin: https, or http on a loopback address. No path, query, fragment or user.
+    pub public_url: Url,
+    pub listen: SocketAddr,
+    /// `/metrics`, `/healthz` and `/readyz`.
+    pub admin_listen: SocketAddr,
+    /// Whose `Forwarded` headers are believed, for the client's address only.
+    pub trusted_proxies: Vec<IpNet>,
+    pub store: StoreUrl,
+    /// `None` when no key is configured anywhere; a diagnostic of severity error says so, and how
+    /// to make one.
+    pub keys: Option<Keys>,
+    pub identity: Identity,
+    pub authorization_server: AuthorizationServer,
+    pub egress: Egress,
+    /// In the order of the file, each name once.
+    pub upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug)]
+pub enum StoreUrl {
+    Sqlite(PathBuf),
+    /// The whole URL: it may hold a password.
+    Postgres(Secret),
+}
+
+/// Key-encryption keys: the active one wraps, any of them unwraps.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub active: KeySource,
+    pub retired: Vec<KeySource>,
+}
+
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// The base64 text of a 32-byte key, from a file or the environment.
+    Local(Secret),
+    /// A key of a Vault transit engine.
+    Transit { name: String, address: Url },
+    /// The socket of a plugin that wraps and unwraps.
+    Plugin(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub session_ttl: Duration,
+    /// Empty lists: nobody is an administrator.
+    pub admins: Allow,
+    /// Empty: every domain.
+    pub allowed_email_domains: Vec<String>,
+    pub oidc: Option<Oidc>,
+    pub jwt: Vec<JwtIssuer>,
+}
+
+/// The identity provider people sign in at with a browser.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    pub issuer: IssuerId,
+    pub client_id: String,
+    /// Absent for a public client.
+    pub client_secret: Option<Secret>,
+    pub scopes: Vec<String>,
+    pub subject_claim: String,
+    /// Keep the person's token, sealed, so that it can be exchanged later.
+    pub store_subject_token: bool,
+}
+
+/// An issuer whose access tokens are accepted as callers.
+#[derive(Clone, Debug)]
+pub struct JwtIssuer {
+    pub issuer: IssuerId,
+    pub audience: String,
+    /// That of [`Oidc`] when it is the same issuer, so that one person is one person (RS-15).
+    pub subject_claim: String,
+}
+
+/// The built-in authorization server, for MCP clients.
+#[derive(Clone, Debug)]
+pub struct AuthorizationServer {
+    pub enabled: bool,
+    pub dynamic_registration: bool,
+    pub client_id_metadata_documents: bool,
+    pub access_token_ttl: Duration,
+    /// How long a rotated refresh token still answers with its successor (AS-20).
+    pub refresh_grace: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Egress {
+    /// Private, loopback and link-local networks that may be reached nevertheless.
+    pub allow_private: Vec<IpNet>,
+}
+
+/// People by group or by verified e-mail address; one match is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    pub groups: Vec<String>,
+    pub emails: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: UpstreamName,
+    /// http or https; no user, no fragment.
+    pub url: Url,
+    pub protocol: Protocol,
+    /// Absent: every signed-in person.
+    pub allow: Option<Allow>,
+    /// Static headers; beside a broker none of them is a credential.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Absent: proxied with the static headers and no per-user credential.
+    pub broker: Option<AuthBroker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    StreamableHttp,
+    Sse,
+    Http,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuthBroker {
+    pub mode: Mode,
+    /// The name of a provider template.
+    pub provider: Option<String>,
+    /// In mode `oauth_connect` never without `token_endpoint`, nor the other way round: both are
+    /// static or both are discovered.
+    pub authorization_endpoint: Option<Url>,
+    pub token_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Url>,
+    pub issuer: Option<IssuerId>,
+    /// Always there when `token_endpoint` is.
+    pub client_id: Option<String>,
+    /// There when `client_auth` is `Basic` or `Post`.
+    pub client_secret: Option<Secret>,
+    /// As configured; otherwise `Post` with a `client_secret` and `None` without, as mcpproxy does.
+    pub client_auth: ClientAuth,
+    pub scopes: Vec<String>,
+    /// An absolute URI without fragment (RFC 8707 section 2).
+    pub resource: Option<String>,
+    pub header: HeaderName,
+    pub header_format: HeaderFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    OauthConnect,
+    TokenExchange,
+    EntraObo,
+    IdJag,
+    ApiKey,
+}
+
+/// How the gateway authenticates at the token endpoint (RFC 6749 section 2.3.1, RFC 7523).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    Basic,
+    Post,
+    None,
+    PrivateKeyJwt,
+}
+
+/// What goes around the token: `Bearer {token}` is the prefix `Bearer ` and an empty suffix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderFormat {
+    pub prefix: String,
+    pub suffix: String,
+}
