@@ -1,1 +1,18 @@
-//! OAuth as messages: requests built, responses parsed, errors classified; it opens no socket
+//! OAuth as messages: requests built, responses parsed, errors classified; it opens no socket.
+//!
+//! Whatever needs the network is handed an [`Outbound`](attache_core::outbound::Outbound). What a
+//! remote server wrote never leaves this crate as text: codes are mapped onto the closed list
+//! [`Reason`](attache_core::audit::Reason), descriptions are forgotten.
+
+pub mod authorize;
+pub mod callback;
+pub mod challenge;
+pub mod client_auth;
+pub mod discover;
+mod endpoint;
+pub mod error;
+pub mod id_token;
+pub mod revoke;
+#[cfg(test)]
+mod scripted;
+pub mod token;

@@ -1,0 +1,10 @@
+//! `WWW-Authenticate`: theirs, read (RFC 9110 section 11.6.1), and ours, written (RFC 6750
+//! section 3, RFC 9728 section 5.1).
+
+mod parse;
+mod write;
+
+pub use self::{
+    parse::Challenge,
+    write::{BearerChallenge, BearerError},
+};

@@ -1,0 +1,160 @@
+//! One metadata document: where it may be, what makes it trustworthy, what is read from it.
+
+use attache_core::{
+    IssuerId,
+    outbound::{FetchError, Outbound},
+};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde::Deserialize;
+use url::Url;
+
+use crate::endpoint::{LIMITS, is_transient};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The operator's move: an issuer is an http(s) URL without query, fragment or password
+    /// (RFC 8414 section 2).
+    #[error("the issuer is not an http(s) URL without query, fragment and credentials")]
+    InvalidIssuer,
+    #[error("there is no metadata document where this issuer's should be")]
+    NotFound,
+    /// The document speaks for somebody else: none of it may be used (OC-4).
+    #[error("the metadata document names another issuer, or none")]
+    WrongIssuer,
+    /// The text says what is wrong, in our words.
+    #[error("the metadata document has {0}")]
+    Malformed(&'static str),
+    #[error("the metadata document cannot be fetched right now")]
+    Unavailable,
+    #[error("the issuer's address is not allowed by the egress rules")]
+    Blocked,
+}
+
+/// Both standards' fields that anyone here reads.
+#[derive(Debug, Deserialize)]
+pub(super) struct Document {
+    issuer: Option<String>,
+    pub(super) authorization_endpoint: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    pub(super) jwks_uri: Option<String>,
+    pub(super) userinfo_endpoint: Option<String>,
+    pub(super) end_session_endpoint: Option<String>,
+    pub(super) registration_endpoint: Option<String>,
+    pub(super) revocation_endpoint: Option<String>,
+    pub(super) scopes_supported: Option<Vec<String>>,
+    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(super) code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    pub(super) client_id_metadata_document_supported: bool,
+}
+
+impl Document {
+    /// The first document among `locations`, if it speaks for `issuer` character for character
+    /// (RFC 8414 section 3.3). What is no JSON object is passed over: many sites answer any path
+    /// with a page.
+    pub(super) async fn fetch(
+        outbound: &dyn Outbound,
+        issuer: &IssuerId,
+        locations: &[Url],
+    ) -> Result<Self, DiscoveryError> {
+        for location in locations {
+            let request = Request::get(location.as_str())
+                .header(header::ACCEPT, "application/json")
+                .body(Bytes::new())
+                .map_err(|_| DiscoveryError::InvalidIssuer)?;
+            let response = outbound.fetch(request, LIMITS).await?;
+            if is_transient(response.status()) {
+                return Err(DiscoveryError::Unavailable);
+            }
+            if response.status() != StatusCode::OK || !is_json_object(response.body()) {
+                continue;
+            }
+            let document: Self = serde_json::from_slice(response.body())
+                .map_err(|_| DiscoveryError::Malformed("a field of the wrong type"))?;
+            return if document.issuer.as_deref() == Some(issuer.as_str()) {
+                Ok(document)
+            } else {
+                Err(DiscoveryError::WrongIssuer)
+            };
+        }
+        Err(DiscoveryError::NotFound)
+    }
+}
+
+/// A deep or broken document is not told apart from a page.
+fn is_json_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+}
+
+impl From<FetchError> for DiscoveryError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Blocked | FetchError::Insecure => Self::Blocked,
+            FetchError::Timeout(_) | FetchError::Transport(_) => Self::Unavailable,
+            FetchError::TooLarge(_) => Self::Malformed("too many bytes"),
+        }
+    }
+}
+
+/// An issuer as a URL, to build locations from; never to compare.
+#[derive(Debug)]
+pub(super) struct IssuerUrl(Url);
+
+impl IssuerUrl {
+    pub(super) fn parse(issuer: &IssuerId) -> Result<Self, DiscoveryError> {
+        let url = Url::parse(issuer.as_str()).map_err(|_| DiscoveryError::InvalidIssuer)?;
+        if is_web(&url) && url.query().is_none() && url.fragment().is_none() {
+            Ok(Self(url))
+        } else {
+            Err(DiscoveryError::InvalidIssuer)
+        }
+    }
+
+    /// `well_known` between host and path (RFC 8414 section 3.1).
+    pub(super) fn inserting(&self, well_known: &str) -> Url {
+        self.at(&format!("/.well-known/{well_known}{}", self.path()))
+    }
+
+    /// `well_known` after the path (OpenID Connect Discovery section 4).
+    pub(super) fn appending(&self, well_known: &str) -> Url {
+        self.at(&format!("{}/.well-known/{well_known}", self.path()))
+    }
+
+    /// Empty for an issuer that is only a host; never with a `/` at its end.
+    pub(super) fn path(&self) -> &str {
+        self.0.path().strip_suffix('/').unwrap_or(self.0.path())
+    }
+
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// An endpoint this issuer names: no script or file for a browser to open (OC-30), and no http
+    /// from an issuer that is on https.
+    pub(super) fn endpoint(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok()?;
+        let as_safe = url.scheme() == "https" || url.scheme() == self.0.scheme();
+        (is_web(&url) && as_safe && url.fragment().is_none()).then_some(url)
+    }
+
+    /// As [`Self::endpoint`], for one that must be there.
+    pub(super) fn required(
+        &self,
+        text: Option<&str>,
+        missing: &'static str,
+    ) -> Result<Url, DiscoveryError> {
+        text.and_then(|text| self.endpoint(text)).ok_or(DiscoveryError::Malformed(missing))
+    }
+}
+
+fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+}

@@ -1,0 +1,203 @@
+//! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
+
+use std::{fmt, time::Duration};
+
+use attache_core::{Secret, outbound::Outbound};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+use url::Url;
+
+use crate::{client_auth::Client, endpoint, error::TokenError};
+
+#[derive(Clone, Debug)]
+pub struct TokenEndpoint {
+    pub url: Url,
+    pub client: Client,
+}
+
+/// What a callback brought, and what proves that we asked for it.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeGrant<'a> {
+    pub code: &'a Secret,
+    /// The PKCE verifier.
+    pub verifier: &'a Secret,
+    /// Character for character the one of the authorization request.
+    pub redirect_uri: &'a str,
+    pub resource: Option<&'a str>,
+}
+
+/// It has no scope: asking for what was granted is the default, and servers differ about anything
+/// else (OC-24).
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshGrant<'a> {
+    pub refresh_token: &'a Secret,
+    pub resource: Option<&'a str>,
+}
+
+impl TokenEndpoint {
+    /// Turns an authorization code into tokens (RFC 6749 section 4.1.3).
+    pub async fn exchange_code(
+        &self,
+        outbound: &dyn Outbound,
+        grant: CodeGrant<'_>,
+    ) -> Result<TokenResponse, TokenError> {
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", grant.code.expose()),
+            ("redirect_uri", grant.redirect_uri),
+            ("code_verifier", grant.verifier.expose()),
+        ];
+        form.extend(grant.resource.map(|resource| ("resource", resource)));
+        self.ask(outbound, &form).await
+    }
+
+    /// Turns a refresh token into a fresh access token (RFC 6749 section 6).
+    ///
+    /// After [`TokenError::Unavailable`] nobody knows whether the refresh token was spent (OC-27).
+    pub async fn refresh(
+        &self,
+        outbound: &dyn Outbound,
+        grant: RefreshGrant<'_>,
+    ) -> Result<TokenResponse, TokenError> {
+        let mut form =
+            vec![("grant_type", "refresh_token"), ("refresh_token", grant.refresh_token.expose())];
+        form.extend(grant.resource.map(|resource| ("resource", resource)));
+        self.ask(outbound, &form).await
+    }
+
+    async fn ask(
+        &self,
+        outbound: &dyn Outbound,
+        form: &[(&str, &str)],
+    ) -> Result<TokenResponse, TokenError> {
+        let body = endpoint::post(outbound, &self.url, &self.client, form).await?;
+        TokenResponse::parse(&body)
+    }
+}
+
+/// A successful answer (RFC 6749 section 5.1). Its tokens are visible ASCII and short: none can
+/// break out of a header (OC-22).
+#[derive(Clone, Debug)]
+pub struct TokenResponse {
+    pub access_token: Secret,
+    /// `Bearer` in the provider's spelling.
+    pub token_type: String,
+    /// More than nothing and at most ten years; `None` when the provider gave no usable lifetime.
+    pub expires_in: Option<Duration>,
+    /// `None`: keep the one there is.
+    pub refresh_token: Option<Secret>,
+    /// `None`: what was asked for was granted.
+    pub scopes: Option<Vec<String>>,
+    pub id_token: Option<Secret>,
+}
+
+impl TokenResponse {
+    fn parse(body: &[u8]) -> Result<Self, TokenError> {
+        let wire: Wire = serde_json::from_slice(body)
+            .map_err(|_| TokenError::Malformed("no JSON token response"))?;
+        let token_type = wire.token_type.unwrap_or_else(|| "Bearer".to_owned());
+        if !token_type.eq_ignore_ascii_case("bearer") {
+            return Err(TokenError::Malformed("a token that is not a bearer token"));
+        }
+        Ok(Self {
+            access_token: token(wire.access_token)?
+                .ok_or(TokenError::Malformed("no access token"))?,
+            token_type,
+            expires_in: wire.expires_in.as_ref().and_then(lifetime),
+            refresh_token: token(wire.refresh_token)?,
+            scopes: wire.scope.map(Scope::tokens),
+            id_token: token(wire.id_token)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    access_token: Option<Token>,
+    token_type: Option<String>,
+    expires_in: Option<Value>,
+    refresh_token: Option<Token>,
+    scope: Option<Scope>,
+    id_token: Option<Token>,
+}
+
+/// Goes from the body into a [`Secret`] with no copy in between.
+struct Token(Secret);
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Token;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a token")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Token, E> {
+                Ok(Token(Secret::new(text)))
+            }
+        }
+
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// An empty token is no token; one that could do harm in a header is an error (OC-22).
+fn token(token: Option<Token>) -> Result<Option<Secret>, TokenError> {
+    let Some(Token(token)) = token.filter(|token| !token.0.is_empty()) else { return Ok(None) };
+    let text = token.expose();
+    if text.len() > MAX_TOKEN {
+        return Err(TokenError::Malformed("too long a token"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenError::Malformed("a token that fits no header"));
+    }
+    Ok(Some(token))
+}
+
+/// Bytes of one token. The longest are JWTs full of groups; servers take headers of 8 to 32 KiB.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// Providers write numbers, floats and numeric strings. Zero, less, or no number at all say
+/// nothing about how long the token lives: then the upstream's 401 is the truth.
+fn lifetime(expires_in: &Value) -> Option<Duration> {
+    let seconds = match expires_in {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds.min(MAX_LIFETIME.as_secs_f64())))
+}
+
+/// Longer is "for ever", which no one can promise.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// A string split on spaces (RFC 6749 section 3.3), or a list (Twitch).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scope {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Scope {
+    /// What is no scope-token is left out: it cannot have been asked for.
+    fn tokens(self) -> Vec<String> {
+        let words = match self {
+            Self::Text(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+            Self::List(list) => list,
+        };
+        words.into_iter().filter(|word| is_scope(word)).take(MAX_SCOPES).collect()
+    }
+}
+
+/// The longest lists known, Google's and Microsoft's, have dozens.
+const MAX_SCOPES: usize = 256;
+
+/// `scope-token` (RFC 6749 section 3.3), of at most 256 bytes.
+fn is_scope(word: &str) -> bool {
+    (1..=256).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
