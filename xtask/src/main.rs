@@ -1,1 +1,41 @@
-fn main() {}
+//! What a maintainer runs: `cargo xtask <command>`.
+
+mod ci;
+mod deps;
+mod licence;
+mod peers;
+mod run;
+mod terminal;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test (or ci)      everything a change must pass, from formatting to the released binary's demo
+  deps              the arrows between the crates, and the licences
+  peers [--check]   install the independent programs that tests talk to; --check has them talk to
+                    each other";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test" | "ci"] => ci::everything(),
+        ["deps"] => deps::check(),
+        ["peers"] => peers::install().map(drop),
+        ["peers", "--check"] => peers::install().and_then(|peers| peers.check()),
+        _ => {
+            terminal::complain(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Everything a change must pass, in the order that fails soonest.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::terminal::say;
+use crate::{deps, peers, run, workspace};
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("format", || cargo("fmt --all --check")),
+    ("arrows and licences", deps::check),
+    ("clippy", || cargo("clippy --workspace --all-targets --locked -- -D warnings")),
+    ("peers", || peers::install()?.check()),
+    ("tests", tests),
+    ("release build", || cargo("build --release --locked --package attache")),
+    ("demo", demo),
+];
+
+/// Runs every step and reports what each took; the first that fails ends it.
+pub(crate) fn everything() -> Result<()> {
+    let start = Instant::now();
+    let mut report = String::new();
+    for (name, step) in STEPS {
+        say(&format!("\n=== {name}"));
+        let begun = Instant::now();
+        step().with_context(|| {
+            format!("\nFAILED after {}, in the step {name}", seconds(start.elapsed()))
+        })?;
+        writeln!(report, "{:>8}  {name}", seconds(begun.elapsed()))?;
+    }
+    say(&format!("\n{report}{:>8}  in all: everything passed", seconds(start.elapsed())));
+    Ok(())
+}
+
+/// nextest where it is installed; doc tests need cargo either way.
+fn tests() -> Result<()> {
+    if run::works(Command::new("cargo").args(["nextest", "--version"]))? {
+        cargo("nextest run --workspace --locked")?;
+        cargo("test --workspace --locked --doc --quiet")
+    } else {
+        cargo("test --workspace --locked")
+    }
+}
+
+/// The binary that was just built plays its own story.
+fn demo() -> Result<()> {
+    let attache = deps::target_directory()?.join("release").join("attache");
+    run::loudly(Command::new(attache).args(["demo", "--check"]))
+}
+
+fn cargo(arguments: &str) -> Result<()> {
+    run::loudly(Command::new("cargo").args(arguments.split(' ')).current_dir(workspace::root()))
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
