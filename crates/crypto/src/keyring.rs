@@ -1,0 +1,55 @@
+//! Key-encryption keys: who wraps people's data keys.
+
+use std::{error::Error, fmt::Debug, sync::Arc};
+
+use attache_core::{
+    UserId,
+    store::{KeyId, WrappedKey},
+};
+
+use crate::seal::DataKey;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The operator's move: a key that still wraps something was removed from the ring.
+    #[error("the key {} is not in the key ring", .0.0)]
+    Unknown(KeyId),
+    #[error("the wrapped key does not belong here or was changed")]
+    Tampered,
+    /// Nobody's move: the same call may succeed later.
+    #[error("the key service is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// A key-encryption key: a local one, or one that never leaves its service.
+#[async_trait::async_trait]
+pub trait KeyWrapper: Debug + Send + Sync {
+    fn id(&self) -> &KeyId;
+
+    async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError>;
+
+    /// # Errors
+    /// [`KeyError::Tampered`] unless these very bytes were wrapped by this key for `user`.
+    async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError>;
+}
+
+/// The key that wraps from now on, and those that still unwrap.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    pub active: Arc<dyn KeyWrapper>,
+    pub retired: Vec<Arc<dyn KeyWrapper>>,
+}
+
+impl KeyRing {
+    pub async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError> {
+        self.active.wrap(key, user).await
+    }
+
+    pub async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
+        let wrapper = std::iter::once(&self.active)
+            .chain(&self.retired)
+            .find(|wrapper| *wrapper.id() == wrapped.wrapped_by)
+            .ok_or_else(|| KeyError::Unknown(wrapped.wrapped_by.clone()))?;
+        wrapper.unwrap(wrapped, user).await
+    }
+}

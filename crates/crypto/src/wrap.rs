@@ -1,0 +1,3 @@
+//! The kinds of key-encryption key.
+
+pub mod local;
