@@ -46,10 +46,10 @@ impl KeyRing {
     }
 
     pub async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
-        let wrapper = std::iter::once(&self.active)
+        let member = std::iter::once(&self.active)
             .chain(&self.retired)
-            .find(|wrapper| *wrapper.id() == wrapped.wrapped_by)
+            .find(|member| *member.id() == wrapped.wrapped_by)
             .ok_or_else(|| KeyError::Unknown(wrapped.wrapped_by.clone()))?;
-        wrapper.unwrap(wrapped, user).await
+        member.unwrap(wrapped, user).await
     }
 }
