@@ -1,0 +1,553 @@
+//! What every store must do, as a suite to run against one.
+//!
+//! Each case is one behaviour that the traits of `core::store` promise. The database must be empty
+//! at first; the two handles may be two replicas on it, or the same one twice.
+
+use std::time::Duration;
+
+use attache_core::{
+    CredentialKey, IssuerId, ObtainedVia, RequestId, Slot, Timestamp, UpstreamName, UserId,
+    audit::{Action, AuditEvent, Method, Outcome, Reason},
+    principal::SessionDigest,
+    store::{
+        ConnectFlow, Health, KeyId, Lease, Leased, LoginFlow, Person, Profile, Record, Sealed,
+        Session, StoreError, Stored, Stores, Version, WrappedKey,
+    },
+};
+use tokio::task::JoinSet;
+
+/// When the suite plays. No case looks at a clock.
+const NOW: Timestamp = Timestamp(1_795_435_200_000);
+
+/// How many try at once where only one may win.
+const RIVALS: u8 = 20;
+
+/// Runs every case.
+///
+/// # Panics
+/// At the first promise that is not kept.
+pub async fn run(one: &Stores, other: &Stores) {
+    a_person_seen_twice_at_once_is_one_person(one, other).await;
+    a_profile_is_replaced_and_the_rest_stays(one, other).await;
+    a_session_ends_when_it_expires_or_is_removed(one, other).await;
+    a_session_of_nobody_is_refused(one).await;
+    a_sign_in_is_taken_once_and_not_after_its_time(one, other).await;
+    sign_ins_are_bounded(one).await;
+    a_connect_flow_is_taken_by_one(one, other).await;
+    connect_flows_are_bounded_by_person(one).await;
+    a_disconnect_clears_the_flows_of_one_upstream(one).await;
+    a_credential_comes_back_as_it_was_put(one, other).await;
+    a_put_over_another_version_is_a_conflict(one, other).await;
+    credentials_are_listed_by_slot(one).await;
+    a_lease_is_granted_to_one(one, other).await;
+    a_lease_that_ran_out_is_taken_over(one, other).await;
+    an_interruption_is_remembered_until_a_write(one).await;
+    a_loser_gets_what_the_winner_wrote(one, other).await;
+    a_commit_can_be_repeated(one, other).await;
+    a_commit_after_the_lease_was_lost_is_a_conflict(one, other).await;
+    a_disconnect_beats_a_refresh(one, other).await;
+    a_reconnect_beats_a_refresh(one, other).await;
+    a_release_lets_the_next_one_in(one, other).await;
+    the_first_data_key_stays(one, other).await;
+    audit_is_listed_newest_first(one, other).await;
+}
+
+/// Spoils a stored word with `sql`, which runs outside the store, and looks who is told what.
+///
+/// # Panics
+/// When the row is returned, or the error does not name it.
+pub async fn a_row_that_cannot_be_read_is_named(stores: &Stores, sql: impl AsyncFn(&'static str)) {
+    let ada = person(stores, "spoiled").await;
+    let key = key(&ada, "github");
+    stores.credentials.put(&key, &record(1), None).await.expect("put");
+    sql("UPDATE credential SET health = 'excellent'").await;
+
+    let spoiled = stores.credentials.find(&key).await;
+    let Err(StoreError::Inconsistent { table, row, detail }) = spoiled else {
+        unreachable!("{spoiled:?}")
+    };
+    assert_eq!((table, detail), ("credential", "health"));
+    assert_eq!(row, "spoiled upstream:github");
+}
+
+// --- people -------------------------------------------------------------------------------------
+
+async fn a_person_seen_twice_at_once_is_one_person(one: &Stores, other: &Stores) {
+    let mut callers = JoinSet::new();
+    for rival in 0..RIVALS {
+        let people = pick(rival, one, other).people.clone();
+        callers.spawn(async move {
+            let fresh = UserId::new(format!("twin-{rival}"));
+            people.upsert(&issuer(), "twin", &Profile::default(), fresh, NOW).await
+        });
+    }
+    let people: Vec<_> =
+        callers.join_all().await.into_iter().map(|person| person.expect("upsert").id).collect();
+    assert!(people.iter().all(|id| Some(id) == people.first()), "{people:?}");
+}
+
+async fn a_profile_is_replaced_and_the_rest_stays(one: &Stores, other: &Stores) {
+    let profile = Profile {
+        email: Some("ada@example.com".to_owned()),
+        name: Some("Ada \"Countess\" Lovelace\u{1F4BB}".to_owned()),
+        groups: vec!["engineering".to_owned(), "[\"a\", b]".to_owned()],
+    };
+    let first = one.people.upsert(&issuer(), "ada", &profile, UserId::new("ada"), NOW).await;
+    let ada = Person {
+        id: UserId::new("ada"),
+        issuer: issuer(),
+        subject: "ada".to_owned(),
+        profile,
+        disabled: false,
+        created_at: NOW,
+    };
+    assert_eq!(first.expect("upsert"), ada);
+
+    let fresh = UserId::new("not used");
+    let later = NOW.plus(Duration::from_secs(1));
+    let again = other.people.upsert(&issuer(), "ada", &Profile::default(), fresh, later).await;
+    let renamed = Person { profile: Profile::default(), ..ada.clone() };
+    assert_eq!(again.expect("upsert"), renamed);
+    assert_eq!(one.people.find(&ada.id).await.expect("find"), Some(renamed));
+
+    let elsewhere = IssuerId::new("https://other.example.com");
+    let namesake =
+        one.people.upsert(&elsewhere, "ada", &Profile::default(), UserId::new("ada-2"), NOW).await;
+    assert_eq!(namesake.expect("upsert").id, UserId::new("ada-2"), "another issuer's ada");
+    assert_eq!(one.people.find(&UserId::new("nobody")).await.expect("find"), None);
+}
+
+// --- sessions and sign-in -----------------------------------------------------------------------
+
+async fn a_session_ends_when_it_expires_or_is_removed(one: &Stores, other: &Stores) {
+    let user = person(one, "session").await;
+    let session = |number| Session {
+        digest: SessionDigest(digest(number)),
+        user: user.clone(),
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+    };
+    let (first, second) = (session(1), session(2));
+    one.sessions.insert(&first).await.expect("insert");
+    one.sessions.insert(&second).await.expect("insert");
+
+    let just_before = Timestamp(first.expires_at.0 - 1);
+    let found = other.sessions.find(first.digest, just_before).await.expect("find");
+    let (found, whose) = found.expect("a session until it expires");
+    assert_eq!((found, &whose.id), (first.clone(), &user));
+    let expired = other.sessions.find(first.digest, first.expires_at).await.expect("find");
+    assert_eq!(expired, None);
+
+    one.sessions.remove(first.digest).await.expect("remove");
+    one.sessions.remove(first.digest).await.expect("removing twice");
+    assert_eq!(other.sessions.find(first.digest, NOW).await.expect("find"), None);
+
+    // The next sign-in sweeps: once it is gone, the past cannot bring it back.
+    let next = Session { created_at: second.expires_at, ..session(3) };
+    one.sessions.insert(&next).await.expect("insert");
+    assert_eq!(other.sessions.find(second.digest, NOW).await.expect("find"), None);
+}
+
+async fn a_session_of_nobody_is_refused(one: &Stores) {
+    let session = Session {
+        digest: SessionDigest(digest(9)),
+        user: UserId::new("nobody"),
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+    };
+    let refused = one.sessions.insert(&session).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+}
+
+async fn a_sign_in_is_taken_once_and_not_after_its_time(one: &Stores, other: &Stores) {
+    let (taken, late) = (login(1, 60), login(2, 30));
+    one.logins.insert(&taken, 10, NOW).await.expect("insert");
+    one.logins.insert(&late, 10, NOW).await.expect("insert");
+
+    let now = late.expires_at;
+    assert_eq!(other.logins.take(taken.state, now).await.expect("take"), Some(taken.clone()));
+    assert_eq!(one.logins.take(taken.state, now).await.expect("take"), None, "taken before");
+    assert_eq!(one.logins.take(late.state, now).await.expect("take"), None, "expired");
+    assert_eq!(one.logins.take(late.state, NOW).await.expect("take"), None, "spent all the same");
+}
+
+async fn sign_ins_are_bounded(one: &Stores) {
+    for number in 0..8 {
+        one.logins.insert(&login(number, u64::from(number) + 10), 3, NOW).await.expect("insert");
+    }
+    let mut left = Vec::new();
+    for number in 0..8 {
+        if one.logins.take(digest(number), NOW).await.expect("take").is_some() {
+            left.push(number);
+        }
+    }
+    assert_eq!(left, [5, 6, 7]);
+}
+
+// --- connect flows ------------------------------------------------------------------------------
+
+async fn a_connect_flow_is_taken_by_one(one: &Stores, other: &Stores) {
+    let flow = connect(&person(one, "connect").await, "github", 1, 0);
+    one.connects.insert(&flow, 5, NOW).await.expect("insert");
+    assert_eq!(other.connects.find(flow.state).await.expect("find"), Some(flow.clone()));
+
+    let mut callers = JoinSet::new();
+    for rival in 0..RIVALS {
+        let connects = pick(rival, one, other).connects.clone();
+        let state = flow.state;
+        callers.spawn(async move { connects.take(state).await });
+    }
+    let taken: Vec<_> =
+        callers.join_all().await.into_iter().filter_map(|flow| flow.expect("take")).collect();
+    assert_eq!(taken, [flow.clone()]);
+    assert_eq!(one.connects.find(flow.state).await.expect("find"), None);
+}
+
+async fn connect_flows_are_bounded_by_person(one: &Stores) {
+    let (many, few) = (person(one, "many").await, person(one, "few").await);
+    let bystander = connect(&few, "github", 100, 0);
+    one.connects.insert(&bystander, 3, NOW).await.expect("insert");
+    for number in 0..6 {
+        let flow = connect(&many, "github", number, number.into());
+        one.connects.insert(&flow, 3, NOW).await.expect("insert");
+    }
+    let mut left = Vec::new();
+    for number in 0..6 {
+        if one.connects.find(digest(number)).await.expect("find").is_some() {
+            left.push(number);
+        }
+    }
+    assert_eq!(left, [3, 4, 5]);
+    let found = one.connects.find(bystander.state).await.expect("find");
+    assert_eq!(found, Some(bystander.clone()), "another person's");
+
+    let next = connect(&many, "github", 6, 0);
+    one.connects.insert(&next, 3, bystander.expires_at).await.expect("insert");
+    let expired = one.connects.find(bystander.state).await.expect("find");
+    assert_eq!(expired, None, "expired ones are swept, whoever's they are");
+}
+
+async fn a_disconnect_clears_the_flows_of_one_upstream(one: &Stores) {
+    let user = person(one, "clear").await;
+    let (ends, stays) = (connect(&user, "github", 31, 0), connect(&user, "gitlab", 32, 0));
+    for flow in [&ends, &stays] {
+        one.connects.insert(flow, 5, NOW).await.expect("insert");
+    }
+    one.connects.clear(&user, &ends.upstream).await.expect("clear");
+    assert_eq!(one.connects.take(ends.state).await.expect("take"), None);
+    assert_eq!(one.connects.take(stays.state).await.expect("take"), Some(stays));
+}
+
+// --- credentials --------------------------------------------------------------------------------
+
+async fn a_credential_comes_back_as_it_was_put(one: &Stores, other: &Stores) {
+    let user = person(one, "put").await;
+    let subject = Slot::SubjectToken(IssuerId::new("https://idp.example.com/a:b"));
+    let broken = Record {
+        health: Health::NeedsReconnect(Reason::InvalidGrant),
+        expires_at: None,
+        obtained_via: ObtainedVia::TokenExchange,
+        ..record(2)
+    };
+    let cases =
+        [(key(&user, "github"), record(1)), (CredentialKey { user, slot: subject }, broken)];
+    for (key, record) in cases {
+        assert_eq!(one.credentials.find(&key).await.expect("find"), None);
+        one.credentials.put(&key, &record, None).await.expect("put");
+        let stored = Stored { record, interrupted: None };
+        assert_eq!(other.credentials.find(&key).await.expect("find"), Some(stored.clone()));
+        assert_eq!(other.credentials.remove(&key).await.expect("remove"), Some(stored));
+        assert_eq!(one.credentials.remove(&key).await.expect("remove"), None);
+    }
+}
+
+async fn a_put_over_another_version_is_a_conflict(one: &Stores, other: &Stores) {
+    let key = key(&person(one, "conflict").await, "github");
+    let absent = one.credentials.put(&key, &record(2), Some(Version(1))).await;
+    assert!(matches!(absent, Err(StoreError::Conflict)), "nothing to replace: {absent:?}");
+
+    one.credentials.put(&key, &record(1), None).await.expect("put");
+    let present = other.credentials.put(&key, &record(2), None).await;
+    assert!(matches!(present, Err(StoreError::Conflict)), "something is there: {present:?}");
+
+    one.credentials.put(&key, &record(2), Some(Version(1))).await.expect("put");
+    let stale = other.credentials.put(&key, &record(3), Some(Version(1))).await;
+    assert!(matches!(stale, Err(StoreError::Conflict)), "replaced before: {stale:?}");
+    assert_eq!(version(other, &key).await, Some(Version(2)));
+}
+
+async fn credentials_are_listed_by_slot(one: &Stores) {
+    let (user, neighbour) = (person(one, "list").await, person(one, "list2").await);
+    // Locales order these in other ways than bytes do.
+    for upstream in ["ab", "a_c", "a-d", "0", "z"] {
+        one.credentials.put(&key(&user, upstream), &record(1), None).await.expect("put");
+    }
+    one.credentials.put(&key(&neighbour, "b"), &record(1), None).await.expect("put");
+    let listed = one.credentials.list(&user).await.expect("list");
+    let slots: Vec<_> = listed.iter().map(|(slot, _)| slot.to_string()).collect();
+    let expected = ["upstream:0", "upstream:a-d", "upstream:a_c", "upstream:ab", "upstream:z"];
+    assert_eq!(slots, expected);
+}
+
+async fn a_lease_is_granted_to_one(one: &Stores, other: &Stores) {
+    let key = stored(one, "race").await;
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let credentials = pick(rival, one, other).credentials.clone();
+        let key = key.clone();
+        rivals.spawn(async move {
+            credentials.lease(&key, Version(1), [rival; 16], NOW, soon()).await.expect("lease")
+        });
+    }
+    let outcomes = rivals.join_all().await;
+    let granted = outcomes.iter().filter(|one| matches!(one, Leased::Granted(..))).count();
+    let held = outcomes
+        .iter()
+        .filter(|one| matches!(one, Leased::Held { until } if *until == soon()))
+        .count();
+    assert_eq!((granted, held), (1, usize::from(RIVALS) - 1), "{outcomes:?}");
+}
+
+async fn a_lease_that_ran_out_is_taken_over(one: &Stores, other: &Stores) {
+    let key = stored(one, "takeover").await;
+    let (_abandoned, at_first) = granted(one, &key, 1, NOW).await;
+    assert_eq!(at_first.interrupted, None);
+
+    let early = Timestamp(soon().0 - 1);
+    let held = other.credentials.lease(&key, Version(1), [2; 16], early, early).await;
+    assert!(matches!(held, Ok(Leased::Held { until }) if until == soon()), "{held:?}");
+
+    let (_taken, stored) = granted(other, &key, 2, soon()).await;
+    assert_eq!(stored.interrupted, Some(NOW), "when the lost refresh began");
+}
+
+async fn an_interruption_is_remembered_until_a_write(one: &Stores) {
+    let key = stored(one, "interrupted").await;
+    let (_abandoned, _) = granted(one, &key, 1, NOW).await;
+    let (lease, _) = granted(one, &key, 2, soon()).await;
+    one.credentials.release(&lease).await.expect("release");
+
+    let (lease, stored) = granted(one, &key, 3, soon()).await;
+    assert_eq!(stored.interrupted, Some(NOW), "a release says nothing of the one before");
+    one.credentials.commit(&lease, &record(2)).await.expect("commit");
+    let written = one.credentials.find(&key).await.expect("find").expect("a record");
+    assert_eq!(written.interrupted, None);
+}
+
+async fn a_loser_gets_what_the_winner_wrote(one: &Stores, other: &Stores) {
+    let key = stored(one, "superseded").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    one.credentials.commit(&lease, &record(2)).await.expect("commit");
+
+    let late = other.credentials.lease(&key, Version(1), [2; 16], NOW, soon()).await;
+    let Ok(Leased::Superseded(stored)) = late else { unreachable!("{late:?}") };
+    assert_eq!(stored.record, record(2));
+
+    one.credentials.remove(&key).await.expect("remove");
+    let too_late = other.credentials.lease(&key, Version(1), [2; 16], NOW, soon()).await;
+    assert!(matches!(too_late, Ok(Leased::Gone)), "{too_late:?}");
+}
+
+async fn a_commit_can_be_repeated(one: &Stores, other: &Stores) {
+    let key = stored(one, "repeated").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    one.credentials.commit(&lease, &record(2)).await.expect("commit");
+    one.credentials.commit(&lease, &record(2)).await.expect("the answer may have been lost");
+
+    let (_next, _) = granted_at(other, &key, Version(2), 2, NOW).await;
+    one.credentials.commit(&lease, &record(2)).await.expect("and somebody refreshes again");
+    let forged = Record { sealed: Sealed(b"other bytes".to_vec()), ..record(2) };
+    let refused = one.credentials.commit(&lease, &forged).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "not a repetition: {refused:?}");
+    assert_eq!(version(other, &key).await, Some(Version(2)));
+}
+
+async fn a_commit_after_the_lease_was_lost_is_a_conflict(one: &Stores, other: &Stores) {
+    let key = stored(one, "lost").await;
+    let (lost, _) = granted(one, &key, 1, NOW).await;
+    let (lease, _) = granted(other, &key, 2, soon()).await;
+
+    let refused = one.credentials.commit(&lost, &record(2)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    one.credentials.release(&lost).await.expect("a release of what is lost does nothing");
+    other.credentials.commit(&lease, &record(2)).await.expect("the holder's commit");
+}
+
+async fn a_disconnect_beats_a_refresh(one: &Stores, other: &Stores) {
+    let key = stored(one, "disconnect").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    other.credentials.remove(&key).await.expect("remove").expect("a record");
+
+    let refused = one.credentials.commit(&lease, &record(2)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    assert_eq!(other.credentials.find(&key).await.expect("find"), None, "gone for good");
+}
+
+async fn a_reconnect_beats_a_refresh(one: &Stores, other: &Stores) {
+    let key = stored(one, "reconnect").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    other.credentials.put(&key, &record(7), Some(Version(1))).await.expect("put");
+
+    let refused = one.credentials.commit(&lease, &record(2)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    let (_lease, stored) = granted_at(one, &key, Version(7), 1, NOW).await;
+    assert_eq!(stored, Stored { record: record(7), interrupted: None }, "a lease of the new grant");
+}
+
+async fn a_release_lets_the_next_one_in(one: &Stores, other: &Stores) {
+    let key = stored(one, "release").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    one.credentials.release(&lease).await.expect("release");
+    let (_next, stored) = granted(other, &key, 2, NOW).await;
+    assert_eq!(stored.interrupted, None, "its end was reported");
+}
+
+// --- data keys ----------------------------------------------------------------------------------
+
+async fn the_first_data_key_stays(one: &Stores, other: &Stores) {
+    let user = person(one, "key").await;
+    assert_eq!(one.data_keys.find(&user).await.expect("find"), None);
+    let mut callers = JoinSet::new();
+    for rival in 0..RIVALS {
+        let (data_keys, user) = (pick(rival, one, other).data_keys.clone(), user.clone());
+        callers.spawn(async move {
+            let wrapped_by = KeyId(format!("local:{rival}").into());
+            data_keys.insert(&user, &WrappedKey { wrapped_by, bytes: vec![rival; 60] }, NOW).await
+        });
+    }
+    let keys: Vec<_> =
+        callers.join_all().await.into_iter().map(|key| key.expect("insert")).collect();
+    let stored = one.data_keys.find(&user).await.expect("find");
+    assert!(stored.is_some() && keys.iter().all(|key| Some(key) == stored.as_ref()), "{keys:?}");
+}
+
+// --- audit --------------------------------------------------------------------------------------
+
+async fn audit_is_listed_newest_first(one: &Stores, other: &Stores) {
+    let event = |seconds, user: Option<&str>, outcome| AuditEvent {
+        at: NOW.plus(Duration::from_secs(seconds)),
+        user: user.map(UserId::new),
+        server: user.map(upstream),
+        method: user.map(|_| Method::Connect),
+        action: Action::Refresh,
+        outcome,
+        request_id: user.map(RequestId::new),
+    };
+    let failed = Outcome::Failure(Reason::InvalidGrant);
+    let early = event(1, Some("grace"), Outcome::Success);
+    let twin = event(1, None, Outcome::Success);
+    let late = event(2, Some("grace"), failed);
+    let unrelated = event(3, Some("ada"), Outcome::Success);
+    one.audit.append(&[]).await.expect("nothing");
+    one.audit.append(&[late.clone(), early.clone()]).await.expect("append");
+    other.audit.append(&[twin.clone(), unrelated.clone()]).await.expect("append");
+
+    let all = other.audit.list(None, 10).await.expect("list");
+    assert_eq!(all, [unrelated, late.clone(), twin, early.clone()]);
+    let grace = UserId::new("grace");
+    assert_eq!(one.audit.list(Some(&grace), 10).await.expect("list"), [late.clone(), early]);
+    assert_eq!(one.audit.list(Some(&grace), 1).await.expect("list"), [late]);
+}
+
+// --- props --------------------------------------------------------------------------------------
+
+fn pick<'s>(rival: u8, one: &'s Stores, other: &'s Stores) -> &'s Stores {
+    if rival.is_multiple_of(2) { one } else { other }
+}
+
+fn issuer() -> IssuerId {
+    IssuerId::new("https://idp.example.com")
+}
+
+fn upstream(name: &str) -> UpstreamName {
+    UpstreamName::parse(name).expect("a name")
+}
+
+fn digest(number: u8) -> [u8; 32] {
+    [number; 32]
+}
+
+/// When the leases of this suite run out.
+fn soon() -> Timestamp {
+    NOW.plus(Duration::from_secs(30))
+}
+
+async fn person(stores: &Stores, name: &str) -> UserId {
+    let person =
+        stores.people.upsert(&issuer(), name, &Profile::default(), UserId::new(name), NOW).await;
+    person.expect("upsert").id
+}
+
+fn login(number: u8, lives_seconds: u64) -> LoginFlow {
+    LoginFlow {
+        state: digest(number),
+        browser: digest(number.wrapping_add(100)),
+        return_to: "/ui/connections".to_owned(),
+        expires_at: NOW.plus(Duration::from_secs(lives_seconds)),
+    }
+}
+
+fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> ConnectFlow {
+    let created_at = NOW.plus(Duration::from_secs(began_seconds));
+    ConnectFlow {
+        state: digest(number),
+        user: user.clone(),
+        session: SessionDigest(digest(number)),
+        upstream: upstream(server),
+        issuer: Some(issuer()),
+        redirect_uri: "https://gw.example.com/api/v1/user/credentials/github/callback".to_owned(),
+        scopes: vec!["repo".to_owned(), "read:user".to_owned()],
+        resource: None,
+        created_at,
+        expires_at: created_at.plus(Duration::from_secs(600)),
+    }
+}
+
+fn key(user: &UserId, server: &str) -> CredentialKey {
+    CredentialKey::upstream(user.clone(), upstream(server))
+}
+
+fn record(version: i64) -> Record {
+    Record {
+        version: Version(version),
+        sealed: Sealed(format!("\0sealed {version}").into_bytes()),
+        health: Health::Good,
+        obtained_via: ObtainedVia::ConnectFlow,
+        expires_at: Some(NOW.plus(Duration::from_secs(3600))),
+        updated_at: NOW,
+    }
+}
+
+/// A person of this name with version 1 of a credential.
+async fn stored(stores: &Stores, name: &str) -> CredentialKey {
+    let key = key(&person(stores, name).await, "github");
+    stores.credentials.put(&key, &record(1), None).await.expect("put");
+    key
+}
+
+async fn version(stores: &Stores, key: &CredentialKey) -> Option<Version> {
+    let stored = stores.credentials.find(key).await.expect("find");
+    stored.map(|stored| stored.record.version)
+}
+
+async fn granted(
+    stores: &Stores,
+    key: &CredentialKey,
+    holder: u8,
+    now: Timestamp,
+) -> (Lease, Stored) {
+    granted_at(stores, key, Version(1), holder, now).await
+}
+
+async fn granted_at(
+    stores: &Stores,
+    key: &CredentialKey,
+    seen: Version,
+    holder: u8,
+    now: Timestamp,
+) -> (Lease, Stored) {
+    let until = now.plus(Duration::from_secs(30));
+    let leased = stores.credentials.lease(key, seen, [holder; 16], now, until).await;
+    let Ok(Leased::Granted(lease, stored)) = leased else { unreachable!("{leased:?}") };
+    (lease, stored)
+}

@@ -1,0 +1,40 @@
+//! Numbered migrations, in pairs: the only SQL that differs between the databases.
+//!
+//! Expand first, contract in a later release: while replicas are replaced, the old and the new
+//! version use the same tables. A migration that shipped is never edited; its checksum is kept.
+
+use std::borrow::Cow;
+
+use sqlx::{
+    SqlSafeStr as _,
+    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
+};
+
+pub(crate) struct Step {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+pub(crate) const SQLITE: &[Step] =
+    &[Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sqlite.sql") }];
+
+pub(crate) const POSTGRES: &[Step] =
+    &[Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.postgres.sql") }];
+
+/// Applies what is missing. On PostgreSQL one replica at a time does; the others wait.
+pub(crate) async fn migrate<C: Migrate>(
+    connection: &mut C,
+    steps: &[Step],
+) -> Result<(), MigrateError> {
+    let migrations = steps.iter().map(|step| {
+        Migration::new(
+            step.version,
+            Cow::Borrowed(step.name),
+            MigrationType::Simple,
+            step.sql.into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await
+}

@@ -1,0 +1,132 @@
+//! SQLite: one file, made for its owner only, that survives the machine losing power.
+
+use std::{
+    fs::{OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use sqlx::{
+    Row as _, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::OpenError;
+use crate::{
+    db::Db,
+    migrate::{self, migrate},
+};
+
+/// Readers see the last commit and never wait for the writer; few are enough, since what requests
+/// need is cached above.
+const READERS: u32 = 4;
+
+/// How long to wait for a connection of ours, and for another process (a backup, a second gateway)
+/// to let go of the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first with the write-ahead log's reset fixed: before, a checkpoint could corrupt the file.
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+
+pub(crate) async fn open(file: &Path) -> Result<Db, OpenError> {
+    make_private(file).map_err(|source| OpenError::File { file: file.to_owned(), source })?;
+    let unusable = |source| OpenError::Unusable { file: file.to_owned(), source };
+
+    let options = options().filename(file).create_if_missing(false);
+    let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
+    let writer = pool(1).connect_with(writing).await.map_err(unusable)?;
+    if ask(&writer, "PRAGMA journal_mode").await.map_err(unusable)? != "wal" {
+        return Err(OpenError::NoWriteAheadLog { file: file.to_owned() });
+    }
+    prepare(&writer).await?;
+    let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
+    Ok(Db::Sqlite { reader, writer })
+}
+
+/// One connection for everything: each would have a memory of its own.
+pub(crate) async fn open_in_memory() -> Result<Db, OpenError> {
+    let writer = pool(1)
+        .connect_with(options().in_memory(true))
+        .await
+        .map_err(|source| OpenError::Unusable { file: ":memory:".into(), source })?;
+    prepare(&writer).await?;
+    Ok(Db::Sqlite { reader: writer.clone(), writer })
+}
+
+pub(crate) fn options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        // A rotated refresh token that is lost costs a person a reconnect: sync every commit.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(true)
+        // What is deleted is overwritten: a data key that is gone must not be found in a free page.
+        .pragma("secure_delete", "ON")
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+async fn prepare(writer: &SqlitePool) -> Result<(), OpenError> {
+    let failed = |error: sqlx::Error| OpenError::Migration(error.into());
+    let version = ask(writer, "SELECT sqlite_version()").await.map_err(failed)?;
+    if !is_recent(&version) {
+        return Err(OpenError::OldSqlite(version));
+    }
+    let mut connection = writer.acquire().await.map_err(failed)?;
+    Ok(migrate(&mut *connection, migrate::SQLITE).await?)
+}
+
+async fn ask(pool: &SqlitePool, sql: &'static str) -> sqlx::Result<String> {
+    sqlx::query(sql).fetch_one(pool).await?.try_get(0)
+}
+
+/// SQLite gives its `-wal` and `-shm` files the mode of the database.
+fn make_private(file: &Path) -> io::Result<()> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)?;
+    if opened.metadata()?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    opened.set_permissions(Permissions::from_mode(0o600))
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor), Some(patch)) => (major, minor, patch) >= OLDEST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_recent;
+
+    #[test]
+    fn old_sqlite_is_refused() {
+        for (version, recent) in [
+            ("3.51.2", false),
+            ("3.9.9", false),
+            ("3.51", false),
+            ("", false),
+            ("3.51.3", true),
+            ("3.52.0", true),
+            ("4.0.0", true),
+        ] {
+            assert_eq!(is_recent(version), recent, "{version}");
+        }
+    }
+}

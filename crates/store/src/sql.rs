@@ -1,0 +1,30 @@
+//! SQL, one file a kind of record: the statements, the trait, the row reader. The same text runs on
+//! both databases.
+//!
+//! Columns are listed, never `*`: a replica of the last version must not be surprised by a column
+//! that a migration added under it.
+
+mod audit;
+mod connect;
+mod credential;
+mod data_key;
+mod login;
+mod person;
+mod session;
+
+use serde_json::Value;
+
+/// How many expired rows one insert deletes: it pays for itself and a little more, and is never
+/// held up by a heap of them.
+const EXPIRED_PER_INSERT: u32 = 100;
+
+/// A JSON array of strings; [`Row::list`](crate::db::Row::list) reads it.
+fn list(items: &[String]) -> String {
+    items.iter().map(String::as_str).collect::<Value>().to_string()
+}
+
+/// Enough of a digest to find the row by.
+fn prefix(digest: &[u8; 32]) -> String {
+    let [a, b, c, d, ..] = digest;
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}…")
+}

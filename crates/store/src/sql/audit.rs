@@ -1,0 +1,79 @@
+use attache_core::{
+    RequestId, UpstreamName, UserId,
+    audit::{Action, AuditEvent, Method, Outcome, Reason},
+    store::{AuditStore, Result},
+};
+
+use crate::db::{Db, Row, Statement, Unreadable, Value, values};
+
+const APPEND: &str = "
+    INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+const LIST: &str = "
+    SELECT id, at, user_id, server, method, action, outcome, reason, request_id
+    FROM audit_event ORDER BY at DESC, id DESC LIMIT $1";
+
+const LIST_OF_PERSON: &str = "
+    SELECT id, at, user_id, server, method, action, outcome, reason, request_id
+    FROM audit_event WHERE user_id = $2 ORDER BY at DESC, id DESC LIMIT $1";
+
+#[async_trait::async_trait]
+impl AuditStore for Db {
+    async fn append(&self, batch: &[AuditEvent]) -> Result<()> {
+        let rows: Vec<_> = batch.iter().map(columns).collect();
+        let statements: Vec<_> =
+            rows.iter().map(|values| Statement { sql: APPEND, values }).collect();
+        self.execute_all(&statements).await
+    }
+
+    async fn list(&self, user: Option<&UserId>, limit: u32) -> Result<Vec<AuditEvent>> {
+        let rows = match user {
+            Some(user) => self.read(LIST_OF_PERSON, values![limit, user]).await?,
+            None => self.read(LIST, values![limit]).await?,
+        };
+        rows.iter().map(event).collect()
+    }
+}
+
+fn columns(event: &AuditEvent) -> [Value<'_>; 8] {
+    let AuditEvent { at, user, server, method, action, outcome, request_id } = event;
+    let (outcome, reason) = match outcome {
+        Outcome::Success => ("success", None),
+        Outcome::Failure(reason) => ("failure", Some(reason.as_str())),
+    };
+    *values![
+        *at,
+        user.as_ref().map(UserId::as_str),
+        server.as_ref().map(UpstreamName::as_str),
+        method.map(Method::as_str),
+        action.as_str(),
+        outcome,
+        reason,
+        request_id.as_ref().map(RequestId::as_str),
+    ]
+}
+
+fn event(row: &Row) -> Result<AuditEvent> {
+    let id = row.int("id").map_err(|unreadable| unreadable.of("audit_event", "?"))?;
+    let read = || {
+        Ok::<_, Unreadable>(AuditEvent {
+            at: row.time("at")?,
+            user: row.maybe_text("user_id")?.map(UserId::new),
+            server: row.maybe_word("server", |name| UpstreamName::parse(name).ok())?,
+            method: row.maybe_word("method", Method::parse)?,
+            action: row.word("action", Action::parse)?,
+            outcome: outcome(row)?,
+            request_id: row.maybe_text("request_id")?.map(RequestId::new),
+        })
+    };
+    read().map_err(|unreadable| unreadable.of("audit_event", id))
+}
+
+fn outcome(row: &Row) -> Result<Outcome, Unreadable> {
+    match (row.text("outcome")?.as_str(), row.maybe_word("reason", Reason::parse)?) {
+        ("success", None) => Ok(Outcome::Success),
+        ("failure", Some(reason)) => Ok(Outcome::Failure(reason)),
+        _ => Err(Unreadable("outcome")),
+    }
+}

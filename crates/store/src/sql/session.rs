@@ -1,0 +1,62 @@
+use attache_core::{
+    Timestamp,
+    principal::SessionDigest,
+    store::{Person, Result, Session, SessionStore},
+};
+
+use super::{EXPIRED_PER_INSERT, person::person, prefix};
+use crate::db::{Db, Row, Statement, Unreadable, values};
+
+const DELETE_EXPIRED: &str = "
+    DELETE FROM session WHERE digest IN
+        (SELECT digest FROM session WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+
+const INSERT: &str = "
+    INSERT INTO session (digest, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+
+const FIND: &str = "
+    SELECT session.created_at AS began_at, session.expires_at,
+        person.id, issuer, subject, email, name, groups, disabled, person.created_at
+    FROM session JOIN person ON person.id = session.user_id
+    WHERE session.digest = $1 AND session.expires_at > $2";
+
+const REMOVE: &str = "DELETE FROM session WHERE digest = $1";
+
+#[async_trait::async_trait]
+impl SessionStore for Db {
+    async fn insert(&self, session: &Session) -> Result<()> {
+        let Session { digest, user, created_at, expires_at } = session;
+        self.execute_all(&[
+            Statement { sql: DELETE_EXPIRED, values: values![*created_at, EXPIRED_PER_INSERT] },
+            Statement { sql: INSERT, values: values![&digest.0, user, *created_at, *expires_at] },
+        ])
+        .await
+    }
+
+    async fn find(
+        &self,
+        digest: SessionDigest,
+        now: Timestamp,
+    ) -> Result<Option<(Session, Person)>> {
+        let rows = self.read(FIND, values![&digest.0, now]).await?;
+        rows.first().map(|row| session(digest, row)).transpose()
+    }
+
+    async fn remove(&self, digest: SessionDigest) -> Result<()> {
+        self.execute(REMOVE, values![&digest.0]).await.map(drop)
+    }
+}
+
+fn session(digest: SessionDigest, row: &Row) -> Result<(Session, Person)> {
+    let person = person(row)?;
+    let read = || {
+        Ok::<_, Unreadable>(Session {
+            digest,
+            user: person.id.clone(),
+            created_at: row.time("began_at")?,
+            expires_at: row.time("expires_at")?,
+        })
+    };
+    let session = read().map_err(|unreadable| unreadable.of("session", prefix(&digest.0)))?;
+    Ok((session, person))
+}
