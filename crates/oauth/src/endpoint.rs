@@ -80,4 +80,89 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Longer is a mistake or malice: a person would be locked out by one bad header.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+#[cfg(test)]
+mod tests {
+    use attache_core::outbound::FetchError;
+
+    use super::*;
+    use crate::{client_auth::ClientAuthentication, scripted::Scripted};
+
+    async fn answered(outbound: &Scripted) -> TokenError {
+        let endpoint = Url::parse("https://as.example.com/token").unwrap();
+        let client = Client { id: "c".to_owned(), authentication: ClientAuthentication::None };
+        post(outbound, &endpoint, &client, &[]).await.unwrap_err()
+    }
+
+    /// OC-21 and OC-26, one row a misbehaviour. Each body carries a mark that must not come out.
+    #[tokio::test]
+    async fn every_misbehaviour_is_somebodys_move() {
+        const LONG: Option<Duration> = Some(Duration::from_hours(1));
+        let refused = TokenError::Refused;
+        let unavailable = |retry_after| TokenError::Unavailable { retry_after };
+        let no_code = TokenError::Malformed("an error that has no code");
+        let code = |code: &str| format!(r#"{{"error":"{code}","error_description":"MARK"}}"#);
+        let html = || "<html>MARK</html>".to_owned();
+        let after = |value| [("retry-after", value)];
+
+        for (status, headers, body, expected) in [
+            (400, &[][..], code("invalid_grant"), refused(Reason::InvalidGrant)),
+            (401, &[], code("invalid_client"), refused(Reason::InvalidClient)),
+            (403, &[], code("unauthorized_client"), refused(Reason::UnauthorizedClient)),
+            (400, &[], code("MARK"), refused(Reason::Other)),
+            // our own words are not theirs to say
+            (400, &[], code("not_connected"), refused(Reason::Other)),
+            // GitHub and Slack say no with a yes
+            (200, &[], code("bad_refresh_token"), refused(Reason::InvalidGrant)),
+            (200, &[], code("bad_verification_code"), refused(Reason::InvalidGrant)),
+            (200, &[], r#"{"ok":false,"error":"MARK"}"#.to_owned(), refused(Reason::Other)),
+            (200, &[], r#"{"error":{"message":"MARK"}}"#.to_owned(), refused(Reason::Other)),
+            (400, &[], code("temporarily_unavailable"), unavailable(None)),
+            (400, &after("7"), code("server_error"), unavailable(Some(Duration::from_secs(7)))),
+            (400, &[], html(), no_code.clone()),
+            (401, &[], String::new(), no_code.clone()),
+            (404, &[], r#"{"message":"MARK"}"#.to_owned(), no_code.clone()),
+            (400, &[], r#"{"error":null}"#.to_owned(), no_code.clone()),
+            (400, &[], r#"{"error":""}"#.to_owned(), no_code),
+            (302, &[("location", "https://MARK")], html(), TokenError::Malformed("a redirect")),
+            (307, &[], code("invalid_grant"), TokenError::Malformed("a redirect")),
+            (408, &[], html(), unavailable(None)),
+            (429, &after("120"), code("MARK"), unavailable(Some(Duration::from_mins(2)))),
+            (429, &after("86400"), html(), unavailable(LONG)),
+            (429, &after("-1"), html(), unavailable(None)),
+            (503, &after("Wed, 21 Oct 2026 07:28:00 GMT"), html(), unavailable(None)),
+            // a proxy's word on a grant is not the server's
+            (500, &[], code("invalid_grant"), unavailable(None)),
+            (
+                200,
+                &[],
+                "x".repeat(LIMITS.max_body + 1),
+                TokenError::Malformed("too large a response"),
+            ),
+        ] {
+            let error = answered(&Scripted::always(status, headers, &body)).await;
+            let row: String = format!("{status} {body}").chars().take(80).collect();
+            assert_eq!(error, expected, "{row}");
+            assert!(!format!("{error} {error:?}").contains("MARK"), "{row}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_answer_is_not_a_refusal() {
+        for (failure, expected) in [
+            (
+                (|| FetchError::Timeout(LIMITS.timeout)) as fn() -> FetchError,
+                Reason::ProviderUnavailable,
+            ),
+            (|| FetchError::Transport("MARK".into()), Reason::ProviderUnavailable),
+            (|| FetchError::Blocked, Reason::Misconfigured),
+            (|| FetchError::Insecure, Reason::Misconfigured),
+            (|| FetchError::TooLarge(1), Reason::MalformedResponse),
+        ] {
+            let error = answered(&Scripted::new(move |_| Err(failure()))).await;
+            assert_eq!(error.reason(), expected, "{error:?}");
+            assert!(!format!("{error} {error:?}").contains("MARK"));
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl From<FetchError> for TokenError {
 }
 
 /// Maps an `error` code from outside onto the closed list: RFC 6749 sections 4.1.2.1 and 5.2,
-/// RFC 7009, RFC 8707, and the words GitHub and OpenID Connect have for the same. Our own words
+/// RFC 7009, RFC 8707, and the words GitHub and `OpenID` Connect have for the same. Our own words
 /// are not among them: a server cannot say `not_connected`.
 pub fn reason(code: &str) -> Reason {
     match code {

@@ -1,6 +1,6 @@
 //! Token revocation (RFC 7009): OC-28.
 
-use attache_core::{Secret, outbound::Outbound};
+use attache_core::{Secret, audit::Reason, outbound::Outbound};
 use url::Url;
 
 use crate::{client_auth::Client, endpoint, error::TokenError};
@@ -25,15 +25,65 @@ impl TokenHint {
 /// revoked (RFC 7009 section 2.2).
 ///
 /// # Errors
-/// [`TokenError`]: the errors are those of the token endpoint (RFC 7009 section 2.2.1), with
-/// `unsupported_token_type` as `RevocationUnsupported`.
+/// [`RevokeError`]: the token may still be good where it came from.
 pub async fn revoke(
     outbound: &dyn Outbound,
     endpoint: &Url,
     client: &Client,
     token: &Secret,
     hint: TokenHint,
-) -> Result<(), TokenError> {
+) -> Result<(), RevokeError> {
     let form = [("token", token.expose()), ("token_type_hint", hint.as_str())];
-    endpoint::post(outbound, endpoint, client, &form).await.map(drop)
+    match endpoint::post(outbound, endpoint, client, &form).await {
+        Ok(_) => Ok(()),
+        Err(TokenError::Refused(Reason::RevocationUnsupported)) => Err(RevokeError::Unsupported),
+        Err(error) => Err(RevokeError::Failed(error)),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// Nobody's move: it ends when it expires (`unsupported_token_type`).
+    #[error("the authorization server does not revoke tokens of this kind")]
+    Unsupported,
+    /// Otherwise the errors are those of the token endpoint (RFC 7009 section 2.2.1).
+    #[error(transparent)]
+    Failed(TokenError),
+}
+
+impl RevokeError {
+    /// The word for logs, answers and the audit.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unsupported => Reason::RevocationUnsupported,
+            Self::Failed(error) => error.reason(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client_auth::ClientAuthentication, scripted::Scripted};
+
+    #[tokio::test]
+    async fn hands_the_token_back_and_believes_a_2xx() {
+        let endpoint = Url::parse("https://as.example.com/revoke").unwrap();
+        let client = Client { id: "c".to_owned(), authentication: ClientAuthentication::None };
+        let token = Secret::new("t/1");
+        for (status, body, expected) in [
+            (200, "", Ok(())),
+            (204, "", Ok(())),
+            (200, "{}", Ok(())),
+            (400, r#"{"error":"unsupported_token_type"}"#, Err(Reason::RevocationUnsupported)),
+            (400, r#"{"error":"invalid_client"}"#, Err(Reason::InvalidClient)),
+            (503, "", Err(Reason::ProviderUnavailable)),
+        ] {
+            let outbound = Scripted::always(status, &[], body);
+            let done = revoke(&outbound, &endpoint, &client, &token, TokenHint::RefreshToken).await;
+            assert_eq!(done.map_err(|error| error.reason()), expected, "{status} {body}");
+            let asked = outbound.asked.lock().unwrap();
+            assert_eq!(asked[0].body(), "token=t%2F1&token_type_hint=refresh_token&client_id=c");
+        }
+    }
 }

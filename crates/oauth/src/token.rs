@@ -172,7 +172,7 @@ fn lifetime(expires_in: &Value) -> Option<Duration> {
 }
 
 /// Longer is "for ever", which no one can promise.
-const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A string split on spaces (RFC 6749 section 3.3), or a list (Twitch).
 #[derive(Deserialize)]
@@ -200,4 +200,143 @@ const MAX_SCOPES: usize = 256;
 fn is_scope(word: &str) -> bool {
     (1..=256).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client_auth::ClientAuthentication, scripted::Scripted};
+
+    fn endpoint() -> TokenEndpoint {
+        TokenEndpoint {
+            url: Url::parse("https://as.example.com/token").unwrap(),
+            client: Client { id: "c".to_owned(), authentication: ClientAuthentication::None },
+        }
+    }
+
+    fn parse(body: &str) -> Result<TokenResponse, TokenError> {
+        TokenResponse::parse(body.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_grant_asks_for_exactly_this() {
+        let outbound = Scripted::always(200, &[], r#"{"access_token":"a","token_type":"bearer"}"#);
+        let (code, verifier, refresh_token) =
+            (Secret::new("c/1"), Secret::new("v"), Secret::new("r&1"));
+        for resource in [None, Some("https://api.example.com/mcp")] {
+            let grant = CodeGrant {
+                code: &code,
+                verifier: &verifier,
+                redirect_uri: "https://gw.example.com/cb",
+                resource,
+            };
+            endpoint().exchange_code(&outbound, grant).await.unwrap();
+            let grant = RefreshGrant { refresh_token: &refresh_token, resource };
+            endpoint().refresh(&outbound, grant).await.unwrap();
+        }
+        let bodies: Vec<_> =
+            outbound.asked.lock().unwrap().iter().map(|asked| asked.body().clone()).collect();
+        let code = "grant_type=authorization_code&code=c%2F1\
+                    &redirect_uri=https%3A%2F%2Fgw.example.com%2Fcb&code_verifier=v";
+        let refresh = "grant_type=refresh_token&refresh_token=r%261";
+        let resource = "&resource=https%3A%2F%2Fapi.example.com%2Fmcp";
+        let expected = [
+            format!("{code}&client_id=c"),
+            format!("{refresh}&client_id=c"),
+            format!("{code}{resource}&client_id=c"),
+            format!("{refresh}{resource}&client_id=c"),
+        ];
+        assert_eq!(bodies, expected);
+    }
+
+    #[test]
+    fn reads_everything_a_provider_may_say() {
+        let response = parse(
+            r#"{"access_token":"MARK!~+/=","token_type":"BEARER","expires_in":3600,"scope":"a  b",
+                "refresh_token":"MARK1","id_token":"MARK.2.3","error":null,"instance_url":"x"}"#,
+        )
+        .unwrap();
+        assert_eq!(response.access_token.expose(), "MARK!~+/=");
+        assert_eq!(response.token_type, "BEARER");
+        assert_eq!(response.expires_in, Some(Duration::from_hours(1)));
+        assert_eq!(response.scopes, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(response.refresh_token.as_ref().unwrap().expose(), "MARK1");
+        assert_eq!(response.id_token.as_ref().unwrap().expose(), "MARK.2.3");
+        assert!(!format!("{response:?}").contains("MARK"));
+
+        let response = parse(r#"{"access_token":"a","refresh_token":"","scope":null}"#).unwrap();
+        assert_eq!(response.token_type, "Bearer");
+        assert!(response.refresh_token.is_none() && response.id_token.is_none());
+        assert_eq!((response.expires_in, response.scopes), (None, None));
+    }
+
+    #[test]
+    fn a_lifetime_is_sane_or_unknown() {
+        const TEN_YEARS: f64 = 315_360_000.0;
+        for (expires_in, expected) in [
+            ("3600", Some(3600.0)),
+            ("3600.5", Some(3600.5)),
+            ("\"3600\"", Some(3600.0)),
+            ("\" 3600.0 \"", Some(3600.0)),
+            ("18446744073709551615", Some(TEN_YEARS)),
+            ("1e300", Some(TEN_YEARS)),
+            ("\"inf\"", Some(TEN_YEARS)),
+            ("\"nan\"", None),
+            ("0", None),
+            ("-1", None),
+            ("null", None),
+            ("\"soon\"", None),
+            ("[3600]", None),
+        ] {
+            let body = format!(r#"{{"access_token":"a","expires_in":{expires_in}}}"#);
+            let lifetime = parse(&body).unwrap().expires_in;
+            assert_eq!(lifetime.map(|span| span.as_secs_f64()), expected, "{expires_in}");
+        }
+    }
+
+    #[test]
+    fn only_scope_tokens_are_scopes() {
+        for (scope, expected) in [
+            (r#""""#, &[][..]),
+            (r#""repo,gist user""#, &["repo,gist", "user"]),
+            (r#"["a:b","c d","e\u0000"]"#, &["a:b"]),
+            (r#""ok <é> \"q\" b\\c""#, &["ok"]),
+        ] {
+            let body = format!(r#"{{"access_token":"a","scope":{scope}}}"#);
+            assert_eq!(parse(&body).unwrap().scopes.unwrap(), expected, "{scope}");
+        }
+    }
+
+    /// OC-21, OC-22: nothing that is not a bearer token in printable bytes becomes a credential.
+    #[test]
+    fn refuses_what_is_no_bearer_token() {
+        let long = format!(r#"{{"access_token":"{}"}}"#, "a".repeat(MAX_TOKEN + 1));
+        for body in [
+            "",
+            "MARK",
+            "[]",
+            "<html>MARK</html>",
+            "access_token=MARK&token_type=bearer",
+            r#"{"access_token":""}"#,
+            r#"{"token_type":"bearer"}"#,
+            r#"{"access_token":null}"#,
+            r#"{"access_token":{"MARK":1}}"#,
+            r#"{"access_token":"MARK","access_token":"MARK"}"#,
+            r#"{"access_token":"MARK","token_type":"mac"}"#,
+            r#"{"access_token":"MARK","token_type":"DPoP"}"#,
+            r#"{"access_token":"MARK","token_type":""}"#,
+            r#"{"access_token":"MARK\r\nSet-Cookie: x"}"#,
+            r#"{"access_token":"MARK b"}"#,
+            r#"{"access_token":"MARKé"}"#,
+            r#"{"access_token":"MARK\u0000"}"#,
+            r#"{"access_token":"a","refresh_token":"MARK\n"}"#,
+            r#"{"access_token":"a","id_token":"MARK\n"}"#,
+            r#"{"access_token":"a","refresh_token":7}"#,
+            &long,
+        ] {
+            let error = parse(body).unwrap_err();
+            assert!(matches!(error, TokenError::Malformed(_)), "{body}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("MARK"), "{body}");
+        }
+    }
 }

@@ -70,7 +70,8 @@ impl<'a> Reader<'a> {
         while let Some(element) = self.element() {
             match (element, challenges.last_mut()) {
                 (Element::Scheme(scheme), _) => {
-                    challenges.push(Challenge { scheme: scheme.to_owned(), parameters: Vec::new() })
+                    let scheme = scheme.to_owned();
+                    challenges.push(Challenge { scheme, parameters: Vec::new() });
                 }
                 (Element::Parameter(name, value), Some(challenge)) => {
                     challenge.parameters.push((name.to_owned(), value));

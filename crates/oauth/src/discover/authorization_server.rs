@@ -25,7 +25,7 @@ pub struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
-    /// Asks where RFC 8414 puts the document, then where OpenID Connect does (OC-3).
+    /// Asks where RFC 8414 puts the document, then where `OpenID` Connect does (OC-3).
     pub async fn discover(
         outbound: &dyn Outbound,
         issuer: &IssuerId,

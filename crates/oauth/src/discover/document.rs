@@ -7,6 +7,7 @@ use attache_core::{
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use crate::endpoint::{LIMITS, is_transient};
@@ -69,10 +70,11 @@ impl Document {
             if is_transient(response.status()) {
                 return Err(DiscoveryError::Unavailable);
             }
-            if response.status() != StatusCode::OK || !is_json_object(response.body()) {
+            if response.status() != StatusCode::OK {
                 continue;
             }
-            let document: Self = serde_json::from_slice(response.body())
+            let Ok(object) = serde_json::from_slice(response.body()) else { continue };
+            let document: Self = serde_json::from_value(Value::Object(object))
                 .map_err(|_| DiscoveryError::Malformed("a field of the wrong type"))?;
             return if document.issuer.as_deref() == Some(issuer.as_str()) {
                 Ok(document)
@@ -82,11 +84,6 @@ impl Document {
         }
         Err(DiscoveryError::NotFound)
     }
-}
-
-/// A deep or broken document is not told apart from a page.
-fn is_json_object(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
 
 impl From<FetchError> for DiscoveryError {
@@ -118,7 +115,7 @@ impl IssuerUrl {
         self.at(&format!("/.well-known/{well_known}{}", self.path()))
     }
 
-    /// `well_known` after the path (OpenID Connect Discovery section 4).
+    /// `well_known` after the path (`OpenID` Connect Discovery section 4).
     pub(super) fn appending(&self, well_known: &str) -> Url {
         self.at(&format!("{}/.well-known/{well_known}", self.path()))
     }

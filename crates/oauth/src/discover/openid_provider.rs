@@ -1,4 +1,4 @@
-//! The company's identity provider, by its issuer (OpenID Connect Discovery 1.0).
+//! The company's identity provider, by its issuer (`OpenID` Connect Discovery 1.0).
 
 use attache_core::{IssuerId, outbound::Outbound};
 use url::Url;
