@@ -236,6 +236,12 @@ mod tests {
     }
 
     #[test]
+    fn reads_no_header_that_is_too_long() {
+        let long = format!("Bearer a=\"{}\"", "b".repeat(MAX_HEADER));
+        assert_eq!(read(&[&long, "Basic"]), "Basic");
+    }
+
+    #[test]
     fn finds_parameters_in_any_case_and_shows_none() {
         let value = HeaderValue::from_static("BEARER Resource_Metadata=MARK");
         let headers = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, value)]);

@@ -155,7 +155,8 @@ mod tests {
             "ftp://as.example.com",
             "https://as.example.com?t=1",
             "https://as.example.com/#t",
-            "https://me:pw@as.example.com",
+            "https://me@as.example.com",
+            "https://:pw@as.example.com",
             "urn:as",
         ] {
             let found = OpenIdProvider::discover(&network, &IssuerId::new(issuer)).await;
