@@ -3,10 +3,7 @@
 use attache_core::{IssuerId, outbound::Outbound};
 use url::Url;
 
-use super::{
-    DiscoveryError,
-    document::{Document, IssuerUrl},
-};
+use super::{DiscoveryError, document::Document, issuer::IssuerUrl};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationServer {

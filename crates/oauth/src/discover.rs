@@ -3,6 +3,7 @@
 
 mod authorization_server;
 mod document;
+mod issuer;
 mod openid_provider;
 
 pub use self::{
