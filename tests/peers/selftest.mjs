@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
@@ -31,6 +32,22 @@ before(async () => {
 });
 
 after(() => running.forEach((child) => child.kill()));
+
+test('a browser presses a button by its label, once, and takes its cookies along', async () => {
+  const seen = [];
+  const form = '<form method="post" action="/next"><input type="hidden" name="a" value="1&amp;2"><button>Go on</button></form>';
+  const site = createHttpServer((req, res) => {
+    seen.push(`${req.method} ${req.url} ${req.headers.cookie} ${req.headers.origin !== undefined}`);
+    if (req.method === 'POST') return res.writeHead(303, { location: '/end' }).end();
+    return res.setHeader('set-cookie', 'c=1; Path=/end').end(form);
+  }).listen(0, '127.0.0.1');
+  await once(site, 'listening');
+  const start = `http://127.0.0.1:${site.address().port}`;
+  const page = await new Browser().open(start, { answers: { 'Go on': '' } });
+  site.close();
+  assert.equal(page.url, `${start}/end`);
+  assert.deepEqual(seen, ['GET / undefined false', 'POST /next undefined true', 'GET /end c=1 false']);
+});
 
 test('the identity provider signs people in with their groups', async () => {
   const { tokens } = await signIn({

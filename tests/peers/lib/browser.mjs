@@ -7,16 +7,18 @@ export class Browser {
   #cookies = [];
 
   /**
-   * Opens a URL and goes on as long as there is a redirect, or a form for which `answers` has a value.
+   * Opens a URL and goes on as long as there is a redirect, or a form that `answers` can fill in: by the
+   * name of a field or button, or by the label of a button without a name, which is pressed once.
    * Stops before a URL that starts with `until`: nobody need listen there.
    */
   async open(url, { answers = {}, until } = {}) {
+    const left = { ...answers };
     let request = { url: new URL(url), method: 'GET' };
     for (let step = 0; step < MOST_STEPS; step += 1) {
       if (until && request.url.href.startsWith(until)) return { url: request.url.href };
       const response = await this.#send(request);
       const html = await response.text();
-      const next = redirected(request, response) ?? submitted(request.url, html, answers);
+      const next = redirected(request, response) ?? submitted(request.url, html, left);
       if (!next) return { url: request.url.href, status: response.status, html };
       request = next;
     }
@@ -24,7 +26,9 @@ export class Browser {
   }
 
   async #send({ url, method, body }) {
-    const headers = { cookie: this.#header(url), accept: 'text/html' };
+    const headers = { accept: 'text/html' };
+    const cookie = this.#header(url);
+    if (cookie) headers.cookie = cookie;
     if (method === 'POST') Object.assign(headers, { origin: url.origin, 'sec-fetch-site': 'same-origin' });
     const response = await fetch(url, { method, body, headers, redirect: 'manual' });
     response.headers.getSetCookie().forEach((line) => this.#keep(url, line));
@@ -65,12 +69,14 @@ function redirected({ url, method, body }, { status, headers }) {
   return { url: new URL(location, url), method: keeps ? method : 'GET', body: keeps ? body : undefined };
 }
 
-/** The first form that has a field or button named in `answers`, filled in. A button without a name goes by its label. */
+/** The first form that `answers` can fill in. A label is used up: its button may be on the page that comes next. */
 function submitted(url, html, answers) {
   for (const [, opening, content] of html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gs)) {
     const controls = [...content.matchAll(/<(?:input\b([^>]*)>|button\b([^>]*)>(.*?)<\/button>)/gs)]
       .map(([, input, button, label]) => ({ label: label?.trim(), ...attributes(input ?? button) }));
-    if (!controls.some(({ name, label }) => (name ?? label) in answers)) continue;
+    const known = controls.find(({ name, label }) => (name ?? label) in answers);
+    if (!known) continue;
+    if (!known.name) delete answers[known.label];
     const body = new URLSearchParams();
     for (const { name, type, value = '' } of controls) {
       if (name in answers) body.set(name, answers[name]);

@@ -1,0 +1,108 @@
+//! The independent programs of `tests/peers`, started for one test and ended with it.
+//!
+//! Everything here blocks: the gateway under test has to run in a process or thread of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// A peer that runs until it is dropped, or until this process dies: it watches its stdin.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    ready: Value,
+}
+
+impl Peer {
+    /// Starts a script with its options and waits for its ready line.
+    pub(crate) fn start(script: &str, options: &Value) -> Self {
+        let mut child = command(script, options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a peer starts: run `cargo xtask peers` first");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut peer = Self { child, stdin, stdout, ready: Value::Null };
+        peer.ready = peer.hear();
+        peer
+    }
+
+    /// A member of the ready line: `url`, `client_id`, `client_secret`, `resource`.
+    pub(crate) fn says(&self, member: &str) -> &str {
+        self.ready.get(member).and_then(Value::as_str).expect("the ready line has this member")
+    }
+
+    /// A private JSON page of the peer: `/stats`, `/recorded`.
+    pub(crate) fn page(&self, path: &str) -> Value {
+        let authority = self.says("url").trim_start_matches("http://");
+        let mut stream = TcpStream::connect(authority).expect("the peer listens");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {authority}\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        serde_json::from_str(body).expect("a JSON page")
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a peer speaks UTF-8");
+        serde_json::from_str(&line).expect("a peer says one line of JSON; see its stderr")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Either may fail only because the peer has gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One person's browser, with its own cookies.
+#[derive(Debug)]
+pub(crate) struct Browser(Peer);
+
+impl Browser {
+    pub(crate) fn start() -> Self {
+        Self(Peer::start("browser.mjs", &json!({})))
+    }
+
+    /// Opens `url`, follows redirects and fills in forms: `answers` has the names of fields and
+    /// buttons, or labels of buttons without a name. The page it ended on: `url`, `status`, `html`.
+    pub(crate) fn open(&mut self, url: &str, answers: &Value) -> Value {
+        writeln!(self.0.stdin, "{}", json!({ "open": url, "answers": answers })).expect("it reads");
+        self.0.hear()
+    }
+}
+
+/// Runs a script to its end and answers the line it said: the clients, and `sign-in.mjs`.
+pub(crate) fn run(script: &str, options: &Value) -> Value {
+    let output = command(script, options)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("a peer starts: run `cargo xtask peers` first");
+    serde_json::from_slice(&output.stdout).expect("a peer says one line of JSON; see its stderr")
+}
+
+/// A port of loopback that nobody has: peers must know each other's URLs before they start.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+fn command(script: &str, options: &Value) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let home = root.join("target/peers");
+    let python = Path::new(script).extension().is_some_and(|extension| extension == "py");
+    let program: PathBuf = home.join(if python { "venv/bin/python" } else { "node" });
+    let mut command = Command::new(program);
+    command.arg(root.join("tests/peers").join(script)).arg(options.to_string());
+    command
+}
