@@ -1,1 +1,27 @@
-//! Strictly per person: a ready credential, else one obtained, else where to connect
+//! Strictly per person: a ready credential, else one refreshed or obtained, else an actionable
+//! refusal. There is no other branch, and no credential that is not the caller's own.
+//!
+//! Two doors: [`Broker`] serves the data plane, [`Connections`] serves people. Behind them:
+//!
+//! - [`vault`] seals and opens credentials under a data key per person;
+//! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
+//! - [`connect`] speaks to an upstream's authorization server;
+//! - [`audit`] writes down what happened.
+
+pub mod audit;
+pub mod broker;
+pub mod connect;
+pub mod connections;
+pub mod flight;
+pub mod injection;
+mod plaintext;
+mod refresh;
+pub mod tasks;
+pub mod upstream;
+pub mod vault;
+
+pub use broker::{Broker, ObtainError, Parts};
+pub use connections::{BrowserSession, ConnectError, Connection, Connections, Offer, Status};
+pub use injection::{HeaderForm, Injection};
+pub use tasks::Tasks;
+pub use upstream::Brokered;

@@ -88,6 +88,10 @@ words! {
         NotConnected = "not_connected",
         NeedsReconnect = "needs_reconnect",
         InvalidGrant = "invalid_grant",
+        /// The refresh token may have been spent by a refresh whose answer was lost (OC-27).
+        RefreshInterrupted = "refresh_interrupted",
+        /// The upstream refuses a token that the authorization server just gave.
+        UpstreamRejected = "upstream_rejected",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",

@@ -4,9 +4,11 @@
 //! speak of it: people ([`Principal`]), what a secret is for ([`Slot`]), the traits behind which
 //! storage and the network stand ([`store`], [`outbound`]), and what is written to the audit log.
 
+pub mod access;
 pub mod audit;
 pub mod authenticator;
 pub mod credential;
+pub mod explain;
 pub mod ids;
 pub mod outbound;
 pub mod principal;
@@ -14,6 +16,7 @@ pub mod secret;
 pub mod store;
 pub mod time;
 
+pub use access::Access;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
 pub use ids::{IssuerId, RequestId, UpstreamName, UserId};
 pub use principal::Principal;

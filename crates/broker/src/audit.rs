@@ -1,0 +1,130 @@
+//! Two speeds of writing down. A security act is written before its answer, and fails with it; an
+//! injection goes through a bounded queue, and what did not fit is counted in the log itself.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use attache_core::{
+    Clock,
+    audit::{Action, AuditEvent, Outcome},
+    store::{AuditStore, StoreError},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Tasks;
+
+/// Injections waiting to be written; about 1 MiB.
+const QUEUE: usize = 8_192;
+/// Written in one transaction.
+const BATCH: usize = 512;
+/// How long an injection waits for company.
+const LINGER: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub struct Audit {
+    store: Arc<dyn AuditStore>,
+    queue: mpsc::Sender<AuditEvent>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Audit {
+    /// Starts the writer, which ends, with everything queued written, after `stop`.
+    pub fn start(
+        store: Arc<dyn AuditStore>,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let (queue, queued) = mpsc::channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer =
+            Writer { store: Arc::clone(&store), clock, queued, dropped: Arc::clone(&dropped) };
+        tasks.spawn(writer.run(stop));
+        Arc::new(Self { store, queue, dropped })
+    }
+
+    /// Writes a security act now.
+    pub async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.store.append(&[event]).await
+    }
+
+    /// Queues an injection; never waits.
+    pub fn note(&self, event: AuditEvent) {
+        if self.queue.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Writer {
+    store: Arc<dyn AuditStore>,
+    clock: Arc<dyn Clock>,
+    queued: mpsc::Receiver<AuditEvent>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Writer {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                received = self.queued.recv_many(&mut batch, BATCH) => {
+                    if received == 0 { break }
+                    if batch.len() < BATCH {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = tokio::time::sleep(LINGER) => {}
+                        }
+                    }
+                }
+            }
+            self.write(&mut batch).await;
+        }
+        self.queued.close();
+        while self.queued.recv_many(&mut batch, BATCH).await > 0 {
+            self.write(&mut batch).await;
+        }
+    }
+
+    /// Writes everything queued so far; what the store refuses is counted as dropped, so that a
+    /// database that is away does not fill the memory.
+    async fn write(&mut self, batch: &mut Vec<AuditEvent>) {
+        while batch.len() < BATCH {
+            let Ok(event) = self.queued.try_recv() else { break };
+            batch.push(event);
+        }
+        let lost = self.dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(lost, "injections were not written to the audit: the queue was full");
+            batch.push(self.drop_marker());
+        }
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.append(batch).await {
+            let unwritten = lost + u64::try_from(batch.len()).unwrap_or(u64::MAX);
+            self.dropped.fetch_add(unwritten, Ordering::Relaxed);
+            tracing::warn!(%error, unwritten, "the audit could not be written");
+        }
+        batch.clear();
+    }
+
+    fn drop_marker(&self) -> AuditEvent {
+        AuditEvent {
+            at: self.clock.now(),
+            user: None,
+            server: None,
+            method: None,
+            action: Action::Dropped,
+            outcome: Outcome::Success,
+            request_id: None,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The data plane's door: a credential that is ready, or the way to one.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use attache_core::{
+    Clock, CredentialKey, Principal, RequestId, Timestamp,
+    audit::{Action, AuditEvent, Outcome, Reason},
+    store::{CredentialStore, StoreError, Version},
+};
+use attache_crypto::random::Random;
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    audit::Audit,
+    flight::Flights,
+    injection::Injection,
+    refresh::Errand,
+    tasks::Tasks,
+    upstream::Brokered,
+    vault::{Vault, VaultError},
+};
+
+/// Bytes of rendered credentials kept in memory; beyond it the least used are opened again from
+/// the store.
+const READY_BYTES: u64 = 64 * 1024 * 1024;
+/// What an entry costs beside its token.
+const READY_OVERHEAD: u64 = 256;
+/// Credentials whose upstream or provider misbehaved a moment ago; about 200 bytes each.
+const TROUBLED: usize = 50_000;
+
+/// Why there is no credential, sorted by whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObtainError {
+    /// The person's: connect, or connect again.
+    #[error("not connected: {}", .reason.as_str())]
+    NotConnected { reason: Reason },
+    /// Nobody's: the same request may succeed later.
+    #[error("unavailable: {}", .reason.as_str())]
+    Unavailable { reason: Reason, retry_after: Option<Duration> },
+    /// The operator's.
+    #[error("misconfigured: {}", .reason.as_str())]
+    Operator { reason: Reason },
+}
+
+impl ObtainError {
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::NotConnected { reason }
+            | Self::Unavailable { reason, .. }
+            | Self::Operator { reason } => reason,
+        }
+    }
+}
+
+impl From<StoreError> for ObtainError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Inconsistent { .. } => {
+                tracing::error!(%error, "a stored row is not what this version writes");
+                Self::Operator { reason: Reason::Unreadable }
+            }
+            StoreError::Conflict | StoreError::Unavailable(_) => {
+                tracing::warn!(%error, "the store did not answer");
+                Self::Unavailable { reason: Reason::StoreUnavailable, retry_after: None }
+            }
+        }
+    }
+}
+
+impl From<VaultError> for ObtainError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unreadable(cause) => {
+                tracing::error!(%cause, "a stored credential cannot be opened");
+                Self::Operator { reason: Reason::Unreadable }
+            }
+            VaultError::KeysUnavailable(cause) => {
+                tracing::warn!(%cause, "the key service did not answer");
+                Self::Unavailable { reason: Reason::KeysUnavailable, retry_after: None }
+            }
+            VaultError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What a broker is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub store: Arc<dyn CredentialStore>,
+    pub vault: Arc<Vault>,
+    pub audit: Arc<Audit>,
+    pub tasks: Tasks,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) parts: Parts,
+    flights: Flights<CredentialKey, Result<Arc<Injection>, ObtainError>>,
+    ready: Cache<CredentialKey, Arc<Injection>, TokenBytes>,
+    /// Counts [`Broker::forget`]: whoever publishes looks whether the world changed meanwhile.
+    forgotten: AtomicU64,
+    rejections: Cache<CredentialKey, Rejection>,
+    resting: Cache<CredentialKey, Rest>,
+    /// Refreshed, and still being written because the store was away.
+    unwritten: Mutex<HashSet<CredentialKey>>,
+}
+
+/// The upstream said 401 to a version that was not expired.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rejection {
+    pub version: Version,
+    /// When a refresh was last forced by a rejection.
+    pub refreshed_at: Option<Timestamp>,
+}
+
+/// The authorization server failed; it is left alone until then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    pub until: Timestamp,
+    pub error: ObtainError,
+}
+
+#[derive(Clone, Debug)]
+struct TokenBytes;
+
+impl Weighter<CredentialKey, Arc<Injection>> for TokenBytes {
+    fn weight(&self, _: &CredentialKey, injection: &Arc<Injection>) -> u64 {
+        READY_OVERHEAD + injection.value.len() as u64
+    }
+}
+
+impl Broker {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let items = usize::try_from(READY_BYTES / 1024).unwrap_or(usize::MAX);
+        Arc::new(Self {
+            flights: Flights::new(parts.tasks.clone()),
+            ready: Cache::with_weighter(items, READY_BYTES, TokenBytes),
+            forgotten: AtomicU64::new(0),
+            rejections: Cache::new(TROUBLED),
+            resting: Cache::new(TROUBLED),
+            unwritten: Mutex::default(),
+            parts,
+        })
+    }
+
+    /// The hot path: memory only. Past the refresh time a renewal starts in the background and
+    /// what we have serves on. `None` sends the caller to [`Broker::obtain`].
+    pub fn ready(
+        self: &Arc<Self>,
+        who: &Principal,
+        upstream: &Arc<Brokered>,
+        now: Timestamp,
+    ) -> Option<Arc<Injection>> {
+        let key = upstream.key(who);
+        let injection = self.ready.get(&key).filter(|injection| injection.is_live(now))?;
+        if injection.wants_refresh(now) {
+            self.flights.start(key.clone(), || self.errand(key, upstream));
+        }
+        Some(injection)
+    }
+
+    /// Reads, refreshes or refuses. However many callers wait, one task works for them, and it
+    /// goes on when they leave.
+    pub async fn obtain(
+        self: &Arc<Self>,
+        who: &Principal,
+        upstream: &Arc<Brokered>,
+    ) -> Result<Arc<Injection>, ObtainError> {
+        let key = upstream.key(who);
+        let landed = self.flights.join(key.clone(), || self.errand(key, upstream)).await;
+        landed.unwrap_or_else(|abandoned| {
+            tracing::error!(%abandoned, "a credential task panicked");
+            Err(ObtainError::Unavailable { reason: Reason::Other, retry_after: None })
+        })
+    }
+
+    /// The upstream answered 401 to this version: it is not served again, and the next
+    /// [`Broker::obtain`] refreshes it.
+    pub fn rejected(&self, who: &Principal, upstream: &Brokered, version: Version) {
+        let key = upstream.key(who);
+        let refreshed_at = self.rejections.get(&key).and_then(|earlier| earlier.refreshed_at);
+        self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
+        self.forget(&key);
+    }
+
+    /// Notes in the audit that the credential left on a request.
+    pub fn injected(&self, who: &Principal, upstream: &Brokered, request: &RequestId) {
+        self.parts.audit.note(AuditEvent {
+            at: self.parts.clock.now(),
+            user: Some(who.user.clone()),
+            server: Some(upstream.name.clone()),
+            method: Some(upstream.method()),
+            action: Action::Inject,
+            outcome: Outcome::Success,
+            request_id: Some(request.clone()),
+        });
+    }
+
+    fn errand(
+        self: &Arc<Self>,
+        key: CredentialKey,
+        upstream: &Arc<Brokered>,
+    ) -> impl Future<Output = Result<Arc<Injection>, ObtainError>> + Send + use<> {
+        Errand { broker: Arc::clone(self), upstream: Arc::clone(upstream), key }.run()
+    }
+}
+
+/// The caches, as the rest of the crate uses them.
+impl Broker {
+    /// Taken before the store is read, given to [`Broker::publish`] after.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Makes an injection the ready one, unless something was forgotten since `epoch`: then it may
+    /// be what was disconnected meanwhile.
+    pub(crate) fn publish(&self, key: &CredentialKey, injection: &Arc<Injection>, epoch: u64) {
+        self.ready.insert(key.clone(), Arc::clone(injection));
+        if self.epoch() != epoch {
+            self.ready.remove(key);
+        }
+    }
+
+    /// The stored record changed: what memory has of it is void.
+    pub(crate) fn forget(&self, key: &CredentialKey) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.ready.remove(key);
+    }
+
+    /// A person just connected: yesterday's troubles are over.
+    pub(crate) fn forgive(&self, key: &CredentialKey) {
+        self.rejections.remove(key);
+        self.resting.remove(key);
+    }
+
+    pub(crate) fn rejection(&self, key: &CredentialKey, version: Version) -> Option<Rejection> {
+        self.rejections.get(key).filter(|rejection| rejection.version == version)
+    }
+
+    pub(crate) fn rejection_answered(&self, key: &CredentialKey, version: Version, now: Timestamp) {
+        self.rejections.insert(key.clone(), Rejection { version, refreshed_at: Some(now) });
+    }
+
+    pub(crate) fn rest(&self, key: &CredentialKey, rest: Rest) {
+        self.resting.insert(key.clone(), rest);
+    }
+
+    pub(crate) fn resting(&self, key: &CredentialKey, now: Timestamp) -> Option<Rest> {
+        self.resting.get(key).filter(|rest| now < rest.until)
+    }
+
+    pub(crate) fn unwritten(&self) -> std::sync::MutexGuard<'_, HashSet<CredentialKey>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

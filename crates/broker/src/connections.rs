@@ -1,0 +1,458 @@
+//! The people's door: what is connected, connect, disconnect.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_core::{
+    Credential, CredentialKey, ObtainedVia, Principal, Secret, Slot, Timestamp, UpstreamName,
+    audit::{Action, AuditEvent, Outcome, Reason},
+    principal::SessionDigest,
+    store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored},
+};
+use attache_crypto::{
+    digest::{base64url, hmac_sha256, sha256},
+    random,
+};
+use attache_oauth::callback::{Callback, CallbackOutcome};
+use url::Url;
+
+use crate::{
+    broker::{Broker, ObtainError},
+    connect::{Asked, ProviderError},
+    upstream::Brokered,
+    vault::{Vault, VaultError},
+};
+
+/// How long a person may take at the authorization server (OC-12).
+pub const FLOW_LIFE: Duration = Duration::from_mins(10);
+/// Consents one person may have under way; the oldest gives way.
+const FLOWS_PER_PERSON: u32 = 10;
+/// A reconnect races with a refresh; whoever loses looks again, this often.
+const PUT_TRIES: u32 = 5;
+
+/// The browser a person signed in with. A flow begun in it ends in it (OC-16).
+#[derive(Clone, Debug)]
+pub struct BrowserSession {
+    pub digest: SessionDigest,
+    /// The session cookie's value: PKCE verifiers are derived from it, so that the store holds
+    /// none.
+    pub secret: Secret,
+}
+
+/// One line of "my connections".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    pub server: UpstreamName,
+    /// `auth_broker.mode`.
+    pub mode: &'static str,
+    pub status: Status,
+    /// Why the status is not good.
+    pub reason: Option<Reason>,
+    pub token_type: Option<String>,
+    pub scopes: Vec<String>,
+    pub audience: Option<String>,
+    pub obtained_via: Option<ObtainedVia>,
+    pub expires_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Connected,
+    /// The token ran out and there is none to renew it with.
+    Expired,
+    NotConnected,
+    NeedsReconnect,
+    /// It is there and cannot be used now; the person cannot mend that.
+    Unavailable,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Expired => "expired",
+            Self::NotConnected => "not_connected",
+            Self::NeedsReconnect => "needs_reconnect",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What the connect page puts before a person.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub server: UpstreamName,
+    /// Where their browser will be sent.
+    pub authorization_endpoint: Url,
+    /// What will be asked for; empty leaves it to the authorization server.
+    pub scopes: Vec<String>,
+    pub status: Status,
+}
+
+/// Why a connect flow stopped. Nothing was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not connected: {}", .0.as_str())]
+pub struct ConnectError(pub Reason);
+
+impl ConnectError {
+    pub fn reason(self) -> Reason {
+        self.0
+    }
+}
+
+impl From<StoreError> for ConnectError {
+    fn from(error: StoreError) -> Self {
+        Self(ObtainError::from(error).reason())
+    }
+}
+
+impl From<VaultError> for ConnectError {
+    fn from(error: VaultError) -> Self {
+        Self(ObtainError::from(error).reason())
+    }
+}
+
+/// What a disconnect did beyond deleting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    Revoked,
+    /// The provider could not be told; the person may want to look there.
+    Failed(Reason),
+}
+
+#[derive(Debug)]
+pub struct Connections {
+    broker: Arc<Broker>,
+    flows: Arc<dyn ConnectFlowStore>,
+    upstreams: Vec<Arc<Brokered>>,
+}
+
+impl Connections {
+    pub fn new(
+        broker: Arc<Broker>,
+        flows: Arc<dyn ConnectFlowStore>,
+        upstreams: Vec<Arc<Brokered>>,
+    ) -> Self {
+        Self { broker, flows, upstreams }
+    }
+
+    /// Every brokered upstream this person may use.
+    pub async fn list(&self, who: &Principal) -> Result<Vec<Connection>, StoreError> {
+        let stored = self.broker.parts.store.list(&who.user).await?;
+        let mut connections = Vec::new();
+        for upstream in self.upstreams.iter().filter(|upstream| upstream.access.permits(who)) {
+            let slot = Slot::Upstream(upstream.name.clone());
+            let found = stored.iter().find(|(held, _)| *held == slot).map(|(_, stored)| stored);
+            connections.push(self.describe(who, upstream, found).await);
+        }
+        Ok(connections)
+    }
+
+    /// `None` for an upstream that is not there, or not for this person: the two look the same.
+    pub async fn find(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+    ) -> Result<Option<Connection>, StoreError> {
+        let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
+        let stored = self.broker.parts.store.find(&upstream.key(who)).await?;
+        Ok(Some(self.describe(who, upstream, stored.as_ref()).await))
+    }
+
+    /// What the connect page shows; `None` as in [`Connections::find`].
+    pub async fn offer(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+    ) -> Result<Option<Offer>, StoreError> {
+        let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
+        let Some(connection) = self.find(who, server).await? else { return Ok(None) };
+        Ok(Some(Offer {
+            server: upstream.name.clone(),
+            authorization_endpoint: upstream.connect.authorization_endpoint.clone(),
+            scopes: upstream.connect.scopes.clone(),
+            status: connection.status,
+        }))
+    }
+
+    /// Stores a pending flow and says where the browser goes next.
+    pub async fn begin(
+        &self,
+        who: &Principal,
+        browser: &BrowserSession,
+        server: &UpstreamName,
+    ) -> Result<Url, ConnectError> {
+        let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
+        let connect = &upstream.connect;
+        let now = self.broker.parts.clock.now();
+        let state = random::token(&*self.broker.parts.random);
+        let flow = ConnectFlow {
+            state: sha256(state.as_bytes()),
+            user: who.user.clone(),
+            session: browser.digest,
+            upstream: upstream.name.clone(),
+            issuer: connect.issuer.clone(),
+            redirect_uri: connect.redirect_uri.clone(),
+            scopes: connect.scopes.clone(),
+            resource: connect.resource.clone(),
+            created_at: now,
+            expires_at: now.plus(FLOW_LIFE),
+        };
+        self.flows.insert(&flow, FLOWS_PER_PERSON, now).await?;
+        Ok(connect.authorization_url(&state, &verifier(browser, &state)))
+    }
+
+    /// What came back from the authorization server, in the browser of `who`. Whoever may not
+    /// finish a flow does not spend it either (EL-3).
+    pub async fn callback(
+        &self,
+        who: &Principal,
+        browser: &BrowserSession,
+        server: &UpstreamName,
+        query: &str,
+    ) -> Result<(), ConnectError> {
+        let finished = self.finish(who, browser, server, query).await;
+        let (action, outcome) = match finished {
+            Ok(()) => (Action::Connect, Outcome::Success),
+            Err(ConnectError(Reason::AccessDenied)) => {
+                (Action::Deny, Outcome::Failure(Reason::AccessDenied))
+            }
+            Err(ConnectError(reason)) => (Action::Connect, Outcome::Failure(reason)),
+        };
+        self.audit(who, server, action, outcome).await?;
+        finished
+    }
+
+    /// Deletes the credential and what is pending, then tells the provider (RFC 7009) as well as
+    /// it can. `None` when nothing was connected.
+    pub async fn disconnect(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+    ) -> Result<Option<Option<Revocation>>, StoreError> {
+        let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
+        let key = upstream.key(who);
+        self.flows.clear(&who.user, server).await?;
+        let removed = self.broker.parts.store.remove(&key).await?;
+        self.broker.forget(&key);
+        self.broker.forgive(&key);
+        let Some(removed) = removed else { return Ok(None) };
+        self.audit(who, server, Action::Disconnect, Outcome::Success).await?;
+
+        let revocation = self.revoke(upstream, &key, &removed).await;
+        if let Some(revocation) = revocation {
+            let outcome = match revocation {
+                Revocation::Revoked => Outcome::Success,
+                Revocation::Failed(reason) => Outcome::Failure(reason),
+            };
+            self.audit(who, server, Action::Revoke, outcome).await?;
+        }
+        Ok(Some(revocation))
+    }
+
+    async fn finish(
+        &self,
+        who: &Principal,
+        browser: &BrowserSession,
+        server: &UpstreamName,
+        query: &str,
+    ) -> Result<(), ConnectError> {
+        let refuse = |reason| Err(ConnectError(reason));
+        let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
+        let Ok(callback) = Callback::parse(query) else {
+            return refuse(Reason::MalformedCallback);
+        };
+        let state = sha256(callback.state.as_bytes());
+        let Some(flow) = self.flows.find(state).await? else {
+            return refuse(Reason::FlowUnknown);
+        };
+        if flow.user != who.user {
+            return refuse(Reason::WrongPerson);
+        }
+        if flow.session != browser.digest {
+            return refuse(Reason::WrongBrowser);
+        }
+        if flow.upstream != *server {
+            return refuse(Reason::WrongUpstream);
+        }
+        // From here on the state is spent, whatever the outcome.
+        let Some(flow) = self.flows.take(state).await? else {
+            return refuse(Reason::FlowUnknown);
+        };
+        if self.broker.parts.clock.now() >= flow.expires_at {
+            return refuse(Reason::FlowExpired);
+        }
+        let connect = &upstream.connect;
+        if flow.issuer != connect.issuer || !connect.issuer_fits(callback.iss.as_deref()) {
+            return refuse(Reason::WrongIssuer);
+        }
+        let code = match callback.outcome {
+            CallbackOutcome::Code(code) => code,
+            CallbackOutcome::Error(reason) => return refuse(reason),
+        };
+        let asked = Asked {
+            redirect_uri: &flow.redirect_uri,
+            scopes: &flow.scopes,
+            resource: flow.resource.as_deref(),
+        };
+        let verifier = verifier(browser, &callback.state);
+        let credential = connect
+            .exchange_code(&code, &verifier, asked)
+            .await
+            .map_err(|error: ProviderError| ConnectError(error.reason()))?;
+        self.store(&upstream.key(who), &credential).await
+    }
+
+    async fn store(
+        &self,
+        key: &CredentialKey,
+        credential: &Credential,
+    ) -> Result<(), ConnectError> {
+        let parts = &self.broker.parts;
+        for _ in 0..PUT_TRIES {
+            let old = parts.store.find(key).await?.map(|stored| stored.record.version);
+            let version = parts.vault.next_version(key, old);
+            let record = Record {
+                version,
+                sealed: parts.vault.seal(key, version, credential).await?,
+                health: Health::Good,
+                obtained_via: ObtainedVia::ConnectFlow,
+                expires_at: credential.expires_at,
+                updated_at: parts.clock.now(),
+            };
+            match parts.store.put(key, &record, old).await {
+                Err(StoreError::Conflict) => {}
+                written => {
+                    written?;
+                    self.broker.forget(key);
+                    self.broker.forgive(key);
+                    return Ok(());
+                }
+            }
+        }
+        Err(ConnectError(Reason::Conflict))
+    }
+
+    async fn revoke(
+        &self,
+        upstream: &Brokered,
+        key: &CredentialKey,
+        removed: &Stored,
+    ) -> Option<Revocation> {
+        upstream.connect.revocation_endpoint.as_ref()?;
+        let Ok(credential) = self.vault().open(key, &removed.record).await else {
+            return Some(Revocation::Failed(Reason::Unreadable));
+        };
+        Some(match upstream.connect.revoke(&credential).await? {
+            Ok(()) => Revocation::Revoked,
+            Err(error) => {
+                tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");
+                Revocation::Failed(error.reason())
+            }
+        })
+    }
+
+    /// A record's state as its owner sees it.
+    async fn describe(
+        &self,
+        who: &Principal,
+        upstream: &Brokered,
+        stored: Option<&Stored>,
+    ) -> Connection {
+        let mut connection = Connection {
+            server: upstream.name.clone(),
+            mode: upstream.mode(),
+            status: Status::NotConnected,
+            reason: None,
+            token_type: None,
+            scopes: Vec::new(),
+            audience: None,
+            obtained_via: None,
+            expires_at: None,
+            updated_at: None,
+        };
+        let Some(Stored { record, .. }) = stored else { return connection };
+        connection.obtained_via = Some(record.obtained_via);
+        connection.expires_at = record.expires_at;
+        connection.updated_at = Some(record.updated_at);
+
+        let key = upstream.key(who);
+        let credential = match self.vault().open(&key, record).await {
+            Ok(credential) => credential,
+            Err(error) => {
+                connection.status = Status::Unavailable;
+                connection.reason = Some(ObtainError::from(error).reason());
+                return connection;
+            }
+        };
+        (connection.status, connection.reason) = self.status(&key, record, &credential);
+        connection.token_type = Some(credential.token_type);
+        connection.scopes = credential.scopes;
+        connection.audience = credential.audience;
+        connection
+    }
+
+    fn status(
+        &self,
+        key: &CredentialKey,
+        record: &Record,
+        credential: &Credential,
+    ) -> (Status, Option<Reason>) {
+        let now = self.broker.parts.clock.now();
+        let renewable = credential.refresh_token.is_some();
+        let expired = credential.expires_at.is_some_and(|end| now >= end);
+        let rejection = self.broker.rejection(key, record.version);
+        let beyond_refresh = |tried: bool| !renewable || tried;
+        match record.health {
+            Health::NeedsReconnect(reason) => (Status::NeedsReconnect, Some(reason)),
+            Health::Good if rejection.is_some_and(|r| beyond_refresh(r.refreshed_at.is_some())) => {
+                (Status::NeedsReconnect, Some(Reason::UpstreamRejected))
+            }
+            Health::Good if expired && !renewable => {
+                (Status::Expired, Some(Reason::NeedsReconnect))
+            }
+            Health::Good => match self.broker.resting(key, now) {
+                Some(rest) if expired => (Status::Unavailable, Some(rest.error.reason())),
+                _ => (Status::Connected, None),
+            },
+        }
+    }
+
+    fn permitted(&self, who: &Principal, server: &UpstreamName) -> Option<&Arc<Brokered>> {
+        let upstream = self.upstreams.iter().find(|upstream| upstream.name == *server)?;
+        upstream.access.permits(who).then_some(upstream)
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.broker.parts.vault
+    }
+
+    /// A security act: written before the answer, and the answer fails with it.
+    async fn audit(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+        action: Action,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        let known = self.upstreams.iter().find(|upstream| upstream.name == *server);
+        let event = AuditEvent {
+            at: self.broker.parts.clock.now(),
+            user: Some(who.user.clone()),
+            server: known.map(|upstream| upstream.name.clone()),
+            method: known.map(|upstream| upstream.method()),
+            action,
+            outcome,
+            request_id: None,
+        };
+        self.broker.parts.audit.record(event).await
+    }
+}
+
+/// The PKCE verifier of a flow (RFC 7636 section 4.1: 43 characters), which only the browser that
+/// began it can bring back.
+fn verifier(browser: &BrowserSession, state: &str) -> Secret {
+    let key = browser.secret.expose().as_bytes();
+    let parts: [&[u8]; 2] = [b"connect pkce verifier", state.as_bytes()];
+    Secret::new(base64url(&hmac_sha256(key, &parts)))
+}

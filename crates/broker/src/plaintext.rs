@@ -1,0 +1,57 @@
+//! The inside of a sealed record: JSON, so that a later version can add a field.
+
+use std::borrow::Cow;
+
+use attache_core::{Credential, IssuerId, Secret, Timestamp};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Room for two tokens and their surroundings, so that growing the buffer does not leave copies.
+const USUAL_SIZE: usize = 8 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Plaintext<'a> {
+    access_token: Option<Cow<'a, str>>,
+    refresh_token: Option<Cow<'a, str>>,
+    token_type: Cow<'a, str>,
+    scopes: Cow<'a, [String]>,
+    audience: Option<Cow<'a, str>>,
+    issuer: Option<Cow<'a, str>>,
+    obtained_at: i64,
+    expires_at: Option<i64>,
+}
+
+pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
+    let plaintext = Plaintext {
+        access_token: text(credential.access_token.as_ref()),
+        refresh_token: text(credential.refresh_token.as_ref()),
+        token_type: Cow::Borrowed(&credential.token_type),
+        scopes: Cow::Borrowed(&credential.scopes),
+        audience: credential.audience.as_deref().map(Cow::Borrowed),
+        issuer: credential.issuer.as_ref().map(|issuer| Cow::Borrowed(issuer.as_str())),
+        obtained_at: credential.obtained_at.0,
+        expires_at: credential.expires_at.map(|at| at.0),
+    };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
+    #[expect(clippy::expect_used, reason = "plain strings and numbers into memory")]
+    serde_json::to_writer(&mut *bytes, &plaintext).expect("a credential is valid JSON");
+    bytes
+}
+
+fn text(secret: Option<&Secret>) -> Option<Cow<'_, str>> {
+    secret.map(|secret| Cow::Borrowed(secret.expose()))
+}
+
+pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
+    let plaintext: Plaintext<'_> = serde_json::from_slice(bytes).ok()?;
+    Some(Credential {
+        access_token: plaintext.access_token.map(|text| Secret::new(text.into_owned())),
+        refresh_token: plaintext.refresh_token.map(|text| Secret::new(text.into_owned())),
+        token_type: plaintext.token_type.into_owned(),
+        scopes: plaintext.scopes.into_owned(),
+        audience: plaintext.audience.map(Cow::into_owned),
+        issuer: plaintext.issuer.map(|issuer| IssuerId::new(&*issuer)),
+        obtained_at: Timestamp(plaintext.obtained_at),
+        expires_at: plaintext.expires_at.map(Timestamp),
+    })
+}

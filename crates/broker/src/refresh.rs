@@ -1,0 +1,356 @@
+//! One errand: from what the store has to a credential that may be used, or to the reason why
+//! there is none. It runs once per person and upstream at a time, and belongs to no request.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_core::{
+    Credential, CredentialKey, ObtainedVia, Timestamp,
+    audit::{Action, AuditEvent, Outcome, Reason},
+    store::{Health, Lease, Leased, Record, StoreError, Stored, Version},
+};
+
+use crate::{
+    broker::{Broker, ObtainError, Parts, Rest},
+    connect::ProviderError,
+    injection::Injection,
+    upstream::Brokered,
+    vault::VaultError,
+};
+
+/// How long a refresh may be held: the token endpoint's timeout (10 s) with room to write.
+const LEASE: Duration = Duration::from_mins(1);
+/// How often a process that does not hold the lease looks for the winner's token.
+const LEASE_POLL: Duration = Duration::from_millis(100);
+/// How long the provider is left alone after a failure that names no time.
+const REST: Duration = Duration::from_secs(5);
+/// After a refresh that an upstream's 401 caused, the next such 401 causes none for this long:
+/// an upstream that refuses everything must not drive its authorization server.
+const REJECTION_REST: Duration = Duration::from_secs(30);
+/// A refreshed credential that the store did not take is offered again at this pace, and for this
+/// long.
+const WRITE_PAUSE: Duration = Duration::from_millis(500);
+const WRITE_PATIENCE: Duration = Duration::from_hours(1);
+
+pub(crate) struct Errand {
+    pub broker: Arc<Broker>,
+    pub upstream: Arc<Brokered>,
+    pub key: CredentialKey,
+}
+
+type Obtained = Result<Arc<Injection>, ObtainError>;
+
+/// What one look at the store came to.
+enum Look {
+    Done(Obtained),
+    /// Somebody else is refreshing, or just did.
+    Again,
+}
+
+impl Errand {
+    pub(crate) async fn run(self) -> Obtained {
+        loop {
+            match self.look().await? {
+                Look::Done(obtained) => return obtained,
+                Look::Again => tokio::time::sleep(LEASE_POLL).await,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Look, ObtainError> {
+        let epoch = self.broker.epoch();
+        let Some(stored) = self.parts().store.find(&self.key).await? else {
+            return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
+        };
+        if let Health::NeedsReconnect(reason) = stored.record.health {
+            return Err(ObtainError::NotConnected { reason });
+        }
+        let credential = self.parts().vault.open(&self.key, &stored.record).await?;
+
+        let now = self.parts().clock.now();
+        let version = stored.record.version;
+        let rejection = self.broker.rejection(&self.key, version);
+        let usable = rejection.is_none()
+            && credential.access_token.is_some()
+            && credential.expires_at.is_none_or(|end| now < end);
+        let refresh_at = refresh_time(&credential);
+        let rest = self.broker.resting(&self.key, now);
+
+        if usable && (credential.refresh_token.is_none() || refresh_at.is_none_or(|at| now < at)) {
+            let refresh_at = refresh_at.filter(|_| credential.refresh_token.is_some());
+            return Ok(Look::Done(self.serve(&credential, version, refresh_at, epoch)));
+        }
+        if let Some(rest) = rest {
+            return Ok(Look::Done(if usable {
+                self.serve(&credential, version, Some(rest.until), epoch)
+            } else {
+                Err(rest.error)
+            }));
+        }
+        if credential.refresh_token.is_none() {
+            let rejected = rejection.is_some();
+            let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
+            return Err(ObtainError::NotConnected { reason });
+        }
+        let lately = |at: Timestamp| now.since(at) < rejection_rest(&credential);
+        if rejection.and_then(|rejection| rejection.refreshed_at).is_some_and(lately) {
+            return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
+        }
+        if self.broker.unwritten().contains(&self.key) {
+            return Ok(Look::Again);
+        }
+
+        let holder = {
+            let mut holder = [0; 16];
+            self.parts().random.fill(&mut holder);
+            holder
+        };
+        let until = now.plus(LEASE);
+        match self.parts().store.lease(&self.key, version, holder, now, until).await? {
+            Leased::Granted(lease, stored) => {
+                Ok(self.refresh(lease, &stored, credential, usable, epoch).await)
+            }
+            Leased::Held { .. } if usable => {
+                let later = Some(now.plus(LEASE_POLL));
+                Ok(Look::Done(self.serve(&credential, version, later, epoch)))
+            }
+            Leased::Held { .. } | Leased::Superseded(_) => Ok(Look::Again),
+            Leased::Gone => Err(ObtainError::NotConnected { reason: Reason::NotConnected }),
+        }
+    }
+
+    /// Holding the lease: asks the provider, and writes what came of it.
+    async fn refresh(
+        &self,
+        lease: Lease,
+        stored: &Stored,
+        old: Credential,
+        usable: bool,
+        epoch: u64,
+    ) -> Look {
+        let refreshed = self.upstream.connect.refresh(&old).await;
+        let outcome = match &refreshed {
+            Ok(_) => Outcome::Success,
+            Err(error) => Outcome::Failure(error.reason()),
+        };
+        self.audit(Action::Refresh, outcome).await;
+
+        let now = self.parts().clock.now();
+        let error = match refreshed {
+            Ok(new) => {
+                if self.broker.rejection(&self.key, lease.fence).is_some() {
+                    self.broker.rejection_answered(&self.key, lease.fence, now);
+                }
+                return self.keep(lease, new, epoch).await;
+            }
+            Err(ProviderError::GrantEnded) => {
+                let interrupted = stored.interrupted.is_some();
+                return self.end_grant(&lease, &old, interrupted).await;
+            }
+            Err(error) => error,
+        };
+        if let Err(error) = self.parts().store.release(&lease).await {
+            tracing::warn!(%error, "a refresh lease was not released; it will run out");
+        }
+        let rest = rest_after(error, now);
+        self.broker.rest(&self.key, rest);
+        tracing::warn!(
+            upstream = %self.upstream.name, %error, still_valid = usable,
+            "a credential could not be refreshed"
+        );
+        Look::Done(if usable {
+            self.serve(&old, lease.fence, Some(rest.until), epoch)
+        } else {
+            Err(rest.error)
+        })
+    }
+
+    /// Stores a refreshed credential. The old refresh token is spent, so nothing may lose the new
+    /// one: when the store is away, callers are served from memory and the writing goes on.
+    async fn keep(&self, lease: Lease, new: Credential, epoch: u64) -> Look {
+        let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
+        let error = match self.write(&lease, version, &new, Health::Good).await {
+            Ok(()) => {
+                return Look::Done(self.serve(&new, version, refresh_time(&new), epoch));
+            }
+            Err(Unwritten::Superseded) => {
+                self.superseded(&new).await;
+                return Look::Again;
+            }
+            Err(Unwritten::Later(error)) => error,
+        };
+        tracing::error!(
+            upstream = %self.upstream.name, %error,
+            "a refreshed credential could not be stored; trying on"
+        );
+        self.broker.unwritten().insert(self.key.clone());
+        let served = self.serve(&new, version, refresh_time(&new), epoch);
+        let writer = Self {
+            broker: Arc::clone(&self.broker),
+            upstream: Arc::clone(&self.upstream),
+            key: self.key.clone(),
+        };
+        self.parts().tasks.spawn(writer.keep_writing(lease, version, new));
+        Look::Done(served)
+    }
+
+    async fn keep_writing(self, lease: Lease, version: Version, new: Credential) {
+        let deadline = self.parts().clock.now().plus(WRITE_PATIENCE);
+        loop {
+            tokio::time::sleep(WRITE_PAUSE).await;
+            match self.write(&lease, version, &new, Health::Good).await {
+                Ok(()) => {
+                    tracing::info!(upstream = %self.upstream.name, "the refreshed credential is stored");
+                    break;
+                }
+                Err(Unwritten::Superseded) => {
+                    self.broker.forget(&self.key);
+                    self.superseded(&new).await;
+                    break;
+                }
+                Err(Unwritten::Later(error)) if self.parts().clock.now() > deadline => {
+                    tracing::error!(%error, "gave up storing a refreshed credential");
+                    break;
+                }
+                Err(Unwritten::Later(_)) => {}
+            }
+        }
+        self.broker.unwritten().remove(&self.key);
+    }
+
+    async fn write(
+        &self,
+        lease: &Lease,
+        version: Version,
+        credential: &Credential,
+        health: Health,
+    ) -> Result<(), Unwritten> {
+        let sealed = self.parts().vault.seal(&self.key, version, credential).await?;
+        let record = Record {
+            version,
+            sealed,
+            health,
+            obtained_via: ObtainedVia::ConnectFlow,
+            expires_at: credential.expires_at,
+            updated_at: self.parts().clock.now(),
+        };
+        Ok(self.parts().store.commit(lease, &record).await?)
+    }
+
+    /// The record went away or was replaced while we refreshed. What we were given for a record
+    /// that is gone must not live on at the provider.
+    async fn superseded(&self, new: &Credential) {
+        let gone = matches!(self.parts().store.find(&self.key).await, Ok(None));
+        if gone && let Some(Err(error)) = self.upstream.connect.revoke(new).await {
+            tracing::warn!(upstream = %self.upstream.name, %error, "a grant was not revoked");
+        }
+    }
+
+    /// The provider said `invalid_grant`. If the record is still the one we asked with, its tokens
+    /// are dropped; otherwise a loser's verdict must not touch the winner's tokens (OC-25).
+    async fn end_grant(&self, lease: &Lease, old: &Credential, interrupted: bool) -> Look {
+        let reason = if interrupted { Reason::RefreshInterrupted } else { Reason::InvalidGrant };
+        let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
+        let ended = Credential { access_token: None, refresh_token: None, ..old.clone() };
+        match self.write(lease, version, &ended, Health::NeedsReconnect(reason)).await {
+            Ok(()) => {
+                self.broker.forget(&self.key);
+                Look::Done(Err(ObtainError::NotConnected { reason }))
+            }
+            Err(Unwritten::Superseded) => Look::Again,
+            Err(Unwritten::Later(error)) => {
+                // Nothing is lost: the next refresh hears the same.
+                tracing::warn!(%error, "the end of a grant could not be stored");
+                Look::Done(Err(ObtainError::NotConnected { reason }))
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        credential: &Credential,
+        version: Version,
+        refresh_at: Option<Timestamp>,
+        epoch: u64,
+    ) -> Obtained {
+        let injection = Injection::new(&self.upstream.form, credential, version, refresh_at)
+            .map(Arc::new)
+            .ok_or(ObtainError::Operator { reason: Reason::Unreadable })?;
+        self.broker.publish(&self.key, &injection, epoch);
+        Ok(injection)
+    }
+
+    async fn audit(&self, action: Action, outcome: Outcome) {
+        let event = AuditEvent {
+            at: self.parts().clock.now(),
+            user: Some(self.key.user.clone()),
+            server: Some(self.upstream.name.clone()),
+            method: Some(self.upstream.method()),
+            action,
+            outcome,
+            request_id: None,
+        };
+        if let Err(error) = self.parts().audit.record(event).await {
+            tracing::warn!(%error, "a refresh was not written to the audit");
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.broker.parts
+    }
+}
+
+/// Why a record was not written.
+enum Unwritten {
+    /// It is gone, or somebody else's turn came.
+    Superseded,
+    Later(ObtainError),
+}
+
+impl From<StoreError> for Unwritten {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Superseded,
+            other => Self::Later(other.into()),
+        }
+    }
+}
+
+impl From<VaultError> for Unwritten {
+    fn from(error: VaultError) -> Self {
+        Self::Later(error.into())
+    }
+}
+
+/// How long the provider is left alone after `error`, and what is said meanwhile.
+fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
+    let reason = error.reason();
+    match error {
+        ProviderError::Unavailable { retry_after } => {
+            let wait = retry_after.unwrap_or(REST);
+            let error = ObtainError::Unavailable { reason, retry_after: Some(wait) };
+            Rest { until: now.plus(wait), error }
+        }
+        ProviderError::Malformed(_) => {
+            let error = ObtainError::Unavailable { reason, retry_after: Some(REST) };
+            Rest { until: now.plus(REST), error }
+        }
+        ProviderError::Refused(_) | ProviderError::GrantEnded => {
+            Rest { until: now.plus(REST), error: ObtainError::Operator { reason } }
+        }
+    }
+}
+
+/// When to renew: a tenth of its life before the end, at least a minute, but never in the first
+/// half (OC-24). `None` for a token whose end nobody knows.
+pub(crate) fn refresh_time(credential: &Credential) -> Option<Timestamp> {
+    let end = credential.expires_at?;
+    let life = end.since(credential.obtained_at);
+    let margin = (life / 10).max(Duration::from_mins(1)).min(life / 2);
+    Some(end.minus(margin))
+}
+
+/// [`REJECTION_REST`], but no longer than a token lives.
+fn rejection_rest(credential: &Credential) -> Duration {
+    let life = credential.expires_at.map(|end| end.since(credential.obtained_at));
+    life.unwrap_or(REJECTION_REST).min(REJECTION_REST)
+}

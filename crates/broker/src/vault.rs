@@ -1,0 +1,161 @@
+//! Seals and opens a person's credentials under that person's data key.
+//!
+//! Data keys are wrapped by the key ring and stored beside the credentials; deleting one destroys
+//! everything it sealed, backups included.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_core::{
+    Clock, Credential, CredentialKey, Timestamp, UserId,
+    store::{DataKeyStore, KeyId, Record, Sealed, StoreError, Version},
+};
+use attache_crypto::{
+    keyring::{KeyError, KeyRing},
+    random::Random,
+    seal::{self, Binding, DataKey, OpenError},
+};
+use quick_cache::sync::Cache;
+
+use crate::plaintext;
+
+/// How long an unwrapped data key stays in memory: one call to a key service per person and
+/// period.
+const OPEN_KEY_LIFE: Duration = Duration::from_mins(10);
+
+/// People whose data key is open at once; about 100 bytes each.
+const OPEN_KEYS: usize = 20_000;
+
+/// Records whose highest version is remembered; about 150 bytes each.
+const REMEMBERED_VERSIONS: usize = 100_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The record does not open. Never mistaken for "there is none" (OC-31).
+    #[error("the stored record cannot be opened: {0}")]
+    Unreadable(#[from] Unreadable),
+    #[error("the key that wraps this person's data key cannot be used right now")]
+    KeysUnavailable(#[source] KeyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("it was cut, changed, or moved from another row")]
+    Record(#[from] OpenError),
+    #[error("it is older than a version this process has seen")]
+    RolledBack,
+    #[error("its content is not what this version writes")]
+    Content,
+    #[error("there is no data key for this person")]
+    NoDataKey,
+    #[error("this person's data key was changed or moved from another row")]
+    DataKey,
+    #[error("this person's data key is wrapped by {}, which is not configured", .0.0)]
+    UnknownKey(KeyId),
+}
+
+#[derive(Debug)]
+pub struct Vault {
+    ring: KeyRing,
+    data_keys: Arc<dyn DataKeyStore>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    open_keys: Cache<UserId, Arc<OpenKey>>,
+    /// The highest version seen of each record: a row put back from an old copy is refused. Only
+    /// as long as some process remembers; a restored database is indistinguishable from a restore.
+    seen: Cache<CredentialKey, Version>,
+}
+
+#[derive(Debug)]
+struct OpenKey {
+    key: DataKey,
+    until: Timestamp,
+}
+
+impl Vault {
+    pub fn new(
+        ring: KeyRing,
+        data_keys: Arc<dyn DataKeyStore>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let (open_keys, seen) = (Cache::new(OPEN_KEYS), Cache::new(REMEMBERED_VERSIONS));
+        Self { ring, data_keys, clock, random, open_keys, seen }
+    }
+
+    pub async fn open(
+        &self,
+        key: &CredentialKey,
+        record: &Record,
+    ) -> Result<Credential, VaultError> {
+        if self.seen.get(key).is_some_and(|highest| record.version < highest) {
+            return Err(Unreadable::RolledBack.into());
+        }
+        let data_key = self.existing_key(&key.user).await?;
+        let binding = Binding { user: &key.user, slot: &key.slot, version: record.version };
+        let plaintext =
+            seal::open(&data_key.key, &binding, &record.sealed).map_err(Unreadable::Record)?;
+        let credential = plaintext::read(&plaintext).ok_or(Unreadable::Content)?;
+        self.seen.insert(key.clone(), record.version);
+        Ok(credential)
+    }
+
+    pub async fn seal(
+        &self,
+        key: &CredentialKey,
+        version: Version,
+        credential: &Credential,
+    ) -> Result<Sealed, VaultError> {
+        let data_key = match self.existing_key(&key.user).await {
+            Err(VaultError::Unreadable(Unreadable::NoDataKey)) => self.fresh_key(&key.user).await?,
+            found => found?,
+        };
+        let binding = Binding { user: &key.user, slot: &key.slot, version };
+        Ok(seal::seal(&data_key.key, &binding, &plaintext::write(credential)))
+    }
+
+    /// The version for a record that replaces `old`: above everything seen under this key.
+    pub fn next_version(&self, key: &CredentialKey, old: Option<Version>) -> Version {
+        let after = |version: Version| version.next();
+        let beyond_seen = self.seen.get(key).map(after);
+        let beyond_old = old.map(after);
+        Version::first(self.clock.now()).max(beyond_seen.max(beyond_old).unwrap_or(Version(0)))
+    }
+
+    async fn existing_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
+        let now = self.clock.now();
+        if let Some(open) = self.open_keys.get(user).filter(|open| now < open.until) {
+            return Ok(open);
+        }
+        let wrapped = self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?;
+        let key = self.ring.unwrap(&wrapped, user).await.map_err(key_error)?;
+        Ok(self.remember(user, key))
+    }
+
+    async fn fresh_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
+        let fresh = DataKey::generate(&*self.random);
+        let wrapped = self.ring.wrap(&fresh, user).await.map_err(key_error)?;
+        let counts = self.data_keys.insert(user, &wrapped, self.clock.now()).await?;
+        let key = if counts == wrapped {
+            fresh
+        } else {
+            self.ring.unwrap(&counts, user).await.map_err(key_error)?
+        };
+        Ok(self.remember(user, key))
+    }
+
+    fn remember(&self, user: &UserId, key: DataKey) -> Arc<OpenKey> {
+        let open = Arc::new(OpenKey { key, until: self.clock.now().plus(OPEN_KEY_LIFE) });
+        self.open_keys.insert(user.clone(), Arc::clone(&open));
+        open
+    }
+}
+
+fn key_error(error: KeyError) -> VaultError {
+    match error {
+        KeyError::Unknown(id) => Unreadable::UnknownKey(id).into(),
+        KeyError::Tampered => Unreadable::DataKey.into(),
+        unavailable @ KeyError::Unavailable(..) => VaultError::KeysUnavailable(unavailable),
+    }
+}

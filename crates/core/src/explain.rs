@@ -1,0 +1,101 @@
+//! What each [`Reason`] means to the person who reads it: what happened, and what to do next.
+
+use crate::audit::Reason;
+
+/// Two sentences of ours; nothing a remote server wrote is ever in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub happened: &'static str,
+    pub next: &'static str,
+}
+
+/// Exhaustive: a new word does not compile until somebody has said what it means.
+pub fn explain(reason: Reason) -> Explanation {
+    let (happened, next) = match reason {
+        Reason::AccessDenied => (
+            "The request was declined.",
+            "If that was not what you meant, begin again and approve it.",
+        ),
+        Reason::NotConnected => ("It is not connected.", "Connect it to use it."),
+        Reason::NeedsReconnect => ("The provider ended the connection.", "Reconnect to go on."),
+        Reason::InvalidGrant => (
+            "The provider no longer accepts the approval: it expired, was withdrawn or was already used.",
+            "Connect again.",
+        ),
+        Reason::RefreshInterrupted => (
+            "Renewing the credential was interrupted, and the provider no longer accepts the old one.",
+            "Reconnect to go on.",
+        ),
+        Reason::UpstreamRejected => (
+            "The server refuses the credential that its own provider gave.",
+            "Reconnect. If that does not help, tell whoever runs this gateway.",
+        ),
+        Reason::FlowUnknown => (
+            "This attempt was already finished, or a newer one took its place.",
+            BEGIN_AGAIN,
+        ),
+        Reason::FlowExpired => ("This attempt took too long.", BEGIN_AGAIN),
+        Reason::WrongPerson => (
+            "This attempt was begun by somebody else. Nothing was connected.",
+            "If you came here by a link that somebody sent you, do not use it again.",
+        ),
+        Reason::WrongBrowser => (
+            "This attempt was begun in another browser, or before you signed in to this one.",
+            BEGIN_AGAIN,
+        ),
+        Reason::WrongUpstream => {
+            ("The answer that came back was for another server.", BEGIN_AGAIN)
+        }
+        Reason::WrongIssuer => (
+            "The answer came from a provider that was not asked. Nothing was connected.",
+            "Begin again. If it happens twice, tell whoever runs this gateway.",
+        ),
+        Reason::MalformedCallback => ("The answer that came back cannot be read.", BEGIN_AGAIN),
+        Reason::TooManyFlows => {
+            ("Too many attempts are open.", "Wait a few minutes, then begin again.")
+        }
+        Reason::InvalidClient => {
+            ("The provider does not accept this gateway's registration.", TELL_OPERATOR)
+        }
+        Reason::UnauthorizedClient => {
+            ("The provider does not allow this gateway to ask.", TELL_OPERATOR)
+        }
+        Reason::InvalidScope => {
+            ("The provider does not know the permissions that were asked for.", TELL_OPERATOR)
+        }
+        Reason::InvalidTarget => {
+            ("The provider does not know the server that was asked for.", TELL_OPERATOR)
+        }
+        Reason::InvalidRequest
+        | Reason::UnsupportedGrantType
+        | Reason::UnsupportedResponseType => {
+            ("The provider does not accept how this gateway asks.", TELL_OPERATOR)
+        }
+        Reason::Misconfigured => ("This gateway is not set up for it correctly.", TELL_OPERATOR),
+        Reason::Unreadable => (
+            "The stored credential cannot be opened with the gateway's present keys.",
+            "Tell whoever runs this gateway. Reconnecting replaces it.",
+        ),
+        Reason::ServerError | Reason::TemporarilyUnavailable | Reason::ProviderUnavailable => {
+            ("The provider is not answering properly just now.", TRY_LATER)
+        }
+        Reason::MalformedResponse => ("The provider's answer cannot be used.", TRY_LATER),
+        Reason::StoreUnavailable | Reason::KeysUnavailable => {
+            ("This gateway cannot reach its own storage or keys just now.", TRY_LATER)
+        }
+        Reason::Conflict => ("It changed while this was under way.", "Look again, then retry."),
+        Reason::RevocationUnsupported => (
+            "The provider cannot be told that it is over.",
+            "To be sure, also remove this gateway in your account's settings there.",
+        ),
+        Reason::Other => (
+            "The provider refused for a reason that it did not explain.",
+            "Begin again. If it happens twice, tell whoever runs this gateway.",
+        ),
+    };
+    Explanation { happened, next }
+}
+
+const BEGIN_AGAIN: &str = "Begin again from this page.";
+const TELL_OPERATOR: &str = "Tell whoever runs this gateway; there is nothing you can change.";
+const TRY_LATER: &str = "Try again in a few minutes.";
