@@ -1,4 +1,4 @@
-//! A consistent copy of the SQLite file while a gateway uses it.
+//! A consistent copy of the `SQLite` file while a gateway uses it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,7 +9,10 @@ use std::{
 
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::{Location, open::sqlite};
+use crate::{
+    Location,
+    open::sqlite::{self, OWNER_ONLY},
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -30,7 +33,7 @@ pub async fn backup(from: &Location, to: &Path) -> Result<(), BackupError> {
     let write = |source| BackupError::Write { to: to.to_owned(), source };
 
     // Ours before SQLite fills it: that decides its mode, and nobody's file is overwritten.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let made = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(to);
     made.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
         _ => write(error),

@@ -125,7 +125,7 @@ async fn a_session_ends_when_it_expires_or_is_removed(one: &Stores, other: &Stor
         digest: SessionDigest(digest(number)),
         user: user.clone(),
         created_at: NOW,
-        expires_at: NOW.plus(Duration::from_secs(60)),
+        expires_at: NOW.plus(Duration::from_mins(1)),
     };
     let (first, second) = (session(1), session(2));
     one.sessions.insert(&first).await.expect("insert");
@@ -153,7 +153,7 @@ async fn a_session_of_nobody_is_refused(one: &Stores) {
         digest: SessionDigest(digest(9)),
         user: UserId::new("nobody"),
         created_at: NOW,
-        expires_at: NOW.plus(Duration::from_secs(60)),
+        expires_at: NOW.plus(Duration::from_mins(1)),
     };
     let refused = one.sessions.insert(&session).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
@@ -199,7 +199,7 @@ async fn a_connect_flow_is_taken_by_one(one: &Stores, other: &Stores) {
     }
     let taken: Vec<_> =
         callers.join_all().await.into_iter().filter_map(|flow| flow.expect("take")).collect();
-    assert_eq!(taken, [flow.clone()]);
+    assert_eq!(taken, std::slice::from_ref(&flow));
     assert_eq!(one.connects.find(flow.state).await.expect("find"), None);
 }
 
@@ -499,7 +499,7 @@ fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> Conne
         scopes: vec!["repo".to_owned(), "read:user".to_owned()],
         resource: None,
         created_at,
-        expires_at: created_at.plus(Duration::from_secs(600)),
+        expires_at: created_at.plus(Duration::from_mins(10)),
     }
 }
 
@@ -507,13 +507,13 @@ fn key(user: &UserId, server: &str) -> CredentialKey {
     CredentialKey::upstream(user.clone(), upstream(server))
 }
 
-fn record(version: i64) -> Record {
+fn record(number: i64) -> Record {
     Record {
-        version: Version(version),
-        sealed: Sealed(format!("\0sealed {version}").into_bytes()),
+        version: Version(number),
+        sealed: Sealed(format!("\0sealed {number}").into_bytes()),
         health: Health::Good,
         obtained_via: ObtainedVia::ConnectFlow,
-        expires_at: Some(NOW.plus(Duration::from_secs(3600))),
+        expires_at: Some(NOW.plus(Duration::from_hours(1))),
         updated_at: NOW,
     }
 }
@@ -526,8 +526,8 @@ async fn stored(stores: &Stores, name: &str) -> CredentialKey {
 }
 
 async fn version(stores: &Stores, key: &CredentialKey) -> Option<Version> {
-    let stored = stores.credentials.find(key).await.expect("find");
-    stored.map(|stored| stored.record.version)
+    let found = stores.credentials.find(key).await.expect("find");
+    found.map(|found| found.record.version)
 }
 
 async fn granted(
@@ -548,6 +548,6 @@ async fn granted_at(
 ) -> (Lease, Stored) {
     let until = now.plus(Duration::from_secs(30));
     let leased = stores.credentials.lease(key, seen, [holder; 16], now, until).await;
-    let Ok(Leased::Granted(lease, stored)) = leased else { unreachable!("{leased:?}") };
-    (lease, stored)
+    let Ok(Leased::Granted(lease, found)) = leased else { unreachable!("{leased:?}") };
+    (lease, found)
 }

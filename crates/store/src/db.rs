@@ -15,11 +15,11 @@ pub(crate) use self::{
     value::{Value, values},
 };
 
-/// How long PostgreSQL may take to answer one call, waiting for a connection included. Longer than
+/// How long `PostgreSQL` may take to answer one call, waiting for a connection included. Longer than
 /// its own statement timeout, so that this ends only what a dead network would hold for ever.
 const POSTGRES_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often a batch is tried when PostgreSQL cancels it to break a deadlock.
+/// How often a batch is tried when `PostgreSQL` cancels it to break a deadlock.
 const ATTEMPTS: u32 = 3;
 
 pub(crate) enum Db {
@@ -31,7 +31,7 @@ pub(crate) enum Db {
     Postgres(PgPool),
 }
 
-/// Says which database, never where: a PostgreSQL URL may hold a password.
+/// Says which database, never where: a `PostgreSQL` URL may hold a password.
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! The SQL store: SQLite in one file or PostgreSQL, behind the storage traits of core.
+//! The SQL store: `SQLite` in one file or `PostgreSQL`, behind the storage traits of core.
 //!
 //! [`Store::open`] connects and migrates; [`Store::stores`] hands out the traits. One SQL text
 //! serves both databases (`sql/`, one file a kind of record); `db` is the only place that knows

@@ -22,7 +22,7 @@ pub(crate) const SQLITE: &[Step] =
 pub(crate) const POSTGRES: &[Step] =
     &[Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.postgres.sql") }];
 
-/// Applies what is missing. On PostgreSQL one replica at a time does; the others wait.
+/// Applies what is missing. On `PostgreSQL` one replica at a time does; the others wait.
 pub(crate) async fn migrate<C: Migrate>(
     connection: &mut C,
     steps: &[Step],

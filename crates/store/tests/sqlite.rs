@@ -1,4 +1,4 @@
-//! The store on SQLite: the suite, and what only a file can get wrong.
+//! The store on `SQLite`: the suite, and what only a file can get wrong.
 
 use std::{
     fs,
@@ -8,8 +8,8 @@ use std::{
 };
 
 use attache_core::{
-    IssuerId, Timestamp, UserId,
-    store::{Profile, StoreError, Stores},
+    CredentialKey, IssuerId, ObtainedVia, Timestamp, UpstreamName, UserId,
+    store::{Health, Profile, Record, Sealed, StoreError, Stores, Version},
 };
 use attache_store::{BackupError, Location, OpenError, Store, backup, conformance};
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
@@ -62,6 +62,34 @@ async fn a_kill_keeps_what_was_committed() {
     fs::copy(log, after.file().with_extension("db-wal")).unwrap();
 
     assert!(knows(&after.store().await.stores(), "ada").await);
+}
+
+/// Deleting a data key shreds what it sealed: it must not be found in a free page.
+#[tokio::test]
+async fn what_is_deleted_is_gone_from_the_file() {
+    let directory = Directory::new("deleted");
+    let (user, marker) = (UserId::new("ada"), b"the sealed bytes of ada".to_vec());
+    for (delete, found) in [(false, true), (true, false)] {
+        let store = directory.store().await;
+        remember(&store.stores(), "ada").await;
+        let key = CredentialKey::upstream(user.clone(), UpstreamName::parse("github").unwrap());
+        let record = Record {
+            version: Version(1),
+            sealed: Sealed(marker.clone()),
+            health: Health::Good,
+            obtained_via: ObtainedVia::ApiKey,
+            expires_at: None,
+            updated_at: Timestamp(1),
+        };
+        if delete {
+            store.stores().credentials.remove(&key).await.unwrap().unwrap();
+        } else {
+            store.stores().credentials.put(&key, &record, None).await.unwrap();
+        }
+        store.close().await;
+        let bytes = fs::read(directory.file()).unwrap();
+        assert_eq!(bytes.windows(marker.len()).any(|window| window == marker), found);
+    }
 }
 
 #[tokio::test]
@@ -128,17 +156,21 @@ async fn a_backup_is_a_whole_store_and_overwrites_nothing() {
 async fn remember(stores: &Stores, name: &str) {
     let issuer = IssuerId::new("https://idp.example.com");
     let profile = Profile::default();
-    stores.people.upsert(&issuer, name, &profile, UserId::new(name), Timestamp(1)).await.unwrap();
+    stores
+        .people
+        .upsert(&issuer, name, &profile, UserId::new(name), Timestamp(1))
+        .await
+        .expect("upsert");
 }
 
 async fn knows(stores: &Stores, name: &str) -> bool {
-    stores.people.find(&UserId::new(name)).await.unwrap().is_some()
+    stores.people.find(&UserId::new(name)).await.expect("find").is_some()
 }
 
 async fn run_outside(file: &Path, sql: &'static str) {
-    let mut raw = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-    sqlx::query(sql).execute(&mut raw).await.unwrap();
-    raw.close().await.unwrap();
+    let mut raw = SqliteConnectOptions::new().filename(file).connect().await.expect("connect");
+    sqlx::query(sql).execute(&mut raw).await.expect(sql);
+    raw.close().await.expect("close");
 }
 
 /// A directory that is gone when the test is over.
@@ -149,7 +181,7 @@ struct Directory {
 impl Directory {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("attache-store-{}-{name}", process::id()));
-        fs::create_dir(&path).unwrap();
+        fs::create_dir(&path).expect("a new directory");
         Self { path }
     }
 
@@ -158,12 +190,12 @@ impl Directory {
     }
 
     async fn store(&self) -> Store {
-        Store::open(&Location::Sqlite(self.file())).await.unwrap()
+        Store::open(&Location::Sqlite(self.file())).await.expect("open")
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.path).unwrap();
+        fs::remove_dir_all(&self.path).expect("gone");
     }
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL: for several replicas, or where a database is already looked after.
+//! `PostgreSQL`: for several replicas, or where a database is already looked after.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     migrate::{self, migrate},
 };
 
-/// Of one replica. PostgreSQL's own default limit is 100 for all of them.
+/// Of one replica. `PostgreSQL`'s own default limit is 100 for all of them.
 const CONNECTIONS: u32 = 10;
 
 /// To reach the server and sign in, and to wait for a connection of the pool.
@@ -25,10 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: &str = "10s";
 
 /// Before a connection is replaced, so that a changed DNS answer is noticed.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const LIFETIME: Duration = Duration::from_mins(30);
 
 /// To let other replicas finish the migrations, and to run ours.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(crate) async fn open(url: &Secret) -> Result<Db, OpenError> {
     if !url.expose().starts_with("postgres://") && !url.expose().starts_with("postgresql://") {

@@ -1,4 +1,4 @@
-//! SQLite: one file, made for its owner only, that survives the machine losing power.
+//! `SQLite`: one file, made for its owner only, that survives the machine losing power.
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -26,6 +26,9 @@ const READERS: u32 = 4;
 /// How long to wait for a connection of ours, and for another process (a backup, a second gateway)
 /// to let go of the file.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads and writes; nobody else does either.
+pub(crate) const OWNER_ONLY: u32 = 0o600;
 
 /// The first with the write-ahead log's reset fixed: before, a checkpoint could corrupt the file.
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
@@ -88,19 +91,19 @@ async fn ask(pool: &SqlitePool, sql: &'static str) -> sqlx::Result<String> {
     sqlx::query(sql).fetch_one(pool).await?.try_get(0)
 }
 
-/// SQLite gives its `-wal` and `-shm` files the mode of the database.
+/// `SQLite` gives its `-wal` and `-shm` files the mode of the database.
 fn make_private(file: &Path) -> io::Result<()> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(OWNER_ONLY)
         .open(file)?;
-    if opened.metadata()?.permissions().mode() & 0o077 == 0 {
+    if opened.metadata()?.permissions().mode() & 0o777 == OWNER_ONLY {
         return Ok(());
     }
-    opened.set_permissions(Permissions::from_mode(0o600))
+    opened.set_permissions(Permissions::from_mode(OWNER_ONLY))
 }
 
 fn is_recent(version: &str) -> bool {
