@@ -9,6 +9,8 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
 
+pub use crate::schema::{ClientAuth, Mode, Protocol};
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// An origin: https, or http on a loopback address. No path, query, fragment or user.
@@ -124,13 +126,6 @@ pub struct Upstream {
     pub broker: Option<AuthBroker>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    StreamableHttp,
-    Sse,
-    Http,
-}
-
 #[derive(Clone, Debug)]
 pub struct AuthBroker {
     pub mode: Mode,
@@ -153,24 +148,6 @@ pub struct AuthBroker {
     pub resource: Option<String>,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    OauthConnect,
-    TokenExchange,
-    EntraObo,
-    IdJag,
-    ApiKey,
-}
-
-/// How the gateway authenticates at the token endpoint (RFC 6749 section 2.3.1, RFC 7523).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    Basic,
-    Post,
-    None,
-    PrivateKeyJwt,
 }
 
 /// What goes around the token: `Bearer {token}` is the prefix `Bearer ` and an empty suffix.

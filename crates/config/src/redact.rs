@@ -1,0 +1,79 @@
+//! Blacks out what may be a secret before a line of the file is shown.
+
+use crate::tree::Tree;
+
+/// Keys whose values may be shown. Anything else may be a secret, a misspelled `client_secret`
+/// above all.
+const SHOWN: &[&str] = &[
+    "access_token_ttl",
+    "admin_listen",
+    "allow_private",
+    "allowed_email_domains",
+    "audience",
+    "authorization_endpoint",
+    "client_auth",
+    "client_id",
+    "emails",
+    "env",
+    "file",
+    "groups",
+    "header",
+    "issuer",
+    "listen",
+    "mode",
+    "name",
+    "protocol",
+    "provider",
+    "public_url",
+    "refresh_grace",
+    "resource",
+    "revocation_endpoint",
+    "scopes",
+    "session_ttl",
+    "subject_claim",
+    "token_endpoint",
+    "trusted_proxies",
+    "url",
+];
+
+/// A text this short is no secret, and blacking out every `on` would leave nothing to read.
+const SHORTEST_SECRET: usize = 4;
+
+/// The text with `*` over everything that may be a secret, byte for byte, so that places stay
+/// places. `None` when one of them is not in the text as it reads (escapes, folded lines).
+pub(crate) fn redact(text: &str, tree: &Tree) -> Option<String> {
+    let mut secrets: Vec<String> = tree
+        .scalars()
+        .into_iter()
+        .filter(|(key, value)| {
+            !SHOWN.contains(key) || (value.contains("://") && value.contains('@'))
+        })
+        .map(|(_, value)| value)
+        .filter(|value| value.len() >= SHORTEST_SECRET)
+        .collect();
+    // The longest first: a secret may begin with another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.iter().all(|secret| text.contains(secret.as_str())).then(|| {
+        secrets.iter().fold(text.to_owned(), |redacted, secret| {
+            redacted.replace(secret.as_str(), &"*".repeat(secret.len()))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redacted(text: &str) -> Option<String> {
+        redact(text, &toml::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn only_what_cannot_be_a_secret_is_shown() {
+        let text = "name = 'gh'\nclient_secrt = 'hunter2'\nurl = 'https://u:p@h/'\nmode = 'hunter'";
+        let shown =
+            "name = 'gh'\nclient_secrt = '*******'\nurl = '**************'\nmode = 'hunter'";
+        assert_eq!(redacted(text).as_deref(), Some(shown));
+        assert_eq!(redacted(r#"key = "a\"quote""#), None);
+    }
+}

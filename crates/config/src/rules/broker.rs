@@ -1,0 +1,160 @@
+//! `[upstream.auth_broker]`: mcpproxy's rules, in its words where it has them, and ours.
+
+use url::Url;
+
+use crate::{
+    diagnose::Place,
+    model::{AuthBroker, ClientAuth, Mode},
+    rules::{header, net, secret},
+    schema,
+    secrets::Secrets,
+};
+
+pub(super) fn auth_broker(
+    section: &schema::AuthBroker,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<AuthBroker> {
+    let mode = mode(section, place);
+    if let Some(mode) = mode {
+        endpoints_fit(section, mode, place);
+    }
+    let authorization_endpoint =
+        endpoint(section.authorization_endpoint.as_deref(), &place.key("authorization_endpoint"));
+    let token_endpoint = endpoint(section.token_endpoint.as_deref(), &place.key("token_endpoint"));
+    let revocation_endpoint =
+        endpoint(section.revocation_endpoint.as_deref(), &place.key("revocation_endpoint"));
+    let issuer =
+        optional(section.issuer.as_deref(), |text| net::issuer(text, &place.key("issuer")));
+    let client_secret = optional(section.client_secret.as_ref(), |source| {
+        secret(source, secrets, &place.key("client_secret"))
+    });
+    let client_auth = client_auth(section, place);
+    scopes(&section.scopes, &place.key("scopes"));
+    let resource =
+        optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
+    let header = header::injection(&section.header, &place.key("header"));
+    let header_format = header::format(&section.header_format, &place.key("header_format"));
+
+    Some(AuthBroker {
+        mode: mode?,
+        provider: section.provider.clone(),
+        authorization_endpoint: authorization_endpoint.ok()?,
+        token_endpoint: token_endpoint.ok()?,
+        revocation_endpoint: revocation_endpoint.ok()?,
+        issuer: issuer.ok()?,
+        client_id: section.client_id.clone(),
+        client_secret: client_secret.ok()?,
+        client_auth,
+        scopes: section.scopes.clone(),
+        resource: resource.ok()?,
+        header: header?,
+        header_format: header_format?,
+    })
+}
+
+fn mode(section: &schema::AuthBroker, place: &Place<'_>) -> Option<Mode> {
+    if section.mode.is_none() {
+        place.key("mode").missing(
+            "auth_broker.mode is required (one of token_exchange, entra_obo, oauth_connect, \
+             id_jag, api_key)",
+            "",
+        );
+    }
+    section.mode
+}
+
+/// What a mode needs, and what it has no use for.
+fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
+    let token = section.token_endpoint.is_some();
+    let authorization = section.authorization_endpoint.is_some();
+    let token_required = match mode {
+        Mode::OauthConnect => authorization,
+        Mode::TokenExchange | Mode::EntraObo => true,
+        Mode::IdJag => section.issuer.is_none(),
+        Mode::ApiKey => false,
+    };
+    if token_required && !token {
+        place.key("token_endpoint").missing("auth_broker.token_endpoint is required", "");
+    }
+    if mode == Mode::OauthConnect && token && !authorization {
+        place.key("authorization_endpoint").missing(
+            "auth_broker.authorization_endpoint is required for mode \"oauth_connect\"",
+            "add it, or remove token_endpoint as well to have both discovered",
+        );
+    }
+    if mode == Mode::ApiKey {
+        for (name, given) in [
+            ("token_endpoint", token),
+            ("authorization_endpoint", authorization),
+            ("revocation_endpoint", section.revocation_endpoint.is_some()),
+            ("client_id", section.client_id.is_some()),
+            ("client_secret", section.client_secret.is_some()),
+        ] {
+            if given {
+                place.key(name).warning(
+                    format!("auth_broker.{name} has no use in mode \"api_key\""),
+                    "remove it",
+                );
+            }
+        }
+    } else if token && section.client_id.as_deref().is_none_or(str::is_empty) {
+        place.key("client_id").missing(
+            "auth_broker.client_id is required with a static token_endpoint",
+            "register the gateway at the authorization server and write the id it gave",
+        );
+    }
+}
+
+/// Absent is fine; wrong was reported.
+fn optional<T, U>(given: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, ()> {
+    given.map(|given| parse(given).ok_or(())).transpose()
+}
+
+fn endpoint(text: Option<&str>, place: &Place<'_>) -> Result<Option<Url>, ()> {
+    optional(text, |text| net::secure_url(text, place))
+}
+
+/// As configured; otherwise what mcpproxy does (RFC 6749 section 2.3.1).
+fn client_auth(section: &schema::AuthBroker, place: &Place<'_>) -> ClientAuth {
+    let default = if section.client_secret.is_some() { ClientAuth::Post } else { ClientAuth::None };
+    let client_auth = section.client_auth.unwrap_or(default);
+    match (client_auth, &section.client_secret) {
+        (ClientAuth::Basic | ClientAuth::Post, None) => place.key("client_secret").missing(
+            "this client_auth needs a client_secret",
+            "add client_secret = { env = \"NAME\" }, or write client_auth = \"none\"",
+        ),
+        (ClientAuth::None | ClientAuth::PrivateKeyJwt, Some(_)) => {
+            place.key("client_secret").warning(
+                "client_secret is never sent with this client_auth",
+                "write client_auth = \"basic\" or \"post\", or remove client_secret",
+            );
+        }
+        _ => {}
+    }
+    client_auth
+}
+
+/// RFC 6749 section 3.3.
+fn scopes(scopes: &[String], place: &Place<'_>) {
+    let token = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    for (index, scope) in scopes.iter().enumerate() {
+        if scope.is_empty() || !scope.bytes().all(token) {
+            place.index(index).error(
+                "this is not a scope",
+                "one scope an item, of visible ASCII without spaces, such as [\"repo\", \"user\"]",
+            );
+        }
+    }
+}
+
+/// RFC 8707 section 2.
+fn resource(text: &str, place: &Place<'_>) -> Option<String> {
+    match Url::parse(text) {
+        Ok(uri) if uri.fragment().is_none() => Some(text.to_owned()),
+        _ => {
+            place.error("resource must be an absolute URI without a fragment", "");
+            None
+        }
+    }
+}

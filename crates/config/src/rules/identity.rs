@@ -1,0 +1,121 @@
+//! `[identity]`
+
+use attache_core::IssuerId;
+
+use crate::{
+    diagnose::Place,
+    model::{Allow, Identity, JwtIssuer, Oidc},
+    rules::{net, positive, required, secret},
+    schema::{self, File, Mode},
+    secrets::Secrets,
+};
+
+pub(super) fn identity(
+    section: &schema::Identity,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<Identity> {
+    let session_ttl = positive(section.session_ttl, "session_ttl", &place.key("session_ttl"));
+    let oidc = match &section.oidc {
+        Some(section) => oidc(section, secrets, &place.key("oidc")).map(Some),
+        None => Some(None),
+    };
+    let jwt: Vec<Option<JwtIssuer>> = section
+        .jwt
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| jwt(entry, section.oidc.as_ref(), &place.key("jwt").index(index)))
+        .collect();
+    Some(Identity {
+        session_ttl: session_ttl?,
+        admins: allow(&section.admins),
+        allowed_email_domains: section.allowed_email_domains.clone(),
+        oidc: oidc?,
+        jwt: jwt.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+pub(super) fn allow(section: &schema::Allow) -> Allow {
+    Allow { groups: section.groups.clone(), emails: section.emails.clone() }
+}
+
+fn oidc(section: &schema::Oidc, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<Oidc> {
+    let issuer = issuer(section.issuer.as_deref(), "identity.oidc.issuer is required", place);
+    let client_id = required(
+        section.client_id.as_deref(),
+        "identity.oidc.client_id is required",
+        &place.key("client_id"),
+    );
+    let client_secret = match &section.client_secret {
+        Some(source) => secret(source, secrets, &place.key("client_secret")).map(Some),
+        None => Some(None),
+    };
+    if !section.scopes.iter().any(|scope| scope == "openid") {
+        place.key("scopes").error(
+            "identity.oidc.scopes must include openid",
+            "without it the provider sends no ID token",
+        );
+    }
+    let subject_claim = required(
+        Some(&section.subject_claim),
+        "identity.oidc.subject_claim must name a claim",
+        &place.key("subject_claim"),
+    );
+    Some(Oidc {
+        issuer: issuer?,
+        client_id: client_id?.to_owned(),
+        client_secret: client_secret?,
+        scopes: section.scopes.clone(),
+        subject_claim: subject_claim?.to_owned(),
+        store_subject_token: section.store_subject_token,
+    })
+}
+
+/// One person is one person however they come: the claim is that of browser sign-in for the same
+/// issuer (RS-15).
+fn jwt(section: &schema::Jwt, oidc: Option<&schema::Oidc>, place: &Place<'_>) -> Option<JwtIssuer> {
+    let issuer = issuer(section.issuer.as_deref(), "identity.jwt needs an issuer", place);
+    let audience = required(
+        section.audience.as_deref(),
+        "identity.jwt needs an audience",
+        &place.key("audience"),
+    );
+    let same = oidc.filter(|oidc| oidc.issuer == section.issuer);
+    let subject_claim = section
+        .subject_claim
+        .as_deref()
+        .or_else(|| same.map(|oidc| oidc.subject_claim.as_str()))
+        .unwrap_or("sub");
+    Some(JwtIssuer {
+        issuer: issuer?,
+        audience: audience?.to_owned(),
+        subject_claim: subject_claim.to_owned(),
+    })
+}
+
+fn issuer(text: Option<&str>, missing: &str, place: &Place<'_>) -> Option<IssuerId> {
+    let place = place.key("issuer");
+    net::issuer(required(text, missing, &place)?, &place)
+}
+
+/// A gateway nobody can call, or an exchange with nothing to exchange, is a mistake.
+pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
+    let identity = &file.identity;
+    if !file.upstream.is_empty() && identity.oidc.is_none() && identity.jwt.is_empty() {
+        root.key("identity").missing(
+            "there are upstreams, but nobody could ever call them",
+            "add [identity.oidc] for people with browsers, or [[identity.jwt]] for callers with \
+             access tokens",
+        );
+    }
+    let exchanges =
+        file.upstream.iter().filter_map(|upstream| upstream.auth_broker.as_ref()).any(|broker| {
+            matches!(broker.mode, Some(Mode::TokenExchange | Mode::EntraObo | Mode::IdJag))
+        });
+    if exchanges && identity.oidc.as_ref().is_some_and(|oidc| !oidc.store_subject_token) {
+        root.key("identity").key("oidc").key("store_subject_token").warning(
+            "people who sign in here will have no token to exchange",
+            "set store_subject_token = true; callers that bring an access token do not need it",
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! From the shape of the file to the model, one section a file.
+//!
+//! Every function here parses: it reports what is wrong at its [`Place`] and returns `None`, or
+//! returns a value nobody has to look at again. Nothing stops at the first problem.
+
+mod broker;
+mod header;
+mod identity;
+mod keys;
+mod net;
+mod store;
+mod upstream;
+
+use std::net::SocketAddr;
+
+use attache_core::Secret;
+use url::Url;
+
+use crate::{
+    diagnose::Place,
+    model::{AuthorizationServer, Config, Egress},
+    schema::{self, File, SecretSource},
+    secrets::Secrets,
+};
+
+/// `file` becomes what is in effect: where the environment wins, it says so.
+pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -> Option<Config> {
+    let public_url = public_url(file.public_url.as_deref(), &root.key("public_url"));
+    let listen = address(&file.listen, &root.key("listen"));
+    let admin_listen = address(&file.admin_listen, &root.key("admin_listen"));
+    if let (Some(listen), Some(public_url)) = (listen, &public_url) {
+        reachable(listen, public_url, &root.key("listen"));
+    }
+    if listen == admin_listen && listen.is_some_and(|listen| listen.port() != 0) {
+        root.key("admin_listen").error("admin_listen is the address of listen", "use another port");
+    }
+    let trusted_proxies = net::networks(&file.trusted_proxies, &root.key("trusted_proxies"));
+    let store = store::url(&file.store.url, secrets, &root.key("store").key("url"));
+    let keys = keys::keys(&mut file.keys, secrets, &root.key("keys"));
+    let identity = identity::identity(&file.identity, secrets, &root.key("identity"));
+    let authorization_server =
+        authorization_server(&file.authorization_server, &root.key("authorization_server"));
+    let allow_private =
+        net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
+    let upstreams = upstream::upstreams(&file.upstream, secrets, &root.key("upstream"));
+    identity::somebody_can_call(file, root);
+
+    Some(Config {
+        public_url: public_url?,
+        listen: listen?,
+        admin_listen: admin_listen?,
+        trusted_proxies: trusted_proxies?,
+        store: store?,
+        keys,
+        identity: identity?,
+        authorization_server: authorization_server?,
+        egress: Egress { allow_private: allow_private? },
+        upstreams,
+    })
+}
+
+fn public_url(text: Option<&str>, place: &Place<'_>) -> Option<Url> {
+    const HELP: &str = "write the origin people reach the gateway at, such as \
+                        public_url = \"https://gw.example.com\"";
+    let Some(text) = text else {
+        place.missing("public_url is required", HELP);
+        return None;
+    };
+    let url = net::secure_url(text, place)?;
+    if url.path() != "/" || url.query().is_some() {
+        place.error("public_url must not have a path or a query", HELP);
+        return None;
+    }
+    Some(url)
+}
+
+fn address(text: &str, place: &Place<'_>) -> Option<SocketAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        place.error(
+            "this is not an address and a port",
+            "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+        );
+    }
+    parsed
+}
+
+/// Plain http beyond this machine would carry every session in the clear.
+fn reachable(listen: SocketAddr, public_url: &Url, place: &Place<'_>) {
+    if public_url.scheme() == "http" && !listen.ip().is_loopback() {
+        place.error(
+            "listen is not a loopback address, but public_url is http",
+            "listen on 127.0.0.1, or put a proxy that speaks TLS in front and make public_url https",
+        );
+    }
+}
+
+fn authorization_server(
+    section: &schema::AuthorizationServer,
+    place: &Place<'_>,
+) -> Option<AuthorizationServer> {
+    let access_token_ttl =
+        positive(section.access_token_ttl, "access_token_ttl", &place.key("access_token_ttl"));
+    Some(AuthorizationServer {
+        enabled: section.enabled,
+        dynamic_registration: section.dynamic_registration,
+        client_id_metadata_documents: section.client_id_metadata_documents,
+        access_token_ttl: access_token_ttl?,
+        refresh_grace: section.refresh_grace.0,
+    })
+}
+
+fn positive(span: schema::Span, name: &str, place: &Place<'_>) -> Option<std::time::Duration> {
+    if span.0.is_zero() {
+        place.error(format!("{name} must be longer than nothing"), "");
+        return None;
+    }
+    Some(span.0)
+}
+
+/// Resolves a secret, reporting where it could not be had.
+fn secret(source: &SecretSource, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<Secret> {
+    match secrets.resolve(source) {
+        Ok(resolved) => {
+            if resolved.world_readable {
+                warn_world_readable(place);
+            }
+            Some(resolved.secret)
+        }
+        Err(error) => {
+            place.error(error.to_string(), "");
+            None
+        }
+    }
+}
+
+fn warn_world_readable(place: &Place<'_>) {
+    place.warning(
+        "every user of this machine can read this secret's file",
+        "chmod o-r it, or better 600",
+    );
+}
+
+/// A text that must be there and not be blank.
+fn required<'a>(text: Option<&'a str>, message: &str, place: &Place<'_>) -> Option<&'a str> {
+    match text {
+        Some(text) if !text.trim().is_empty() => Some(text),
+        Some(_) => {
+            place.error(message, "");
+            None
+        }
+        None => {
+            place.missing(message, "");
+            None
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! The shape of the file. The comments here are its documentation: they are in the JSON Schema
+//! that `attache schema config` prints, and editors show them.
+//!
+//! Nothing is parsed beyond shape and words; `rules` turns this into [`crate::model`]. Keys that
+//! are required are optional here, so that the rules can say what to write.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use attache_core::Secret;
+use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+/// The JSON Schema of the file.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(File).into()
+}
+
+/// attache's configuration file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(title = "attache.toml")]
+pub struct File {
+    /// The only source of every URL the gateway prints: an origin such as
+    /// `https://gw.example.com`, without a path. http is for loopback addresses.
+    #[schemars(required)]
+    pub public_url: Option<String>,
+    /// Where the gateway listens.
+    pub listen: String,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub admin_listen: String,
+    /// Networks of proxies (CIDR) whose Forwarded headers are believed, for the client's address
+    /// only.
+    pub trusted_proxies: Vec<String>,
+    pub store: Store,
+    pub keys: Keys,
+    pub identity: Identity,
+    pub authorization_server: AuthorizationServer,
+    pub egress: Egress,
+    /// The servers and APIs that are reached through the gateway.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upstream: Vec<Upstream>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            listen: "127.0.0.1:8080".to_owned(),
+            admin_listen: "127.0.0.1:9090".to_owned(),
+            trusted_proxies: Vec::new(),
+            store: Store::default(),
+            keys: Keys::default(),
+            identity: Identity::default(),
+            authorization_server: AuthorizationServer::default(),
+            egress: Egress::default(),
+            upstream: Vec::new(),
+        }
+    }
+}
+
+/// Where everything that must survive a restart is kept.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Store {
+    /// `sqlite:PATH` or `postgres://user@host/db`; a secret, so that it may hold a password.
+    #[serde(serialize_with = "crate::print::store_url")]
+    pub url: SecretSource,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: SecretSource::Text(Secret::new("sqlite:attache.db")) }
+    }
+}
+
+/// Key-encryption keys. The environment variable `ATTACHE_KEY` (base64 of 32 bytes) wins over
+/// `active`; `MCPPROXY_CRED_KEY` is read when there is neither.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Keys {
+    /// The key that new secrets are sealed under: `file:PATH`, `env:NAME`,
+    /// `transit:NAME@https://vault` or `plugin:/path.sock`. `attache keys generate` makes one.
+    pub active: Option<String>,
+    /// Keys that are only read with, written like `active`.
+    pub retired: Vec<String>,
+}
+
+/// Who may call, and how they prove who they are.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Identity {
+    /// How long a browser stays signed in.
+    pub session_ttl: Span,
+    /// Administrators. E-mails count only when the identity provider verified them.
+    pub admins: Allow,
+    /// When not empty, only people with a verified e-mail address of these domains get in.
+    pub allowed_email_domains: Vec<String>,
+    pub oidc: Option<Oidc>,
+    /// Issuers whose access tokens are accepted as callers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<Jwt>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            session_ttl: Span(Duration::from_secs(24 * 60 * 60)),
+            admins: Allow::default(),
+            allowed_email_domains: Vec::new(),
+            oidc: None,
+            jwt: Vec::new(),
+        }
+    }
+}
+
+/// People, by group or by verified e-mail address; one match is enough.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Allow {
+    pub groups: Vec<String>,
+    pub emails: Vec<String>,
+}
+
+/// The company's identity provider: browser sign-in, and the subject token for exchange.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Oidc {
+    /// The provider's issuer URL, exactly as it writes it.
+    #[schemars(required)]
+    pub issuer: Option<String>,
+    #[schemars(required)]
+    pub client_id: Option<String>,
+    /// Absent for a public client.
+    pub client_secret: Option<SecretSource>,
+    pub scopes: Vec<String>,
+    /// The claim that names a person for ever; for Entra `oid`.
+    pub subject_claim: String,
+    /// Keep the person's token, sealed. Needed by token_exchange, entra_obo and id_jag for people
+    /// who sign in here.
+    pub store_subject_token: bool,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            subject_claim: "sub".to_owned(),
+            store_subject_token: false,
+        }
+    }
+}
+
+/// An issuer whose access tokens (RFC 9068) are accepted as callers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Jwt {
+    #[schemars(required)]
+    pub issuer: Option<String>,
+    /// What must be among the token's audiences.
+    #[schemars(required)]
+    pub audience: Option<String>,
+    /// The claim that names a person for ever. Absent: that of `identity.oidc` for the same
+    /// issuer, else `sub`.
+    pub subject_claim: Option<String>,
+}
+
+/// The built-in authorization server, for MCP clients.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct AuthorizationServer {
+    pub enabled: bool,
+    /// Clients may register themselves (RFC 7591).
+    pub dynamic_registration: bool,
+    /// A client id may be the URL of a metadata document.
+    pub client_id_metadata_documents: bool,
+    pub access_token_ttl: Span,
+    /// How long a refresh token that was just rotated still works.
+    pub refresh_grace: Span,
+}
+
+impl Default for AuthorizationServer {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dynamic_registration: true,
+            client_id_metadata_documents: true,
+            access_token_ttl: Span(Duration::from_secs(15 * 60)),
+            refresh_grace: Span(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// What the gateway may connect to.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Egress {
+    /// Networks (CIDR) that may be reached although they are private, loopback or link-local:
+    /// every other such address is refused.
+    pub allow_private: Vec<String>,
+}
+
+/// A server or API that is reached through the gateway.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Upstream {
+    /// Its path segment: `/mcp/NAME`. 1 to 64 of a-z, 0-9, - and _.
+    #[schemars(required)]
+    pub name: Option<String>,
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// `streamable-http`, `sse` or `http`.
+    #[schemars(with = "Protocol")]
+    pub protocol: String,
+    /// Who may use it. Absent: every signed-in person.
+    pub allow: Option<Allow>,
+    /// Static headers. Beside `auth_broker` they cannot be credentials.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, SecretSource>,
+    /// How each person's own credential is obtained. Absent: proxied without one.
+    pub auth_broker: Option<AuthBroker>,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            name: None,
+            url: None,
+            protocol: "streamable-http".to_owned(),
+            allow: None,
+            headers: BTreeMap::new(),
+            auth_broker: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum Protocol {
+    StreamableHttp,
+    Sse,
+    /// A plain HTTP API, under `/http/NAME/`.
+    Http,
+}
+
+/// How each person's own credential for an upstream is obtained and injected.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct AuthBroker {
+    #[schemars(required)]
+    pub mode: Option<Mode>,
+    /// A provider template, such as `github`.
+    pub provider: Option<String>,
+    /// With `token_endpoint`: static. With neither: discovered.
+    pub authorization_endpoint: Option<String>,
+    pub token_endpoint: Option<String>,
+    pub revocation_endpoint: Option<String>,
+    /// The authorization server, exactly as it names itself.
+    pub issuer: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretSource>,
+    /// Absent: `post` with a client_secret, `none` without.
+    pub client_auth: Option<ClientAuth>,
+    pub scopes: Vec<String>,
+    /// The audience tokens are asked for (RFC 8707).
+    pub resource: Option<String>,
+    /// The header the credential is injected into.
+    pub header: String,
+    /// `{token}` is replaced with the credential.
+    pub header_format: String,
+}
+
+impl Default for AuthBroker {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            provider: None,
+            authorization_endpoint: None,
+            token_endpoint: None,
+            revocation_endpoint: None,
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            client_auth: None,
+            scopes: Vec::new(),
+            resource: None,
+            header: "Authorization".to_owned(),
+            header_format: "Bearer {token}".to_owned(),
+        }
+    }
+}
+
+/// How a credential is obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// RFC 8693, from the person's token of the identity provider.
+    TokenExchange,
+    /// Microsoft Entra's On-Behalf-Of.
+    EntraObo,
+    /// The person consents once, in the browser (RFC 6749 section 4.1 with PKCE).
+    OauthConnect,
+    /// An identity assertion grant (ID-JAG).
+    IdJag,
+    /// The person stores an API key.
+    ApiKey,
+}
+
+/// How the gateway authenticates at the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    Basic,
+    Post,
+    None,
+    PrivateKeyJwt,
+}
+
+// --- durations ----------------------------------------------------------------------------------
+
+/// A duration: a whole number and one of `ms`, `s`, `m`, `h`, `d`, such as `90s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Milliseconds a unit, the largest first.
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+impl Span {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at_checked(digits)?;
+        let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
+        number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis).map(Self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let fits = |(_, unit): &(&str, u64)| millis >= *unit && millis.is_multiple_of(*unit);
+        match UNITS.into_iter().find(fits) {
+            Some((name, unit)) => write!(f, "{}{name}", millis / unit),
+            None => f.write_str("0s"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(
+                "a duration is a whole number and one of ms, s, m, h, d, such as \"90s\"",
+            )
+        })
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A whole number and one of ms, s, m, h, d.",
+            "pattern": "^[0-9]+(ms|s|m|h|d)$",
+        })
+    }
+}
+
+// --- secrets ------------------------------------------------------------------------------------
+
+/// A secret, or where it is: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
+/// `{ exec = ["prog", "arg"] }`.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(rename = "Secret", untagged)]
+pub enum SecretSource {
+    Text(#[schemars(with = "String")] Secret),
+    /// An environment variable.
+    Env {
+        env: String,
+    },
+    /// A file; a newline at its end does not count.
+    File {
+        file: String,
+    },
+    /// A program and its arguments, run without a shell; the secret is what it prints.
+    Exec {
+        exec: Vec<String>,
+    },
+}
+
+/// What `attache check --print` shows in place of a secret that is written in the file.
+const MASK: &str = "••••••••";
+
+impl Serialize for SecretSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut reference = Reference::default();
+        match self {
+            Self::Text(_) => return serializer.serialize_str(MASK),
+            Self::Env { env } => reference.env = Some(env.clone()),
+            Self::File { file } => reference.file = Some(file.clone()),
+            Self::Exec { exec } => reference.exec = Some(exec.clone()),
+        }
+        reference.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a text, { env = \"NAME\" }, { file = \"PATH\" } or { exec = [\"prog\", \"arg\"] }",
+        )
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<SecretSource, E> {
+        Ok(SecretSource::Text(Secret::new(text)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
+        match Reference::deserialize(MapAccessDeserializer::new(map))? {
+            Reference { env: Some(env), file: None, exec: None } => Ok(SecretSource::Env { env }),
+            Reference { env: None, file: Some(file), exec: None } => {
+                Ok(SecretSource::File { file })
+            }
+            Reference { env: None, file: None, exec: Some(exec) } => {
+                Ok(SecretSource::Exec { exec })
+            }
+            _ => Err(A::Error::custom("a secret is in one place: write env, file or exec")),
+        }
+    }
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct Reference {
+    env: Option<String>,
+    file: Option<String>,
+    exec: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_and_show() {
+        for (text, seconds) in [("90s", 90), ("24h", 86_400), ("15m", 900), ("7d", 604_800)] {
+            assert_eq!(Span::parse(text), Some(Span(Duration::from_secs(seconds))), "{text}");
+        }
+        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "90m");
+        assert_eq!(Span(Duration::ZERO).to_string(), "0s");
+        for bad in ["", "s", "90", "1.5h", "-1s", "1 h", "1w", "1h30m", "99999999999999999999s"] {
+            assert_eq!(Span::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_file_is_never_written_out() {
+        let text = SecretSource::Text(Secret::new("hunter2"));
+        assert_eq!(serde_json::to_value(&text).unwrap(), MASK);
+        assert!(!format!("{text:?}").contains("hunter2"));
+        let reference = SecretSource::Env { env: "IDP_SECRET".to_owned() };
+        assert_eq!(serde_json::to_value(&reference).unwrap()["env"], "IDP_SECRET");
+    }
+}

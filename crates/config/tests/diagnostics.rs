@@ -1,0 +1,440 @@
+//! Every rule of the file, and that all its problems are told at once and at the right line.
+
+use std::path::Path;
+
+use attache_config::{Diagnostics, Loaded, Severity, Source, load};
+
+const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "ATTACHE_KEY" => Some(KEY.to_owned()),
+        "SECRET" => Some("s3cret-from-env".to_owned()),
+        _ => None,
+    }
+}
+
+fn loaded(file: &str, text: &str) -> Loaded {
+    load(&Source::new(Path::new(file), text).unwrap(), &environment)
+}
+
+fn found(diagnostics: &Diagnostics) -> Vec<(String, String)> {
+    diagnostics.iter().map(|one| (one.key.clone(), one.message.clone())).collect()
+}
+
+const HEAD: &str = r#"
+public_url = "https://gw.example.com"
+[identity.oidc]
+issuer = "https://idp.example.com"
+client_id = "attache"
+store_subject_token = true
+"#;
+
+fn broker(lines: &str) -> String {
+    format!(
+        "{HEAD}\n[[upstream]]\nname = \"gh\"\nurl = \"https://api.example.com/mcp\"\n\
+         [upstream.auth_broker]\n{lines}"
+    )
+}
+
+#[track_caller]
+fn refuses(text: &str, key: &str, message: &str) {
+    let loaded = loaded("attache.toml", text);
+    let all = found(&loaded.diagnostics);
+    assert_eq!(all, [(key.to_owned(), message.to_owned())], "in {text}");
+    assert!(loaded.accept().is_err(), "accepted: {text}");
+}
+
+#[track_caller]
+fn accepts(text: &str) {
+    let loaded = loaded("attache.toml", text);
+    assert_eq!(found(&loaded.diagnostics), [], "in {text}");
+    assert!(loaded.accept().is_ok());
+}
+
+#[test]
+fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
+    let authorization = "authorization_endpoint = 'https://as.example.com/authorize'\n";
+    let token = "token_endpoint = 'https://as.example.com/token'\nclient_id = 'c'\n";
+    let connect = format!("mode = 'oauth_connect'\n{authorization}{token}");
+
+    accepts(&broker("mode = 'oauth_connect'"));
+    accepts(&broker(&connect));
+    for mode in ["token_exchange", "entra_obo", "id_jag"] {
+        accepts(&broker(&format!("mode = '{mode}'\n{token}")));
+    }
+    accepts(&broker("mode = 'api_key'\nheader = 'X-Api-Key'\nheader_format = '{token}'"));
+
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "",
+            "mode",
+            "auth_broker.mode is required (one of token_exchange, entra_obo, oauth_connect, id_jag, api_key)",
+        ),
+        (
+            "mode = 'oauth'",
+            "mode",
+            "invalid auth_broker.mode: \"oauth\" (must be token_exchange, entra_obo, oauth_connect, id_jag, or api_key)",
+        ),
+        (
+            &format!("mode = 'oauth_connect'\n{token}"),
+            "authorization_endpoint",
+            "auth_broker.authorization_endpoint is required for mode \"oauth_connect\"",
+        ),
+        (
+            &format!("mode = 'oauth_connect'\n{authorization}"),
+            "token_endpoint",
+            "auth_broker.token_endpoint is required",
+        ),
+        ("mode = 'token_exchange'", "token_endpoint", "auth_broker.token_endpoint is required"),
+        ("mode = 'entra_obo'", "token_endpoint", "auth_broker.token_endpoint is required"),
+        ("mode = 'id_jag'", "token_endpoint", "auth_broker.token_endpoint is required"),
+        (
+            "mode = 'entra_obo'\ntoken_endpoint = 'https://as.example.com/token'",
+            "client_id",
+            "auth_broker.client_id is required with a static token_endpoint",
+        ),
+        (
+            "mode = 'entra_obo'\ntoken_endpoint = 'http://as.example.com/token'\nclient_id = 'c'",
+            "token_endpoint",
+            "this URL must be https",
+        ),
+        (
+            "mode = 'oauth_connect'\nrevocation_endpoint = '/revoke'",
+            "revocation_endpoint",
+            "this is not an absolute URL",
+        ),
+        (
+            &format!("{connect}client_auth = 'basic'"),
+            "client_secret",
+            "this client_auth needs a client_secret",
+        ),
+        (
+            &format!("{connect}client_secret = {{ env = 'UNSET' }}"),
+            "client_secret",
+            "the environment variable UNSET is not set",
+        ),
+        ("mode = 'oauth_connect'\nscopes = ['a b']", "scopes[0]", "this is not a scope"),
+        (
+            "mode = 'oauth_connect'\nresource = 'https://a/#b'",
+            "resource",
+            "resource must be an absolute URI without a fragment",
+        ),
+        (
+            "mode = 'oauth_connect'\nheader = 'host'",
+            "header",
+            "a credential cannot be injected into host",
+        ),
+        (
+            "mode = 'oauth_connect'\nheader = 'Mcp-Session-Id'",
+            "header",
+            "a credential cannot be injected into Mcp-Session-Id",
+        ),
+        ("mode = 'oauth_connect'\nheader = 'a b'", "header", "this is not a header's name"),
+        (
+            "mode = 'oauth_connect'\nheader_format = 'Bearer'",
+            "header_format",
+            "header_format must contain {token} exactly once",
+        ),
+        (
+            "mode = 'oauth_connect'\nheader_format = '{token}{token}'",
+            "header_format",
+            "header_format must contain {token} exactly once",
+        ),
+        (
+            "mode = 'oauth_connect'\nheader_format = \"{token}\\r\\nX: y\"",
+            "header_format",
+            "header_format must be printable ASCII without line breaks",
+        ),
+    ];
+    for (lines, key, message) in cases {
+        refuses(&broker(lines), &format!("upstream[0].auth_broker.{key}"), message);
+    }
+}
+
+#[test]
+fn upstream_rules() {
+    let upstream = |lines: &str| format!("{HEAD}\n[[upstream]]\n{lines}");
+    let gh = "name = 'gh'\nurl = 'https://api.example.com/mcp'\n";
+    let brokered = format!("{gh}auth_broker.mode = 'oauth_connect'\n");
+
+    accepts(&upstream(gh));
+    // Two upstreams of one origin are two upstreams.
+    accepts(&upstream(&format!(
+        "{gh}[[upstream]]\nname = 'gh2'\nurl = 'https://api.example.com/'"
+    )));
+    // Without a broker, static headers go out exactly as configured.
+    accepts(&upstream(&format!("{gh}headers = {{ Authorization = {{ env = 'SECRET' }} }}")));
+    accepts(&upstream(&format!("{brokered}headers = {{ X-Team = 'core' }}")));
+
+    let cases: &[(&str, &str, &str)] = &[
+        ("url = 'https://a.example.com'", "name", "server name is required"),
+        (
+            "name = 'Git Hub'\nurl = 'https://a.example.com'",
+            "name",
+            "an upstream's name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit",
+        ),
+        ("name = 'gh'", "url", "url is required for streamable-http protocol"),
+        (
+            "name = 'gh'\nurl = 'ftp://a.example.com'",
+            "url",
+            "only https and http URLs can be used here",
+        ),
+        (
+            "name = 'gh'\nurl = 'https://u:p@a.example.com'",
+            "url",
+            "a URL here must not have a user or a password",
+        ),
+        (
+            &format!("{gh}protocol = 'grpc'"),
+            "protocol",
+            "invalid protocol: grpc (must be streamable-http, sse, or http)",
+        ),
+        (&format!("{gh}protocol = 'stdio'"), "protocol", "stdio upstreams are not proxied"),
+        (
+            &format!("{brokered}protocol = 'stdio'"),
+            "auth_broker",
+            "auth_broker is only supported on HTTP-family upstreams (http, sse, streamable-http); \
+             brokering for stdio/non-HTTP upstreams is unsupported in this phase",
+        ),
+        (
+            &format!("{brokered}headers = {{ authorization = 'Bearer x' }}"),
+            "headers.authorization",
+            "a static authorization header is configured beside auth_broker",
+        ),
+        (
+            &format!("{brokered}headers = {{ X-API-Key = 'x' }}"),
+            "headers.X-API-Key",
+            "a static X-API-Key header is configured beside auth_broker",
+        ),
+        (
+            &format!("{brokered}auth_broker.header = 'X-Mine'\nheaders = {{ x-mine = 'x' }}"),
+            "headers.x-mine",
+            "a static x-mine header is configured beside auth_broker",
+        ),
+        (
+            &format!("{gh}headers = {{ Host = 'x' }}"),
+            "headers.Host",
+            "Host cannot be set: HTTP itself uses it",
+        ),
+    ];
+    for (lines, key, message) in cases {
+        refuses(&upstream(lines), &format!("upstream[0].{key}"), message);
+    }
+    refuses(
+        &upstream(&format!("{gh}[[upstream]]\n{gh}")),
+        "upstream[1].name",
+        "duplicate server name: gh",
+    );
+}
+
+#[test]
+fn top_level_rules() {
+    let url = "public_url = 'https://gw.example.com'\n";
+    accepts(url);
+    accepts("public_url = 'http://localhost:8080'");
+    let cases: &[(&str, &str, &str)] = &[
+        ("", "public_url", "public_url is required"),
+        ("public_url = 'http://gw.example.com'", "public_url", "this URL must be https"),
+        (
+            "public_url = 'https://gw.example.com/gateway'",
+            "public_url",
+            "public_url must not have a path or a query",
+        ),
+        (
+            "public_url = 'http://127.0.0.1:8080'\nlisten = '0.0.0.0:8080'",
+            "listen",
+            "listen is not a loopback address, but public_url is http",
+        ),
+        (&format!("{url}listen = '8080'"), "listen", "this is not an address and a port"),
+        (
+            &format!("{url}admin_listen = '127.0.0.1:8080'"),
+            "admin_listen",
+            "admin_listen is the address of listen",
+        ),
+        (
+            &format!("{url}trusted_proxies = ['10.0.0.0/8', 'lan']"),
+            "trusted_proxies[1]",
+            "this is not a network",
+        ),
+        (&format!("{url}store.url = 'mysql://x'"), "store.url", "this is not a store"),
+        (&format!("{url}store.url = 'sqlite::memory:'"), "store.url", "this is not a store"),
+        (
+            &format!("{url}keys.retired = ['hunter2']"),
+            "keys.retired[0]",
+            "this does not say where a key is",
+        ),
+        (
+            &format!("{url}keys.retired = ['env:SECRET']"),
+            "keys.retired[0]",
+            "the key is not the base64 of 32 bytes",
+        ),
+        (
+            &format!("{url}identity.session_ttl = 'soon'"),
+            "identity.session_ttl",
+            "a duration is a whole number and one of ms, s, m, h, d, such as \"90s\"",
+        ),
+        (
+            &format!("{url}identity.oidc.client_id = 'x'"),
+            "identity.oidc.issuer",
+            "identity.oidc.issuer is required",
+        ),
+        (
+            &format!("{url}[[upstream]]\nname = 'a'\nurl = 'https://a.example.com'"),
+            "identity",
+            "there are upstreams, but nobody could ever call them",
+        ),
+        (&format!("{url}listen = 8080"), "listen", "expected a text, found a number"),
+        (&format!("{url}egress = 'open'"), "egress", "expected a table, found a text"),
+        (&format!("{url}polic = 1"), "polic", "unknown key `polic`"),
+    ];
+    for (text, key, message) in cases {
+        refuses(text, key, message);
+    }
+}
+
+#[test]
+fn the_key_is_found_in_the_order_that_is_documented() {
+    let active = |lines: &str, set: &'static [&'static str]| {
+        let text = format!("public_url = 'https://gw.example.com'\n{lines}");
+        let source = Source::new(Path::new("attache.toml"), text).unwrap();
+        let loaded = load(&source, &|name| set.contains(&name).then(|| KEY.to_owned()));
+        let printed = loaded.effective.as_ref().map(|effective| effective.to_toml().unwrap());
+        (loaded.diagnostics.has_errors(), loaded.config.unwrap().keys.is_some(), printed)
+    };
+    let (_, _, printed) = active("keys.active = 'env:K'", &["ATTACHE_KEY", "K"]);
+    assert!(printed.unwrap().contains("active = \"env:ATTACHE_KEY\""));
+    let (_, _, printed) = active("keys.active = 'env:K'", &["MCPPROXY_CRED_KEY", "K"]);
+    assert!(printed.unwrap().contains("active = \"env:K\""));
+    let (_, _, printed) = active("", &["MCPPROXY_CRED_KEY"]);
+    assert!(printed.unwrap().contains("active = \"env:MCPPROXY_CRED_KEY\""));
+    assert_eq!(active("", &[]), (true, false, None));
+}
+
+const BROKEN: [(&str, &str, &[(usize, usize, &str)]); 3] = [
+    (
+        "attache.toml",
+        r#"public_url = "https://gw.example.com"
+listn = "127.0.0.1:80"
+
+[identity.oidc]
+issuer = 5
+client_id = "attache"
+
+[[upstream]]
+name = "a"
+url = "https://a.example.com"
+
+[[upstream]]
+name = "b"
+url = "https://b.example.com"
+protocol = "streamable_http"
+
+[upstream.auth_broker]
+mode = "token_exchange"
+client_secrt = "hunter2hunter2"
+"#,
+        &[
+            (2, 1, "listn"),
+            (5, 10, "identity.oidc.issuer"),
+            (15, 12, "upstream[1].protocol"),
+            (19, 1, "upstream[1].auth_broker.client_secrt"),
+        ],
+    ),
+    (
+        "attache.yaml",
+        r"public_url: https://gw.example.com
+listn: 127.0.0.1:80
+identity:
+  oidc:
+    issuer: 5
+    client_id: attache
+upstream:
+  - name: a
+    url: https://a.example.com
+  - name: b
+    url: https://b.example.com
+    auth_broker:
+      mode: token_exchange
+      client_secrt: hunter2hunter2
+",
+        &[
+            (2, 1, "listn"),
+            (5, 13, "identity.oidc.issuer"),
+            (12, 5, "upstream[1].auth_broker.token_endpoint"),
+            (14, 7, "upstream[1].auth_broker.client_secrt"),
+        ],
+    ),
+    (
+        "attache.json",
+        r#"{
+  "public_url": "https://gw.example.com",
+  "listn": "127.0.0.1:80",
+  "identity": { "oidc": { "issuer": 5, "client_id": "attache" } },
+  "upstream": [
+    { "name": "a", "url": "https://a.example.com" },
+    { "name": "b", "url": "https://b.example.com",
+      "auth_broker": {
+	"mode": "token_exchange",
+	"client_secrt": "hunter2hunter2"
+      }
+    }
+  ]
+}"#,
+        &[
+            (3, 3, "listn"),
+            (4, 37, "identity.oidc.issuer"),
+            (8, 7, "upstream[1].auth_broker.token_endpoint"),
+            (10, 2, "upstream[1].auth_broker.client_secrt"),
+        ],
+    ),
+];
+
+#[test]
+fn every_problem_is_told_at_once_in_every_format_and_at_its_place() {
+    for (file, text, expected) in BROKEN {
+        let diagnostics = loaded(file, text).diagnostics;
+        let errors: Vec<(usize, usize, &str)> = diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .map(|one| (one.line.unwrap(), one.column.unwrap(), one.key.as_str()))
+            .collect();
+        assert_eq!(errors, expected, "{file}");
+        assert!(diagnostics.iter().all(|one| one.file == file));
+    }
+}
+
+#[test]
+fn what_is_shown_has_an_excerpt_and_a_suggestion_and_no_secret() {
+    for (file, text, _) in BROKEN {
+        let shown = loaded(file, text).diagnostics.render(false);
+        assert!(shown.contains("did you mean `client_secret`?"), "{shown}");
+        assert!(shown.contains("client_secrt"), "{shown}");
+        assert!(shown.contains("**************"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_text_that_does_not_parse_is_one_problem_with_a_place_and_no_excerpt() {
+    let cases = [
+        ("a.toml", "public_url = \"x\"\nclient_secret = hunter2", (2, 17)),
+        ("a.toml", "listen = 'a'\nlisten = 'b'", (2, 1)),
+        ("a.yaml", "listen: a\nlisten: b", (2, 1)),
+        ("a.yaml", "listen: [a", (1, 11)),
+        ("a.json", "{\n  \"listen\": hunter2\n}", (2, 13)),
+        ("a.json", "{\n  \"listen\": 1,\n  \"listen\": 2\n}", (3, 10)),
+    ];
+    for (file, text, place) in cases {
+        let diagnostics = loaded(file, text).diagnostics;
+        let all: Vec<_> = diagnostics.iter().collect();
+        assert_eq!(all.len(), 1, "{text}");
+        assert_eq!(
+            (all[0].line.unwrap(), all[0].column.unwrap()),
+            place,
+            "{text}: {}",
+            all[0].message
+        );
+        assert!(!diagnostics.render(false).contains("hunter2"), "{text}");
+    }
+}
