@@ -1,1 +1,17 @@
-//! Sockets: the listener, the upstream client, bounded control-plane requests and the address guard
+//! Sockets. What listens, what connects, and the rules about where to.
+//!
+//! Two clients stand on one [connector](connect) that asks [`address::EgressRules`] about the very
+//! address it is about to use: [`upstream`] streams the data plane's requests, [`outbound`] fetches
+//! the small documents of the control plane. [`serve`] is the other side: the listener, its worker
+//! threads, and how they end.
+
+pub mod address;
+pub mod body;
+mod connect;
+pub mod outbound;
+pub mod serve;
+pub mod shutdown;
+pub mod tls;
+pub mod upstream;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

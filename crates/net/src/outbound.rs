@@ -1,0 +1,79 @@
+//! The control plane's client: whole, small answers within a time.
+
+use std::{net::IpAddr, sync::Arc};
+
+use attache_core::outbound::{FetchError, Limits, Outbound};
+use bytes::Bytes;
+use http::{Request, Response, Uri, uri::Scheme};
+use http_body_util::Full;
+
+use crate::{
+    address::EgressRules,
+    body::{ReadError, read_at_most},
+    connect::host,
+    tls::Trust,
+    upstream::{SendError, UpstreamClient},
+};
+
+/// Every fetch has a connection of its own. On one that was kept, a refresh that meets the server's
+/// closing could not be told from one whose answer was lost, and its token might be spent (OC-27).
+const MAX_IDLE: usize = 0;
+
+/// Fetches documents, keys and tokens, under the rules of [`Outbound`].
+#[derive(Clone, Debug)]
+pub struct ControlClient {
+    client: UpstreamClient<Full<Bytes>>,
+}
+
+impl ControlClient {
+    pub fn new(rules: Arc<EgressRules>, trust: &Trust) -> Self {
+        Self { client: UpstreamClient::with_idle(rules, trust, MAX_IDLE) }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        max_body: usize,
+    ) -> Result<Response<Bytes>, FetchError> {
+        let response =
+            self.client.send(request.map(Full::new)).await.map_err(|error| match error {
+                SendError::Blocked => FetchError::Blocked,
+                error => FetchError::Transport(error.into()),
+            })?;
+        let (head, body) = response.into_parts();
+        let body = read_at_most(body, max_body).await.map_err(|error| match error {
+            ReadError::TooLarge(limit) => FetchError::TooLarge(limit),
+            error @ ReadError::Broken(_) => FetchError::Transport(error.into()),
+        })?;
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+#[async_trait::async_trait]
+impl Outbound for ControlClient {
+    async fn fetch(
+        &self,
+        request: Request<Bytes>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, FetchError> {
+        if !is_confidential(request.uri()) {
+            return Err(FetchError::Insecure);
+        }
+        tokio::time::timeout(limits.timeout, self.exchange(request, limits.max_body))
+            .await
+            .unwrap_or(Err(FetchError::Timeout(limits.timeout)))
+    }
+}
+
+/// Nobody between here and there can read along: TLS, or this very machine (`localhost` resolves
+/// to nothing else, RFC 6761 section 6.3). Whether it may be reached is for the egress rules.
+fn is_confidential(uri: &Uri) -> bool {
+    let scheme = uri.scheme();
+    let local = || {
+        host(uri).is_some_and(|host| {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        })
+    };
+    scheme == Some(&Scheme::HTTPS) || (scheme == Some(&Scheme::HTTP) && local())
+}

@@ -1,0 +1,129 @@
+//! One connection: which HTTP it speaks, its timers, and what its requests are told.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{net::TcpStream, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::HttpService;
+
+/// A request's line and headers, in bytes: a few tokens and cookies, generously.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// HTTP/2 requests at once on a connection.
+const MAX_STREAMS: u32 = 128;
+
+/// A silent HTTP/2 peer is asked after this long whether it is there, and has the other to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whose end of the connection it is, in the extensions of every request. Behind a proxy it is the
+/// proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Cancelled when shutdown begins, in the extensions of every request: a body without an end ends
+/// then.
+#[derive(Clone, Debug)]
+pub struct Drain(pub CancellationToken);
+
+/// How connections are spoken with: HTTP/1.1, or HTTP/2 when the caller begins with it.
+pub(super) struct Protocol {
+    http: auto::Builder<TokioExecutor>,
+    head_limit: Duration,
+}
+
+impl Protocol {
+    pub(super) fn new(head_limit: Duration) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_limit)
+            .max_buf_size(MAX_HEAD);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_LIMIT)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+        Self { http, head_limit }
+    }
+
+    /// Until the caller is done, has nothing to say, or (when `drain` is cancelled) the requests
+    /// under way are answered.
+    pub(super) async fn serve<S: HttpService>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        service: S,
+        drain: CancellationToken,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = Told { service, peer, drain: drain.clone(), asked: Arc::clone(&asked) };
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+
+        // hyper's timer begins when it knows which HTTP this is, and HTTP/2 has none.
+        let mut silent = pin!(async {
+            sleep(self.head_limit).await;
+            if asked.load(Ordering::Relaxed) {
+                pending::<()>().await;
+            }
+        });
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = silent.as_mut() => return,
+            () = drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    () = silent => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// A service whose requests are told about their connection.
+struct Told<S> {
+    service: S,
+    peer: SocketAddr,
+    drain: CancellationToken,
+    /// Whether a request has arrived at all.
+    asked: Arc<AtomicBool>,
+}
+
+impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(PeerAddr(self.peer));
+        request.extensions_mut().insert(Drain(self.drain.clone()));
+        self.service.call(request)
+    }
+}
