@@ -15,7 +15,7 @@ pub(crate) use self::{
     value::{Value, values},
 };
 
-/// How long `PostgreSQL` may take to answer one call, waiting for a connection included. Longer than
+/// How long one try may take on `PostgreSQL`, waiting for a connection included. Longer than
 /// its own statement timeout, so that this ends only what a dead network would hold for ever.
 const POSTGRES_DEADLINE: Duration = Duration::from_secs(20);
 

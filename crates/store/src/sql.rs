@@ -14,9 +14,9 @@ mod session;
 
 use serde_json::Value;
 
-/// How many expired rows one insert deletes: it pays for itself and a little more, and is never
-/// held up by a heap of them.
-const EXPIRED_PER_INSERT: u32 = 100;
+/// How many rows one insert sweeps at most: it pays for itself and a little more, and is never held
+/// up by a heap of them.
+const SWEPT_PER_INSERT: u32 = 100;
 
 /// A JSON array of strings; [`Row::list`](crate::db::Row::list) reads it.
 fn list(items: &[String]) -> String {

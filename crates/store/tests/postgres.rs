@@ -3,10 +3,11 @@
 #[path = "support/postgres.rs"]
 mod support;
 
+use std::time::Duration;
+
 use attache_core::{
     IssuerId, Secret, Timestamp, UserId,
-    principal::SessionDigest,
-    store::{Profile, Session, StoreError, Stores},
+    store::{LoginFlow, Profile, StoreError, Stores},
 };
 use attache_store::{BackupError, Location, OpenError, Store, backup, conformance};
 use sqlx::{Connection as _, PgConnection};
@@ -23,37 +24,49 @@ async fn two_replicas_keep_every_promise() {
     let (one, other) = (one.unwrap(), other.unwrap());
     conformance::run(&one.stores(), &other.stores()).await;
 
-    let raw = async |sql| run_outside(&cluster.url(), sql).await;
+    let raw = async |sql| {
+        let mut raw = PgConnection::connect(cluster.url().expose()).await.unwrap();
+        run(&mut raw, sql).await;
+    };
     conformance::a_row_that_cannot_be_read_is_named(&one.stores(), raw).await;
 }
 
-/// Each sign-in sweeps expired sessions: many at once must not cancel each other.
+/// Inserts sweep rows of others, in an order that the planner chooses: two can lock each other out.
 #[tokio::test(flavor = "multi_thread")]
-async fn sign_ins_that_sweep_the_same_sessions_all_succeed() {
+async fn a_batch_that_is_cancelled_to_break_a_deadlock_is_tried_again() {
     let cluster = Cluster::start();
     let store = Store::open(&Location::Postgres(cluster.url())).await.unwrap();
-    remember(&store.stores(), "ada").await;
-    for round in 0..10 {
-        let mut tasks = JoinSet::new();
-        for number in 0..40 {
-            let sessions = store.stores().sessions;
-            tasks.spawn(async move {
-                let mut digest = [round; 32];
-                digest[0] = number;
-                let began = i64::from(round) * 1_000;
-                let session = Session {
-                    digest: SessionDigest(digest),
-                    user: UserId::new("ada"),
-                    created_at: Timestamp(began),
-                    expires_at: Timestamp(began + 1_000 - i64::from(number)),
-                };
-                sessions.insert(&session).await
-            });
-        }
-        for outcome in tasks.join_all().await {
-            outcome.unwrap();
-        }
+    let logins = store.stores().logins;
+    let login = |number: u8| LoginFlow {
+        state: [number; 32],
+        browser: [0; 32],
+        return_to: "/".to_owned(),
+        expires_at: Timestamp(number.into()),
+    };
+    logins.insert(&login(1), 10, Timestamp(0)).await.unwrap();
+    logins.insert(&login(2), 10, Timestamp(0)).await.unwrap();
+
+    // Somebody holds the second row, and is the more patient one.
+    let mut rival = PgConnection::connect(cluster.url().expose()).await.unwrap();
+    run(&mut rival, "SET deadlock_timeout = '60s'").await;
+    run(&mut rival, "BEGIN").await;
+    run(&mut rival, "SELECT 1 FROM login_flow WHERE expires_at = 2 FOR UPDATE").await;
+
+    // This insert deletes the first as expired, then the second as the oldest, and waits for it.
+    let mut insert = JoinSet::new();
+    let third = login(3);
+    insert.spawn(async move { logins.insert(&third, 1, Timestamp(1)).await });
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let mut watch = PgConnection::connect(cluster.url().expose()).await.unwrap();
+    while run(&mut watch, waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+
+    // Now each waits for the other.
+    run(&mut rival, "SELECT 1 FROM login_flow WHERE expires_at = 1 FOR UPDATE").await;
+    run(&mut rival, "COMMIT").await;
+    insert.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(run(&mut watch, "SELECT 1 FROM login_flow").await, 1, "only the third is left");
 }
 
 #[tokio::test]
@@ -88,8 +101,7 @@ async fn remember(stores: &Stores, name: &str) {
     person.await.expect("upsert");
 }
 
-async fn run_outside(url: &Secret, sql: &'static str) {
-    let mut raw = PgConnection::connect(url.expose()).await.expect("connect");
-    sqlx::query(sql).execute(&mut raw).await.expect(sql);
-    raw.close().await.expect("close");
+/// How many rows a statement touched or found.
+async fn run(connection: &mut PgConnection, sql: &'static str) -> u64 {
+    sqlx::query(sql).execute(connection).await.expect(sql).rows_affected()
 }

@@ -21,7 +21,7 @@ const CONNECTIONS: u32 = 10;
 /// To reach the server and sign in, and to wait for a connection of the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Enforced by the server for a statement, for a lock, and for a transaction that stands still.
+/// Enforced by the server: for a statement, and for a transaction that stands still.
 const STATEMENT_TIMEOUT: &str = "10s";
 
 /// Before a connection is replaced, so that a changed DNS answer is noticed.
@@ -58,7 +58,6 @@ pub(crate) async fn open(url: &Secret) -> Result<Db, OpenError> {
 
     let limits = [
         ("statement_timeout", STATEMENT_TIMEOUT),
-        ("lock_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
     ];
     let pool = PgPoolOptions::new()

@@ -4,7 +4,7 @@ use attache_core::{
     store::{ConnectFlow, ConnectFlowStore, Result},
 };
 
-use super::{EXPIRED_PER_INSERT, list, prefix};
+use super::{SWEPT_PER_INSERT, list, prefix};
 use crate::db::{Db, Row, Statement, Unreadable, values};
 
 const DELETE_EXPIRED: &str = "
@@ -64,8 +64,8 @@ impl ConnectFlowStore for Db {
             *expires_at,
         ];
         self.execute_all(&[
-            Statement { sql: DELETE_EXPIRED, values: values![now, EXPIRED_PER_INSERT] },
-            Statement { sql: DELETE_OLDEST, values: values![user, others, EXPIRED_PER_INSERT] },
+            Statement { sql: DELETE_EXPIRED, values: values![now, SWEPT_PER_INSERT] },
+            Statement { sql: DELETE_OLDEST, values: values![user, others, SWEPT_PER_INSERT] },
             Statement { sql: INSERT, values: insert },
         ])
         .await

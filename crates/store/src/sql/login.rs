@@ -3,7 +3,7 @@ use attache_core::{
     store::{LoginFlow, LoginFlowStore, Result},
 };
 
-use super::{EXPIRED_PER_INSERT, prefix};
+use super::{SWEPT_PER_INSERT, prefix};
 use crate::db::{Db, Row, Statement, Unreadable, values};
 
 const DELETE_EXPIRED: &str = "
@@ -27,8 +27,8 @@ impl LoginFlowStore for Db {
         let LoginFlow { state, browser, return_to, expires_at } = flow;
         let others = bound.saturating_sub(1);
         self.execute_all(&[
-            Statement { sql: DELETE_EXPIRED, values: values![now, EXPIRED_PER_INSERT] },
-            Statement { sql: DELETE_OLDEST, values: values![others, EXPIRED_PER_INSERT] },
+            Statement { sql: DELETE_EXPIRED, values: values![now, SWEPT_PER_INSERT] },
+            Statement { sql: DELETE_OLDEST, values: values![others, SWEPT_PER_INSERT] },
             Statement { sql: INSERT, values: values![state, browser, return_to, *expires_at] },
         ])
         .await

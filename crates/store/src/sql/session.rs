@@ -4,7 +4,7 @@ use attache_core::{
     store::{Person, Result, Session, SessionStore},
 };
 
-use super::{EXPIRED_PER_INSERT, person::person, prefix};
+use super::{SWEPT_PER_INSERT, person::person, prefix};
 use crate::db::{Db, Row, Statement, Unreadable, values};
 
 const DELETE_EXPIRED: &str = "
@@ -27,7 +27,7 @@ impl SessionStore for Db {
     async fn insert(&self, session: &Session) -> Result<()> {
         let Session { digest, user, created_at, expires_at } = session;
         self.execute_all(&[
-            Statement { sql: DELETE_EXPIRED, values: values![*created_at, EXPIRED_PER_INSERT] },
+            Statement { sql: DELETE_EXPIRED, values: values![*created_at, SWEPT_PER_INSERT] },
             Statement { sql: INSERT, values: values![&digest.0, user, *created_at, *expires_at] },
         ])
         .await
