@@ -12,4 +12,4 @@ mod verify;
 pub use algorithm::Algorithm;
 pub use jwk::{JwksError, KeySet};
 pub use sign::SigningKey;
-pub use verify::{JwtError, Verified, verify};
+pub use verify::{JwtError, Verified, claimed_issuer, verify};

@@ -1,1 +1,138 @@
-//! Who is calling: browser sign-in, sessions and bearer tokens
+//! Who is calling: browser sign-in, sessions and bearer tokens.
+//!
+//! Nothing here waits for an identity provider before it is needed: metadata and keys are fetched
+//! at first use and kept, so that a gateway starts, and known people go on working, while their
+//! provider is down.
+
+mod admission;
+mod authenticate;
+mod bearer;
+mod claims;
+mod cookie;
+mod issuer;
+mod kept;
+mod login;
+mod return_to;
+mod session;
+mod settings;
+
+use std::sync::Arc;
+
+use attache_core::{
+    Clock, Secret,
+    authenticator::Authenticator,
+    outbound::Outbound,
+    store::{StoreError, Stores},
+};
+use attache_crypto::random::Random;
+use http::{HeaderMap, HeaderValue};
+
+use crate::{
+    admission::Admission,
+    authenticate::{DataPlane, WebSurface},
+    bearer::Bearers,
+    issuer::Issuers,
+    login::Login,
+    session::Sessions,
+};
+pub use crate::{
+    issuer::IssuerError,
+    login::{Begun, LoginError, SignedIn},
+    settings::{IdentitySettings, JwtSettings, OidcSettings},
+};
+
+/// Everything this crate does, put together.
+#[derive(Debug)]
+pub struct Identity {
+    login: Option<Login>,
+    sessions: Arc<Sessions>,
+    bearers: Arc<Bearers>,
+}
+
+impl Identity {
+    pub fn new(
+        settings: IdentitySettings,
+        stores: &Stores,
+        outbound: &Arc<dyn Outbound>,
+        clock: &Arc<dyn Clock>,
+        random: &Arc<dyn Random>,
+    ) -> Self {
+        let admission = Admission::new(settings.allowed_email_domains);
+        let mut issuers = Issuers::new(Arc::clone(outbound), Arc::clone(clock));
+        let sessions = Arc::new(Sessions {
+            store: Arc::clone(&stores.sessions),
+            audit: Arc::clone(&stores.audit),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            lifetime: settings.session_ttl,
+            cookies: cookie::Cookies::of(&settings.public_url),
+            admission: admission.clone(),
+        });
+        let bearers = Arc::new(Bearers::new(
+            &settings.jwt,
+            settings.oidc.as_ref(),
+            &mut issuers,
+            bearer::Registry {
+                people: Arc::clone(&stores.people),
+                clock: Arc::clone(clock),
+                random: Arc::clone(random),
+                admission: admission.clone(),
+            },
+        ));
+        let login = settings.oidc.map(|oidc| Login {
+            issuer: issuers.of(&oidc.issuer, None),
+            redirect_uri: settings::redirect_uri(&settings.public_url),
+            cookies: cookie::Cookies::of(&settings.public_url),
+            oidc,
+            flows: Arc::clone(&stores.logins),
+            people: Arc::clone(&stores.people),
+            audit: Arc::clone(&stores.audit),
+            sessions: Arc::clone(&sessions),
+            outbound: Arc::clone(outbound),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            admission,
+        });
+        Self { login, sessions, bearers }
+    }
+
+    /// Sends a browser to the identity provider. `return_to` is where it goes in the end; anything
+    /// but a path of ours leads home instead (AS-24).
+    pub async fn begin(&self, return_to: Option<&str>) -> Result<Begun, LoginError> {
+        self.login()?.begin(return_to).await
+    }
+
+    /// Finishes a sign-in with the query, without its `?`, that the browser brought back.
+    pub async fn callback(&self, query: &str, headers: &HeaderMap) -> Result<SignedIn, LoginError> {
+        self.login()?.callback(query, headers).await
+    }
+
+    /// Ends the session of this browser, if it has one; the header clears its cookie.
+    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<HeaderValue, StoreError> {
+        self.sessions.end(headers).await
+    }
+
+    /// The session cookie as it was sent, proved or not: connect flows derive their PKCE verifier
+    /// from it.
+    pub fn session_cookie(&self, headers: &HeaderMap) -> Option<Secret> {
+        self.sessions.cookie(headers)
+    }
+
+    /// For what is proxied: bearer tokens only. A cookie there would let any page that a person
+    /// visits call with that person's credentials.
+    pub fn data_plane(&self) -> Arc<dyn Authenticator> {
+        Arc::new(DataPlane { bearers: Arc::clone(&self.bearers) })
+    }
+
+    /// For pages and the REST API beside them: a bearer token or, without one, a session cookie.
+    pub fn web(&self) -> Arc<dyn Authenticator> {
+        Arc::new(WebSurface {
+            bearers: Arc::clone(&self.bearers),
+            sessions: Arc::clone(&self.sessions),
+        })
+    }
+
+    fn login(&self) -> Result<&Login, LoginError> {
+        self.login.as_ref().ok_or(LoginError::NotConfigured)
+    }
+}

@@ -1,0 +1,112 @@
+//! JWT access tokens (RFC 9068; RS-9, RS-10, RS-11, RS-13, RS-15).
+
+use std::{sync::Arc, time::Duration};
+
+use attache_core::{IssuerId, Timestamp, authenticator::AuthnError};
+use attache_crypto::jose::{self, Algorithm, JwtError, Verified};
+use serde_json::{Map, Value};
+
+use crate::{claims::Claims, issuer::Issuer};
+
+/// How far two honest clocks are apart (RS-10).
+const SKEW: Duration = Duration::from_mins(1);
+
+/// One kind of access token that is accepted.
+#[derive(Debug)]
+pub(crate) struct Accepts {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) audience: String,
+    pub(crate) subject_claim: String,
+    /// Our client id at this issuer, whom its ID tokens are for.
+    pub(crate) sign_in_client: Option<String>,
+}
+
+/// One that was checked.
+pub(crate) struct AccessToken {
+    pub(crate) issuer: IssuerId,
+    pub(crate) subject: String,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) claims: Map<String, Value>,
+}
+
+impl Accepts {
+    pub(crate) async fn check(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<AccessToken, AuthnError> {
+        let verified = self.verify(token).await?;
+        let claims = Claims(&verified.claims);
+        if claims.text("iss") != Some(self.issuer.id.as_str()) {
+            return rejected("the token is of another issuer");
+        }
+        if !claims.lists("aud", &self.audience) {
+            return rejected("the token is not for this gateway");
+        }
+        self.refuse_other_types(&verified)?;
+        // Whoever sends it would have to prove that they hold a key (RS-16).
+        if claims.has("cnf") {
+            return rejected("the token is bound to a key and cannot be used as a bearer token");
+        }
+        let Some(expires_at) = claims.time("exp") else {
+            return rejected("the token has no end");
+        };
+        if expires_at.plus(SKEW) <= now {
+            return rejected("the token has expired");
+        }
+        if claims.has("nbf")
+            && claims.time("nbf").is_none_or(|not_before| not_before > now.plus(SKEW))
+        {
+            return rejected("the token is not valid yet");
+        }
+        let Some(subject) = claims.subject(&self.subject_claim) else {
+            return rejected("the token does not say whose it is");
+        };
+        let issuer = self.issuer.id.clone();
+        Ok(AccessToken { issuer, subject, expires_at, claims: verified.claims })
+    }
+
+    async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {
+        let keys = self.issuer.keys().await?;
+        let verified = match jose::verify(token, &keys, Algorithm::ALL) {
+            Err(JwtError::UnknownKey) => {
+                let keys = self.issuer.keys_newer_than(&keys).await?;
+                jose::verify(token, &keys, Algorithm::ALL)
+            }
+            verified => verified,
+        };
+        verified.map_err(|error| {
+            AuthnError::Rejected(match error {
+                JwtError::Malformed => "the token is not a signed JSON web token",
+                JwtError::UnknownKey => "the token is signed with a key its issuer does not have",
+                JwtError::Algorithm => "the token is signed with an algorithm not allowed here",
+                JwtError::Signature => "the signature of the token is wrong",
+            })
+        })
+    }
+
+    /// An ID token proves to a client that somebody signed in; it is no permission to call (RS-13).
+    /// Issuers that do not mark their access tokens as such (RFC 9068 section 2.1) are believed
+    /// when nothing speaks against it.
+    fn refuse_other_types(&self, verified: &Verified) -> Result<(), AuthnError> {
+        let claims = Claims(&verified.claims);
+        let typ = verified.typ.as_deref().map(str::to_ascii_lowercase);
+        match typ.as_deref() {
+            Some("at+jwt" | "application/at+jwt") => return Ok(()),
+            Some("jwt") | None => {}
+            Some(_) => return rejected("the token is not an access token"),
+        }
+        // Entra's access tokens may be for the same client id, but say what they permit.
+        let for_client = self.sign_in_client.as_ref().is_some_and(|id| claims.lists("aud", id));
+        let permits = claims.has("scp") || claims.has("scope");
+        let of_a_sign_in = ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.has(name));
+        if of_a_sign_in || (for_client && !permits) {
+            return rejected("an ID token is not an access token");
+        }
+        Ok(())
+    }
+}
+
+fn rejected<T>(why: &'static str) -> Result<T, AuthnError> {
+    Err(AuthnError::Rejected(why))
+}

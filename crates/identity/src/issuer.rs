@@ -1,0 +1,138 @@
+//! Somebody who vouches for people: their metadata and keys, when they are needed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use attache_core::{
+    Clock, IssuerId,
+    audit::Reason,
+    outbound::{FetchError, Limits, Outbound},
+};
+use attache_crypto::jose::KeySet;
+use attache_oauth::discover::{DiscoveryError, OpenIdProvider};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use url::Url;
+
+use crate::kept::Kept;
+
+/// Of a key set. Somebody waits for it.
+const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_body: 256 * 1024 };
+
+/// Why an issuer's word cannot be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    #[error("the issuer's metadata: {0}")]
+    Metadata(#[from] DiscoveryError),
+    /// The operator's move.
+    #[error("the address of the issuer's keys is not allowed by the egress rules")]
+    KeysBlocked,
+    #[error("the issuer's keys cannot be fetched right now")]
+    KeysUnavailable,
+    #[error("what is at the address of the issuer's keys is no key set")]
+    KeysMalformed,
+}
+
+impl IssuerError {
+    /// The word for logs, answers and the audit.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Metadata(DiscoveryError::Unavailable) | Self::KeysUnavailable => {
+                Reason::ProviderUnavailable
+            }
+            Self::Metadata(_) | Self::KeysBlocked => Reason::Misconfigured,
+            Self::KeysMalformed => Reason::MalformedResponse,
+        }
+    }
+}
+
+impl From<FetchError> for IssuerError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Blocked | FetchError::Insecure => Self::KeysBlocked,
+            FetchError::Transport(_) | FetchError::Timeout(_) => Self::KeysUnavailable,
+            FetchError::TooLarge(_) => Self::KeysMalformed,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) id: IssuerId,
+    /// `None`: as the metadata says.
+    jwks_uri: Option<Url>,
+    outbound: Arc<dyn Outbound>,
+    metadata: Kept<OpenIdProvider, DiscoveryError>,
+    keys: Kept<KeySet, IssuerError>,
+}
+
+impl Issuer {
+    pub(crate) async fn metadata(&self) -> Result<Arc<OpenIdProvider>, IssuerError> {
+        let metadata =
+            self.metadata.get(async || OpenIdProvider::discover(&*self.outbound, &self.id).await);
+        Ok(metadata.await?)
+    }
+
+    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, IssuerError> {
+        self.keys.get(async || self.fetch_keys().await).await
+    }
+
+    /// For a token signed with a key that is not among `seen`: the issuer may have a new one.
+    pub(crate) async fn keys_newer_than(
+        &self,
+        seen: &Arc<KeySet>,
+    ) -> Result<Arc<KeySet>, IssuerError> {
+        self.keys.newer_than(seen, async || self.fetch_keys().await).await
+    }
+
+    async fn fetch_keys(&self) -> Result<KeySet, IssuerError> {
+        let outcome = self.ask_for_keys().await;
+        if let Err(error) = &outcome {
+            tracing::warn!(issuer = %self.id, %error, "no new keys; known ones serve for a day");
+        }
+        outcome
+    }
+
+    async fn ask_for_keys(&self) -> Result<KeySet, IssuerError> {
+        let location = match &self.jwks_uri {
+            Some(uri) => uri.clone(),
+            None => self.metadata().await?.jwks_uri.clone(),
+        };
+        let request = Request::get(location.as_str())
+            .header(header::ACCEPT, "application/jwk-set+json, application/json")
+            .body(Bytes::new())
+            .map_err(|_| IssuerError::KeysMalformed)?;
+        let response = self.outbound.fetch(request, LIMITS).await?;
+        if response.status() != StatusCode::OK {
+            return Err(IssuerError::KeysUnavailable);
+        }
+        KeySet::parse(response.body()).map_err(|_| IssuerError::KeysMalformed)
+    }
+}
+
+/// Makes issuers, so that sign-in and access tokens share what they know about the same one.
+#[derive(Debug)]
+pub(crate) struct Issuers {
+    outbound: Arc<dyn Outbound>,
+    clock: Arc<dyn Clock>,
+    known: HashMap<(IssuerId, Option<Url>), Arc<Issuer>>,
+}
+
+impl Issuers {
+    pub(crate) fn new(outbound: Arc<dyn Outbound>, clock: Arc<dyn Clock>) -> Self {
+        Self { outbound, clock, known: HashMap::new() }
+    }
+
+    pub(crate) fn of(&mut self, id: &IssuerId, jwks_uri: Option<&Url>) -> Arc<Issuer> {
+        let (outbound, clock) = (&self.outbound, &self.clock);
+        let issuer = self.known.entry((id.clone(), jwks_uri.cloned())).or_insert_with(|| {
+            Arc::new(Issuer {
+                id: id.clone(),
+                jwks_uri: jwks_uri.cloned(),
+                outbound: Arc::clone(outbound),
+                metadata: Kept::new(Arc::clone(clock)),
+                keys: Kept::new(Arc::clone(clock)),
+            })
+        });
+        Arc::clone(issuer)
+    }
+}

@@ -1,0 +1,243 @@
+//! Browser sign-in at the company's identity provider (OIDC Core section 3.1, AS-23).
+//!
+//! A sign-in is bound to the browser that began it, by a cookie. PKCE verifier and nonce are
+//! derived from that cookie and `state`, so that the store holds nothing worth stealing.
+
+mod error;
+mod flow;
+mod userinfo;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use attache_core::{
+    Clock, Secret, UserId,
+    audit::{Action, AuditEvent, Outcome},
+    outbound::Outbound,
+    store::{AuditStore, LoginFlowStore, Person, PersonStore, Profile},
+};
+use attache_crypto::{
+    jose::JwtError,
+    random::{self, Random},
+};
+use attache_oauth::{
+    authorize::{AuthorizationRequest, code_challenge},
+    callback::{Callback, CallbackOutcome, check_issuer},
+    discover::OpenIdProvider,
+    id_token::{IdTokenClaims, IdTokenError, IdTokenExpectations, verify_id_token},
+    token::{CodeGrant, TokenEndpoint, TokenResponse},
+};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+pub use self::error::LoginError;
+use self::flow::Browser;
+use crate::{
+    admission::Admission,
+    claims::Claims,
+    cookie::{Cookies, Name},
+    issuer::Issuer,
+    return_to::ReturnTo,
+    session::Sessions,
+    settings::OidcSettings,
+};
+
+/// How long a person may take at the identity provider (AS-14).
+const FLOW_LIFE: Duration = Duration::from_mins(10);
+/// Sign-ins under way at once, in all; the oldest gives way.
+const FLOWS: u32 = 10_000;
+
+/// Send the browser to `url`, with `cookie` as `Set-Cookie`.
+pub struct Begun {
+    pub url: Url,
+    pub cookie: HeaderValue,
+}
+
+/// The address holds `state` and nonce.
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").finish_non_exhaustive()
+    }
+}
+
+/// Send the browser to `return_to`, a path of ours, with each of `cookies` as `Set-Cookie`.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub return_to: String,
+    /// The session, and the end of the sign-in's own cookie.
+    pub cookies: [HeaderValue; 2],
+}
+
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) oidc: OidcSettings,
+    pub(crate) redirect_uri: String,
+    pub(crate) cookies: Cookies,
+    pub(crate) flows: Arc<dyn LoginFlowStore>,
+    pub(crate) people: Arc<dyn PersonStore>,
+    pub(crate) audit: Arc<dyn AuditStore>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) admission: Admission,
+}
+
+impl Login {
+    pub(crate) async fn begin(&self, return_to: Option<&str>) -> Result<Begun, LoginError> {
+        let provider = self.issuer.metadata().await?;
+        let browser = Browser(Secret::new(random::token(&*self.random)));
+        let state = random::token(&*self.random);
+        let now = self.clock.now();
+        let return_to = ReturnTo::parse(return_to);
+        self.flows
+            .insert(&browser.flow(&state, return_to, now.plus(FLOW_LIFE)), FLOWS, now)
+            .await?;
+
+        let (verifier, nonce) = (browser.verifier(&state), browser.nonce(&state));
+        let request = AuthorizationRequest {
+            endpoint: &provider.authorization_endpoint,
+            client_id: &self.oidc.client.id,
+            redirect_uri: &self.redirect_uri,
+            scopes: &self.oidc.scopes,
+            state: &state,
+            code_challenge: &code_challenge(verifier.expose()),
+            resource: None,
+            extra: &[("nonce", nonce.expose())],
+        };
+        let cookie = self.cookies.set(Name::Login, &browser.0, FLOW_LIFE);
+        Ok(Begun { url: request.url(), cookie })
+    }
+
+    pub(crate) async fn callback(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<SignedIn, LoginError> {
+        let callback = Callback::parse(query).map_err(|_| LoginError::MalformedCallback)?;
+        // Before the state is spent: while the provider is down, the callback can be tried again.
+        let provider = self.issuer.metadata().await?;
+        let flow = self
+            .flows
+            .take(flow::digest(&callback.state), self.clock.now())
+            .await?
+            .ok_or(LoginError::FlowUnknown)?;
+        let browser = self
+            .cookies
+            .read(headers, Name::Login)
+            .map(Browser)
+            .filter(|browser| browser.began(&flow))
+            .ok_or(LoginError::WrongBrowser)?;
+
+        // From here on this is an attempt of somebody who began it with us: both ends are audited.
+        match self.finish(&provider, &browser, &callback).await {
+            Ok(person) => {
+                self.record(Some(person.id.clone()), Outcome::Success).await?;
+                let session = self.sessions.begin(person.id).await?;
+                let cookies = [session, self.cookies.clear(Name::Login)];
+                Ok(SignedIn { return_to: flow.return_to, cookies })
+            }
+            Err(error) => {
+                self.record(None, Outcome::Failure(error.reason())).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// From the answer of the provider to the person it speaks of.
+    async fn finish(
+        &self,
+        provider: &OpenIdProvider,
+        browser: &Browser,
+        callback: &Callback,
+    ) -> Result<Person, LoginError> {
+        let expected = Some(self.issuer.id.as_str());
+        check_issuer(callback.iss.as_deref(), expected, provider.iss_parameter_supported)
+            .map_err(|_| LoginError::WrongIssuer)?;
+        let code = match &callback.outcome {
+            CallbackOutcome::Code(code) => code,
+            CallbackOutcome::Error(reason) => return Err(LoginError::Refused(*reason)),
+        };
+        let tokens = self.redeem(provider, code, browser.verifier(&callback.state)).await?;
+        let id_token = tokens.id_token.as_ref().ok_or(LoginError::NoIdToken)?;
+        let claims = self.verify(id_token, &browser.nonce(&callback.state)).await?;
+        let subject = Claims(&claims.claims)
+            .subject(&self.oidc.subject_claim)
+            .ok_or(LoginError::NoSubject)?;
+        let profile = self.profile(provider, &tokens, &claims).await?;
+        self.admit(&subject, &profile).await
+    }
+
+    async fn redeem(
+        &self,
+        provider: &OpenIdProvider,
+        code: &Secret,
+        verifier: Secret,
+    ) -> Result<TokenResponse, LoginError> {
+        let url = provider.token_endpoint.clone();
+        let endpoint = TokenEndpoint { url, client: self.oidc.client.clone() };
+        let redirect_uri = &self.redirect_uri;
+        let grant = CodeGrant { code, verifier: &verifier, redirect_uri, resource: None };
+        Ok(endpoint.exchange_code(&*self.outbound, grant).await?)
+    }
+
+    async fn verify(&self, id_token: &Secret, nonce: &Secret) -> Result<IdTokenClaims, LoginError> {
+        let expect = IdTokenExpectations {
+            issuer: &self.issuer.id,
+            client_id: &self.oidc.client.id,
+            nonce: nonce.expose(),
+            now: self.clock.now(),
+        };
+        let keys = self.issuer.keys().await?;
+        match verify_id_token(id_token, &keys, &expect) {
+            Err(IdTokenError::Jwt(JwtError::UnknownKey)) => {
+                let keys = self.issuer.keys_newer_than(&keys).await?;
+                Ok(verify_id_token(id_token, &keys, &expect)?)
+            }
+            verified => Ok(verified?),
+        }
+    }
+
+    /// What the ID token says, completed by the userinfo endpoint when it says too little.
+    async fn profile(
+        &self,
+        provider: &OpenIdProvider,
+        tokens: &TokenResponse,
+        claims: &IdTokenClaims,
+    ) -> Result<Profile, LoginError> {
+        let profile = Claims(&claims.claims).profile();
+        let endpoint = match &provider.userinfo_endpoint {
+            Some(endpoint) if profile.email.is_none() || profile.name.is_none() => endpoint,
+            _ => return Ok(profile),
+        };
+        let token = &tokens.access_token;
+        let more = userinfo::fetch(&*self.outbound, endpoint, token, &claims.subject).await?;
+        let groups = if profile.groups.is_empty() { more.groups } else { profile.groups };
+        let (email, name) = (profile.email.or(more.email), profile.name.or(more.name));
+        Ok(Profile { email, name, groups })
+    }
+
+    async fn admit(&self, subject: &str, profile: &Profile) -> Result<Person, LoginError> {
+        if !self.admission.permits(profile.email.as_deref()) {
+            return Err(LoginError::NotAdmitted);
+        }
+        let fresh = UserId::new(random::token(&*self.random));
+        let now = self.clock.now();
+        let person = self.people.upsert(&self.issuer.id, subject, profile, fresh, now).await?;
+        if person.disabled { Err(LoginError::Disabled) } else { Ok(person) }
+    }
+
+    /// Written before the answer: without it, nobody is signed in.
+    async fn record(&self, user: Option<UserId>, outcome: Outcome) -> Result<(), LoginError> {
+        let event = AuditEvent {
+            at: self.clock.now(),
+            user,
+            server: None,
+            method: None,
+            action: Action::SignIn,
+            outcome,
+            request_id: None,
+        };
+        Ok(self.audit.append(&[event]).await?)
+    }
+}

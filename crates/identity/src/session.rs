@@ -1,0 +1,92 @@
+//! Who is signed in with a browser.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_core::{
+    Clock, Principal, Secret, UserId,
+    audit::{Action, AuditEvent, Outcome},
+    principal::{AuthenticatedBy, SessionDigest},
+    store::{AuditStore, Result, Session, SessionStore},
+};
+use attache_crypto::{
+    digest::sha256,
+    random::{self, Random},
+};
+use http::{HeaderMap, HeaderValue};
+
+use crate::{
+    admission::Admission,
+    cookie::{Cookies, Name},
+};
+
+/// The browser holds 256 random bits, the store their digest: neither can be made from the other
+/// side.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) audit: Arc<dyn AuditStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) lifetime: Duration,
+    pub(crate) cookies: Cookies,
+    pub(crate) admission: Admission,
+}
+
+impl Sessions {
+    /// Always under an id that nobody knew before (session fixation).
+    pub(crate) async fn begin(&self, user: UserId) -> Result<HeaderValue> {
+        let id = Secret::new(random::token(&*self.random));
+        let created_at = self.clock.now();
+        let expires_at = created_at.plus(self.lifetime);
+        self.store.insert(&Session { digest: digest(&id), user, created_at, expires_at }).await?;
+        Ok(self.cookies.set(Name::Session, &id, self.lifetime))
+    }
+
+    /// Read from the store each time: a sign-out counts at once.
+    pub(crate) async fn find(&self, headers: &HeaderMap) -> Result<Option<Principal>> {
+        let Some(id) = self.cookie(headers) else { return Ok(None) };
+        let found = self.store.find(digest(&id), self.clock.now()).await?;
+        let found = found.filter(|(_, person)| {
+            !person.disabled && self.admission.permits(person.profile.email.as_deref())
+        });
+        Ok(found.map(|(session, person)| Principal {
+            user: person.id,
+            issuer: person.issuer,
+            subject: person.subject,
+            email: person.profile.email,
+            name: person.profile.name,
+            groups: person.profile.groups,
+            authenticated_by: AuthenticatedBy::Session(session.digest),
+            expires_at: session.expires_at,
+        }))
+    }
+
+    pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<HeaderValue> {
+        if let Some(id) = self.cookie(headers) {
+            let now = self.clock.now();
+            let found = self.store.find(digest(&id), now).await?;
+            self.store.remove(digest(&id)).await?;
+            if let Some((session, _)) = found {
+                let event = AuditEvent {
+                    at: now,
+                    user: Some(session.user),
+                    server: None,
+                    method: None,
+                    action: Action::SignOut,
+                    outcome: Outcome::Success,
+                    request_id: None,
+                };
+                self.audit.append(&[event]).await?;
+            }
+        }
+        Ok(self.cookies.clear(Name::Session))
+    }
+
+    pub(crate) fn cookie(&self, headers: &HeaderMap) -> Option<Secret> {
+        self.cookies.read(headers, Name::Session)
+    }
+}
+
+fn digest(id: &Secret) -> SessionDigest {
+    SessionDigest(sha256(id.expose().as_bytes()))
+}

@@ -1,0 +1,48 @@
+//! What an operator decides about identity.
+
+use std::time::Duration;
+
+use attache_core::IssuerId;
+use attache_oauth::client_auth::Client;
+use url::Url;
+
+#[derive(Clone, Debug)]
+pub struct IdentitySettings {
+    /// The only source of the redirect URI, and of how cookies are set.
+    pub public_url: Url,
+    /// How long a browser stays signed in.
+    pub session_ttl: Duration,
+    /// Only people with a verified e-mail address of one of these domains; empty: everyone.
+    pub allowed_email_domains: Vec<String>,
+    /// Where people sign in with a browser.
+    pub oidc: Option<OidcSettings>,
+    /// Whose access tokens are accepted as callers.
+    pub jwt: Vec<JwtSettings>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OidcSettings {
+    pub issuer: IssuerId,
+    /// Who we are to the issuer.
+    pub client: Client,
+    /// `openid` among them.
+    pub scopes: Vec<String>,
+    /// What a person is known by: `sub`, or for Entra `oid`, which is read together with `tid`.
+    pub subject_claim: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct JwtSettings {
+    pub issuer: IssuerId,
+    /// Must be among the `aud` of a token (RS-9).
+    pub audience: String,
+    /// `None`: as the issuer's metadata says.
+    pub jwks_uri: Option<Url>,
+    /// As in [`OidcSettings`].
+    pub subject_claim: String,
+}
+
+/// The one redirect URI that is registered with the identity provider.
+pub(crate) fn redirect_uri(public_url: &Url) -> String {
+    format!("{}/login/callback", public_url.as_str().trim_end_matches('/'))
+}
