@@ -1,1 +1,16 @@
-//! The path of a request: from a caller, with their own credential, to the upstream
+//! The path of a request: who calls, may they, with which credential, and the bytes.
+//!
+//! [`front`] is the life of a request, top to bottom; every other file is one of its steps.
+
+pub mod body;
+mod forward;
+pub mod front;
+mod headers;
+mod mcp;
+mod refusal;
+pub mod route;
+mod session;
+pub mod snapshot;
+
+pub use front::{Front, FrontParts};
+pub use snapshot::{Protocol, Route, Snapshot};

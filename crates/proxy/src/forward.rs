@@ -1,0 +1,158 @@
+//! There and back: the request with the caller's credential written last, the answer streamed.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_broker::{Injection, ObtainError};
+use attache_core::{Principal, RequestId, audit::Reason};
+use attache_net::upstream::SendError;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    body::{RequestBody, ResponseBody},
+    front::Front,
+    headers,
+    refusal::Refusal,
+    session::MCP_SESSION_ID,
+    snapshot::{Protocol, Route},
+};
+
+/// From the last byte of the request to the first of the answer. Tool calls that take longer
+/// stream their progress.
+const HEAD_LIMIT: Duration = Duration::from_mins(5);
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// One request on its way.
+pub(crate) struct Errand<'a> {
+    pub front: &'a Front,
+    pub who: &'a Arc<Principal>,
+    pub route: &'a Route,
+    pub id: &'a RequestId,
+    pub drain: CancellationToken,
+}
+
+pub(crate) enum Outcome {
+    Answered(Response<ResponseBody>),
+    /// The upstream refuses the caller's credential for good; with the request's body, if it is
+    /// known.
+    Refused(ObtainError, Option<Bytes>),
+}
+
+impl Errand<'_> {
+    pub(crate) async fn run(
+        self,
+        method: Method,
+        headers: HeaderMap,
+        uri: Uri,
+        body: Incoming,
+        injection: Option<Arc<Injection>>,
+    ) -> Result<Outcome, Refusal> {
+        let head = Outward { method, uri, headers: self.outward(headers)? };
+        let (body, copy) = RequestBody::streamed(body);
+        let first = self.send(&head, body, injection.as_deref()).await?;
+        if first.status() != StatusCode::UNAUTHORIZED {
+            return Ok(Outcome::Answered(self.inward(first)));
+        }
+
+        // The upstream refuses the credential (PX-17): renew it once, and ask once more.
+        let (Some(upstream), Some(refused)) = (&self.route.broker, injection) else {
+            let misconfigured = ObtainError::Operator { reason: Reason::Misconfigured };
+            return Ok(Outcome::Refused(misconfigured, copy.whole()));
+        };
+        drop(first);
+        let broker = self.front.broker();
+        broker.rejected(self.who, upstream, refused.version);
+        let renewed = match self.front.credential(self.who, upstream).await {
+            Ok(renewed) => renewed,
+            Err(error) => return Ok(Outcome::Refused(error, copy.whole())),
+        };
+        let whole = copy.whole().ok_or(Refusal::SendAgain)?;
+        let body = RequestBody::replayed(whole.clone());
+        let second = self.send(&head, body, Some(&renewed)).await?;
+        if second.status() == StatusCode::UNAUTHORIZED {
+            broker.rejected(self.who, upstream, renewed.version);
+            let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
+            return Ok(Outcome::Refused(rejected, Some(whole)));
+        }
+        Ok(Outcome::Answered(self.inward(second)))
+    }
+
+    /// The headers as the upstream shall see them, but for the credential.
+    fn outward(&self, mut headers: HeaderMap) -> Result<HeaderMap, Refusal> {
+        let session = headers.remove(MCP_SESSION_ID);
+        headers::clean_request(&mut headers);
+        if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
+            let (user, upstream) = (&self.who.user, &self.route.name);
+            let theirs = self.front.sessions().inward(user, upstream, &session);
+            headers.insert(MCP_SESSION_ID, theirs.ok_or(Refusal::UnknownSession)?);
+        }
+        for (name, value) in &self.route.headers {
+            headers::write(&mut headers, name, value);
+        }
+        headers::write(&mut headers, &header::HOST, &self.route.target.host);
+        Ok(headers)
+    }
+
+    async fn send(
+        &self,
+        head: &Outward,
+        body: RequestBody,
+        injection: Option<&Injection>,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&head.method);
+        request.uri_mut().clone_from(&head.uri);
+        request.headers_mut().clone_from(&head.headers);
+        if let Some(injection) = injection {
+            // Last, so that nothing else has the final word (PX-16).
+            headers::write(request.headers_mut(), &injection.name, &injection.value);
+            if let Some(upstream) = &self.route.broker {
+                self.front.broker().injected(self.who, upstream, self.id);
+            }
+        }
+        let sent = tokio::time::timeout(HEAD_LIMIT, self.front.client().send(request)).await;
+        sent.map_err(|_| Refusal::UpstreamSilent)?.map_err(|error| {
+            tracing::warn!(upstream = %self.route.name, %error, "an upstream did not answer");
+            match error {
+                SendError::Blocked => Refusal::UpstreamBlocked,
+                _ => Refusal::UpstreamUnreachable,
+            }
+        })
+    }
+
+    /// The answer as the caller shall see it.
+    fn inward(&self, response: Response<Incoming>) -> Response<ResponseBody> {
+        let (mut head, body) = response.into_parts();
+        headers::clean_response(&mut head.headers);
+        let session = head.headers.remove(MCP_SESSION_ID);
+        if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
+            let (user, upstream) = (&self.who.user, &self.route.name);
+            if let Some(ours) = self.front.sessions().outward(user, upstream, &session) {
+                head.headers.insert(MCP_SESSION_ID, ours);
+            }
+        }
+        if is_event_stream(&head.headers) {
+            // Proxies before us must not gather events (PX-18).
+            let unbuffered = HeaderName::from_static("x-accel-buffering");
+            head.headers.insert(unbuffered, HeaderValue::from_static("no"));
+            let fresh = HeaderValue::from_static("no-cache");
+            head.headers.entry(header::CACHE_CONTROL).or_insert(fresh);
+        }
+        Response::from_parts(head, ResponseBody::upstream(body, self.drain.clone()))
+    }
+}
+
+struct Outward {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().starts_with(EVENT_STREAM))
+}

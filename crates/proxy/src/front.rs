@@ -1,0 +1,272 @@
+//! The life of a request on the data plane.
+//!
+//! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API.
+//! 2. The request must have come to this gateway by its own name, and from no foreign page.
+//! 3. The caller proves who they are; a proof checked a moment ago is remembered.
+//! 4. They may use the upstream, or it does not exist for them.
+//! 5. Their own credential is ready, or is obtained, or the answer says what is missing.
+//! 6. [`crate::forward`] carries the request there and the answer back.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use attache_broker::{Broker, ObtainError};
+use attache_core::{
+    Clock, Principal, PublicOrigin, RequestId, UpstreamName,
+    audit::Reason,
+    authenticator::{Authenticator, AuthnError},
+    explain::explain,
+};
+use attache_crypto::{digest::base64url, random::Random};
+use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    body::{REPLAY_LIMIT, RequestBody, ResponseBody},
+    forward::{Errand, Outcome},
+    mcp::{Answer, Prompt, is_modern},
+    refusal::{Refusal, connect_url, json_response},
+    route::Asked,
+    session::SessionIds,
+    snapshot::{Protocol, Snapshot},
+};
+
+/// How long a request waits for its credential; the work for it goes on beyond.
+const OBTAIN_LIMIT: Duration = Duration::from_secs(30);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that is not the data plane's.
+pub type Fallback = Arc<
+    dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// What the workers share.
+pub struct FrontParts {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub broker: Arc<Broker>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// Where checks that need the store or the network run, and go on when a caller leaves.
+    pub control: Handle,
+    pub fallback: Fallback,
+}
+
+impl std::fmt::Debug for FrontParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrontParts").finish_non_exhaustive()
+    }
+}
+
+/// The data plane; each worker's has that worker's upstream connections.
+#[derive(Clone, Debug)]
+pub struct Front {
+    shared: Arc<Shared>,
+    client: UpstreamClient<RequestBody>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    parts: FrontParts,
+    sessions: SessionIds,
+}
+
+impl Front {
+    pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
+        let sessions = SessionIds::new(&*parts.random);
+        Self { shared: Arc::new(Shared { parts, sessions }), client }
+    }
+
+    /// The same front with another worker's connections.
+    #[must_use]
+    pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
+        Self { shared: Arc::clone(&self.shared), client }
+    }
+
+    pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let Some(asked) = Asked::parse(request.uri().path()) else {
+            return (self.shared.parts.fallback)(request).await;
+        };
+        let id = self.request_id();
+        let (protocol, name) = (asked.protocol, asked.name.clone());
+        let snapshot = self.shared.parts.snapshot.load_full();
+        let mut response = match self.proxy(&snapshot, request, &id).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                let named = name.as_ref().map(|name| (protocol, name));
+                refusal.into_response(&snapshot.origin, named, &id)
+            }
+        };
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    async fn proxy(
+        &self,
+        snapshot: &Snapshot,
+        request: Request<Incoming>,
+        id: &RequestId,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let (head, body) = request.into_parts();
+        if !snapshot.origin.is_asked(&head.uri, &head.headers) {
+            return Err(Refusal::ForeignHost);
+        }
+        let ours = |origin: &HeaderValue| origin == snapshot.origin.as_str();
+        if !head.headers.get_all(header::ORIGIN).iter().all(ours) {
+            return Err(Refusal::ForeignOrigin);
+        }
+        let who = self.caller(&head).await.map_err(Refusal::Unauthenticated)?;
+
+        let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
+        let name = asked.name.ok_or(Refusal::NoSuchUpstream)?;
+        let route = snapshot
+            .route(&name, asked.protocol)
+            .filter(|route| route.access.permits(&who))
+            .ok_or(Refusal::NoSuchUpstream)?;
+        let uri = match asked.protocol {
+            Protocol::Mcp => route.target.endpoint(),
+            Protocol::Http => route
+                .target
+                .below(asked.rest, head.uri.query())
+                .map_err(|_| Refusal::PathEscapes)?,
+        };
+
+        let protocol = asked.protocol;
+        let stand_in = StandIn {
+            origin: &snapshot.origin,
+            upstream: &name,
+            is_post: head.method == Method::POST,
+            is_modern: is_modern(&head.headers),
+        };
+        let injection = match &route.broker {
+            None => None,
+            Some(upstream) => match self.credential(&who, upstream).await {
+                Ok(injection) => Some(injection),
+                Err(error) if protocol == Protocol::Mcp => {
+                    let body = read_at_most(body, REPLAY_LIMIT).await;
+                    return Ok(stand_in.speak(error, &body.map_err(|_| Refusal::BodyTooLarge)?));
+                }
+                Err(error) => return Err(Refusal::NoCredential(error)),
+            },
+        };
+
+        let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
+        let errand = Errand {
+            front: self,
+            who: &who,
+            route,
+            id,
+            drain: drain.unwrap_or_else(CancellationToken::new),
+        };
+        match errand.run(head.method, head.headers, uri, body, injection).await? {
+            Outcome::Answered(response) => Ok(response),
+            Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
+                Ok(stand_in.speak(error, &body))
+            }
+            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error)),
+        }
+    }
+
+    async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
+        let authenticator = &self.shared.parts.authenticator;
+        if let Some(who) = authenticator.recall(head, self.shared.parts.clock.now()) {
+            return Ok(who);
+        }
+        let (authenticator, head) = (Arc::clone(authenticator), head.clone());
+        let checked = self
+            .shared
+            .parts
+            .control
+            .spawn(async move { authenticator.authenticate(&head).await })
+            .await;
+        checked.unwrap_or_else(|panicked| Err(AuthnError::Unavailable(Box::new(panicked))))
+    }
+
+    /// Ready, or obtained within [`OBTAIN_LIMIT`].
+    pub(crate) async fn credential(
+        &self,
+        who: &Principal,
+        upstream: &Arc<attache_broker::Brokered>,
+    ) -> Result<Arc<attache_broker::Injection>, ObtainError> {
+        let broker = &self.shared.parts.broker;
+        if let Some(injection) = broker.ready(who, upstream, self.shared.parts.clock.now()) {
+            return Ok(injection);
+        }
+        let obtained = tokio::time::timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
+        obtained.unwrap_or(Err(ObtainError::Unavailable {
+            reason: Reason::ProviderUnavailable,
+            retry_after: None,
+        }))
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.shared.parts.broker
+    }
+
+    pub(crate) fn sessions(&self) -> &SessionIds {
+        &self.shared.sessions
+    }
+
+    pub(crate) fn client(&self) -> &UpstreamClient<RequestBody> {
+        &self.client
+    }
+
+    /// Ours, never the caller's: it names one request in answers, logs and the audit.
+    fn request_id(&self) -> RequestId {
+        let mut bytes = [0; 12];
+        self.shared.parts.random.fill(&mut bytes);
+        RequestId::new(base64url(&bytes))
+    }
+}
+
+/// Answers MCP in the place of an upstream for which there is no credential.
+struct StandIn<'a> {
+    origin: &'a PublicOrigin,
+    upstream: &'a UpstreamName,
+    is_post: bool,
+    is_modern: bool,
+}
+
+impl StandIn<'_> {
+    fn speak(&self, error: ObtainError, body: &Bytes) -> Response<ResponseBody> {
+        if !self.is_post {
+            // There is no stream to listen to, and no session to end.
+            let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let words = explain(error.reason());
+        let connectable = matches!(error, ObtainError::NotConnected { .. });
+        let mut text = format!("{}: {} {}", self.upstream, words.happened, words.next);
+        if connectable {
+            let url = connect_url(self.origin, self.upstream);
+            text.push_str(" Open ");
+            text.push_str(&url);
+            text.push_str(" in your browser, then try again.");
+        }
+        let prompt = Prompt {
+            upstream: self.upstream.as_str(),
+            text: &text,
+            connectable,
+            modern: self.is_modern,
+        };
+        match prompt.answer(body) {
+            Answer::Message(status, message) => json_response(status, "application/json", &message),
+            Answer::Accepted => empty(StatusCode::ACCEPTED),
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
+}

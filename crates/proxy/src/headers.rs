@@ -1,0 +1,154 @@
+//! What crosses the gateway and what does not (PX-16, RS-11).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// RFC 9110 section 7.6.1, and the obsolete ones still seen.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The caller's proofs, which are for us, and their claims about the way here, which an upstream
+/// might believe.
+const CALLERS_OWN: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("dpop"),
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    header::HOST,
+    header::ORIGIN,
+    // Answered by our own server; the upstream gets the body at once.
+    header::EXPECT,
+];
+
+/// What an upstream says to *its* client about *its* credential or origin. A relayed challenge
+/// would make the caller throw away a gateway token that is fine.
+const UPSTREAMS_OWN: [HeaderName; 8] = [
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    header::SET_COOKIE,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("server-timing"),
+    HeaderName::from_static("alt-svc"),
+    header::STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("set-cookie2"),
+];
+
+/// Removes from a request what must not reach an upstream.
+pub(crate) fn clean_request(headers: &mut HeaderMap) {
+    remove_named_by_connection(headers);
+    for name in HOP_BY_HOP.iter().chain(&CALLERS_OWN) {
+        headers.remove(name);
+    }
+    remove_with_prefix(headers, "x-forwarded-");
+}
+
+/// Removes from a response what must not reach the caller.
+pub(crate) fn clean_response(headers: &mut HeaderMap) {
+    remove_named_by_connection(headers);
+    for name in HOP_BY_HOP.iter().chain(&UPSTREAMS_OWN) {
+        headers.remove(name);
+    }
+    remove_with_prefix(headers, "access-control-");
+}
+
+/// Writes a header as the only one of its name.
+pub(crate) fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    headers.insert(name.clone(), value.clone());
+}
+
+/// `Connection: authorization` must not smuggle anything out, and what it names goes no further.
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn remove_with_prefix(headers: &mut HeaderMap, prefix: &str) {
+    let matching: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
+    for name in matching {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(mut headers: HeaderMap, clean: fn(&mut HeaderMap)) -> Vec<String> {
+        clean(&mut headers);
+        let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        lines.iter().map(header).collect()
+    }
+
+    #[test]
+    fn a_request_carries_nothing_of_the_caller_that_is_for_us() {
+        let request = map(&[
+            ("accept", "application/json"),
+            ("authorization", "Bearer caller"),
+            ("connection", "keep-alive, X-Smuggled , authorization"),
+            ("content-type", "application/json"),
+            ("cookie", "a=b"),
+            ("dpop", "proof"),
+            ("forwarded", "for=1.2.3.4"),
+            ("host", "gw.example.com"),
+            ("keep-alive", "5"),
+            ("mcp-protocol-version", "2025-11-25"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("x-forwarded-client-cert", "x"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-smuggled", "1"),
+        ]);
+        assert_eq!(
+            names(request, clean_request),
+            ["accept", "content-type", "mcp-protocol-version"]
+        );
+    }
+
+    #[test]
+    fn a_response_carries_nothing_of_the_upstream_that_is_for_its_own_clients() {
+        let response = map(&[
+            ("access-control-allow-origin", "*"),
+            ("connection", "close, x-hop"),
+            ("content-type", "text/plain"),
+            ("retry-after", "3"),
+            ("set-cookie", "sid=1"),
+            ("www-authenticate", "Bearer"),
+            ("x-hop", "1"),
+        ]);
+        assert_eq!(names(response, clean_response), ["content-type", "retry-after"]);
+    }
+}

@@ -1,0 +1,156 @@
+//! From a request's path to an upstream and the path there.
+
+use attache_core::UpstreamName;
+use http::{Uri, uri::PathAndQuery};
+
+use crate::snapshot::{Protocol, Target};
+
+/// What a path asks for, before anybody looked whether it exists.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked<'a> {
+    pub protocol: Protocol,
+    /// `None`: no name that an upstream could have.
+    pub name: Option<UpstreamName>,
+    /// Below `/http/{name}`, with its slash; empty under `/mcp/`.
+    pub rest: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// `None` for every path that is not the data plane's.
+    pub(crate) fn parse(path: &'a str) -> Option<Self> {
+        if let Some(name) = path.strip_prefix("/mcp/") {
+            // Claude Code sometimes appends a slash to a resource it was given.
+            let name = UpstreamName::parse(name.strip_suffix('/').unwrap_or(name)).ok();
+            return Some(Self { protocol: Protocol::Mcp, name, rest: "" });
+        }
+        let below = path.strip_prefix("/http/")?;
+        let (name, rest) = below.split_at(below.find('/').unwrap_or(below.len()));
+        Some(Self { protocol: Protocol::Http, name: UpstreamName::parse(name).ok(), rest })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path would leave the upstream's base path")]
+pub(crate) struct Escapes;
+
+impl Target {
+    /// The URL of an MCP endpoint: as configured, whatever the client appended.
+    pub(crate) fn endpoint(&self) -> Uri {
+        self.uri(self.exact.clone())
+    }
+
+    /// The URL of `rest` below the base path, byte for byte, with the client's query.
+    pub(crate) fn below(&self, rest: &str, query: Option<&str>) -> Result<Uri, Escapes> {
+        if rest.split('/').any(climbs) {
+            return Err(Escapes);
+        }
+        let mut path = format!("{}{rest}", self.base_path);
+        if path.is_empty() {
+            path.push('/');
+        }
+        if let Some(query) = query {
+            path.push('?');
+            path.push_str(query);
+        }
+        path.parse().map(|path| self.uri(path)).map_err(|_| Escapes)
+    }
+
+    fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        #[expect(clippy::expect_used, reason = "scheme, authority and path are all there")]
+        Uri::from_parts(parts).expect("an absolute URI")
+    }
+}
+
+/// Whether an upstream that decodes this segment, and perhaps takes `\` or an encoded `/` for a
+/// slash, could see a dot segment in it.
+fn climbs(segment: &str) -> bool {
+    let decoded = decode_once(segment);
+    decoded.split(['/', '\\']).any(|piece| {
+        // `..;x` is a dot segment to servers that strip path parameters.
+        let piece = piece.split(';').next().unwrap_or_default();
+        piece == "." || piece == ".."
+    })
+}
+
+fn decode_once(segment: &str) -> String {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let escape = (byte == b'%').then(|| {
+            let digits: Vec<u8> = bytes.clone().take(2).collect();
+            std::str::from_utf8(&digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        });
+        if let Some(Some(value)) = escape {
+            decoded.push(value);
+            bytes.nth(1);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::parse(&Url::parse(url).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn paths_name_an_upstream() {
+        let name = |name| UpstreamName::parse(name).ok();
+        let asked = |protocol, name, rest| Some(Asked { protocol, name, rest });
+        assert_eq!(Asked::parse("/mcp/notes"), asked(Protocol::Mcp, name("notes"), ""));
+        assert_eq!(Asked::parse("/mcp/notes/"), asked(Protocol::Mcp, name("notes"), ""));
+        assert_eq!(Asked::parse("/mcp/notes/x"), asked(Protocol::Mcp, None, ""));
+        assert_eq!(Asked::parse("/http/api"), asked(Protocol::Http, name("api"), ""));
+        assert_eq!(Asked::parse("/http/api/a//b"), asked(Protocol::Http, name("api"), "/a//b"));
+        assert_eq!(Asked::parse("/http/%61pi/x"), asked(Protocol::Http, None, "/x"));
+        assert_eq!(Asked::parse("/connect/notes"), None);
+        assert_eq!(Asked::parse("/mcp"), None);
+    }
+
+    #[test]
+    fn the_rest_arrives_byte_for_byte() {
+        let api = target("https://api.example.com/v1/");
+        for (rest, query, seen) in [
+            ("", None, "https://api.example.com/v1"),
+            ("/", None, "https://api.example.com/v1/"),
+            ("/a%2Fb/c", Some("q=%20"), "https://api.example.com/v1/a%2Fb/c?q=%20"),
+            ("//x", None, "https://api.example.com/v1//x"),
+            ("/...", None, "https://api.example.com/v1/..."),
+        ] {
+            assert_eq!(api.below(rest, query).unwrap().to_string(), seen);
+        }
+        assert_eq!(target("http://h:1").below("", None).unwrap().to_string(), "http://h:1/");
+    }
+
+    #[test]
+    fn nothing_climbs_out_of_the_base_path() {
+        let api = target("https://api.example.com/v1");
+        for rest in [
+            "/..",
+            "/../admin",
+            "/a/../../b",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/..%2fadmin",
+            "/..%5cx",
+            "/..\\x",
+            "/./x",
+            "/%2e",
+            "/..;v=1/x",
+            "/a/..%2f..%2fb",
+        ] {
+            assert_eq!(api.below(rest, None), Err(Escapes), "{rest}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Upstream session ids never leave the gateway: a caller gets one sealed for them (PX-12).
+//!
+//! `Mcp-Session-Id` towards the caller is the upstream's id under a key of this process, bound to
+//! person and upstream. There is no table to fill or to lose; after a restart, or in another's
+//! hands, an id is unknown, and clients begin a new session as the protocol tells them to.
+
+use attache_core::{
+    Slot, UpstreamName, UserId,
+    store::{Sealed, Version},
+};
+use attache_crypto::{
+    digest::base64url,
+    random::Random,
+    seal::{self, Binding, DataKey},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue};
+
+pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+
+#[derive(Debug)]
+pub(crate) struct SessionIds {
+    key: DataKey,
+}
+
+impl SessionIds {
+    pub(crate) fn new(random: &dyn Random) -> Self {
+        Self { key: DataKey::generate(random) }
+    }
+
+    pub(crate) fn outward(
+        &self,
+        user: &UserId,
+        upstream: &UpstreamName,
+        id: &HeaderValue,
+    ) -> Option<HeaderValue> {
+        let slot = Slot::Upstream(upstream.clone());
+        let sealed = seal::seal(&self.key, &binding(user, &slot), id.as_bytes());
+        HeaderValue::from_str(&base64url(&sealed.0)).ok()
+    }
+
+    /// `None`: not an id that this process gave to this person for this upstream.
+    pub(crate) fn inward(
+        &self,
+        user: &UserId,
+        upstream: &UpstreamName,
+        id: &HeaderValue,
+    ) -> Option<HeaderValue> {
+        let sealed = Sealed(URL_SAFE_NO_PAD.decode(id.as_bytes()).ok()?);
+        let slot = Slot::Upstream(upstream.clone());
+        let opened = seal::open(&self.key, &binding(user, &slot), &sealed).ok()?;
+        HeaderValue::from_bytes(&opened).ok()
+    }
+}
+
+fn binding<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
+    Binding { user, slot, version: Version(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_crypto::random::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_session_opens_for_its_person_and_upstream_only() {
+        let ids = SessionIds::new(&SystemRandom);
+        let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
+        let notes = UpstreamName::parse("notes").unwrap();
+        let other = UpstreamName::parse("other").unwrap();
+        let upstream_id = HeaderValue::from_static("s-1");
+
+        let given = ids.outward(&ada, &notes, &upstream_id).unwrap();
+        assert!(!given.to_str().unwrap().contains("s-1"));
+        assert_eq!(ids.inward(&ada, &notes, &given), Some(upstream_id.clone()));
+        assert_eq!(ids.inward(&grace, &notes, &given), None);
+        assert_eq!(ids.inward(&ada, &other, &given), None);
+        assert_eq!(ids.inward(&ada, &notes, &upstream_id), None);
+        assert_eq!(SessionIds::new(&SystemRandom).inward(&ada, &notes, &given), None);
+    }
+}

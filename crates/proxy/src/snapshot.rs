@@ -1,0 +1,89 @@
+//! What the data plane knows of the configuration: built whole, swapped whole, never edited.
+
+use std::{collections::HashMap, sync::Arc};
+
+use attache_broker::Brokered;
+use attache_core::{Access, PublicOrigin, UpstreamName};
+use http::{HeaderName, HeaderValue, Uri};
+use url::Url;
+
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) origin: PublicOrigin,
+    routes: HashMap<UpstreamName, Arc<Route>>,
+}
+
+/// One upstream, ready to be called.
+#[derive(Debug)]
+pub struct Route {
+    pub name: UpstreamName,
+    pub protocol: Protocol,
+    pub target: Target,
+    pub access: Access,
+    /// Static and not secret; written before the credential, which nothing can override.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Without one the upstream gets no per-user credential.
+    pub broker: Option<Arc<Brokered>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MCP Streamable HTTP, under `/mcp/{name}`.
+    Mcp,
+    /// A plain API, under `/http/{name}/…`.
+    Http,
+}
+
+impl Protocol {
+    /// `/mcp/notes`
+    pub(crate) fn path(self, upstream: &UpstreamName) -> String {
+        match self {
+            Self::Mcp => format!("/mcp/{upstream}"),
+            Self::Http => format!("/http/{upstream}"),
+        }
+    }
+}
+
+/// Where requests go: the configured authority, always (PX-20).
+#[derive(Debug)]
+pub struct Target {
+    pub(crate) scheme: http::uri::Scheme,
+    pub(crate) authority: http::uri::Authority,
+    pub(crate) host: HeaderValue,
+    /// The configured path without a slash at its end.
+    pub(crate) base_path: String,
+    /// The configured path and query as they stand.
+    pub(crate) exact: http::uri::PathAndQuery,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an http or https URL with a host")]
+pub struct InvalidTarget;
+
+impl Target {
+    pub fn parse(url: &Url) -> Result<Self, InvalidTarget> {
+        let uri: Uri = url.as_str().parse().map_err(|_| InvalidTarget)?;
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority), Some(exact)) =
+            (parts.scheme, parts.authority, parts.path_and_query)
+        else {
+            return Err(InvalidTarget);
+        };
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidTarget)?;
+        let base_path = exact.path().trim_end_matches('/').to_owned();
+        Ok(Self { scheme, authority, host, base_path, exact })
+    }
+}
+
+impl Snapshot {
+    /// `public_url` is an origin: scheme, host and port.
+    pub fn new(public_url: &Url, routes: Vec<Route>) -> Self {
+        let routes =
+            routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
+        Self { origin: PublicOrigin::new(public_url), routes }
+    }
+
+    pub(crate) fn route(&self, name: &UpstreamName, protocol: Protocol) -> Option<&Arc<Route>> {
+        self.routes.get(name).filter(|route| route.protocol == protocol)
+    }
+}
