@@ -65,9 +65,9 @@ impl Diagnostics {
     /// As a compiler would show them, with colours or without.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let rendered: Vec<String> =
+        let shown: Vec<String> =
             self.list.iter().map(|one| self.render_one(&renderer, one)).collect();
-        rendered.join("\n\n")
+        shown.join("\n\n")
     }
 
     fn render_one(&self, renderer: &Renderer, one: &Diagnostic) -> String {
@@ -76,18 +76,15 @@ impl Diagnostics {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(&one.message);
-        let mut group = match (&self.excerpt, &one.span) {
-            (Some(excerpt), Some(span)) => {
-                let here = AnnotationKind::Primary.span(span.clone()).label(&one.key);
-                title.element(Snippet::source(excerpt).path(&one.file).annotation(here))
+        let mut group = if let (Some(excerpt), Some(span)) = (&self.excerpt, &one.span) {
+            let here = AnnotationKind::Primary.span(span.clone()).label(&one.key);
+            title.element(Snippet::source(excerpt).path(&one.file).annotation(here))
+        } else {
+            let mut origin = Origin::path(&one.file);
+            if let (Some(line), Some(column)) = (one.line, one.column) {
+                origin = origin.line(line).char_column(column);
             }
-            _ => {
-                let mut origin = Origin::path(&one.file);
-                if let (Some(line), Some(column)) = (one.line, one.column) {
-                    origin = origin.line(line).char_column(column);
-                }
-                title.element(origin)
-            }
+            title.element(origin)
         };
         if let Some(help) = &one.help {
             group = group.element(Level::HELP.message(help));

@@ -8,6 +8,7 @@ mod decode;
 mod diagnose;
 mod load;
 mod locate;
+pub mod mcpproxy;
 pub mod model;
 mod path;
 mod print;

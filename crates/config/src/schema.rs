@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use attache_core::Secret;
-use schemars::JsonSchema;
+use schemars::{
+    JsonSchema, Schema,
+    transform::{RecursiveTransform, Transform as _},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -15,17 +18,25 @@ use serde::{
 
 /// The JSON Schema of the file.
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(File).into()
+    let mut schema = schemars::schema_for!(File);
+    RecursiveTransform(|schema: &mut Schema| {
+        // An absent key is no null.
+        if schema.get("default").is_some_and(serde_json::Value::is_null) {
+            schema.remove("default");
+        }
+    })
+    .transform(&mut schema);
+    schema.into()
 }
 
 /// attache's configuration file.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 #[schemars(title = "attache.toml")]
+#[schemars(extend("required" = ["public_url"]))]
 pub struct File {
     /// The only source of every URL the gateway prints: an origin such as
     /// `https://gw.example.com`, without a path. http is for loopback addresses.
-    #[schemars(required)]
     pub public_url: Option<String>,
     /// Where the gateway listens.
     pub listen: String,
@@ -107,7 +118,7 @@ pub struct Identity {
 impl Default for Identity {
     fn default() -> Self {
         Self {
-            session_ttl: Span(Duration::from_secs(24 * 60 * 60)),
+            session_ttl: Span(Duration::from_hours(24)),
             admins: Allow::default(),
             allowed_email_domains: Vec::new(),
             oidc: None,
@@ -127,19 +138,18 @@ pub struct Allow {
 /// The company's identity provider: browser sign-in, and the subject token for exchange.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["issuer", "client_id"]))]
 pub struct Oidc {
     /// The provider's issuer URL, exactly as it writes it.
-    #[schemars(required)]
     pub issuer: Option<String>,
-    #[schemars(required)]
     pub client_id: Option<String>,
     /// Absent for a public client.
     pub client_secret: Option<SecretSource>,
     pub scopes: Vec<String>,
     /// The claim that names a person for ever; for Entra `oid`.
     pub subject_claim: String,
-    /// Keep the person's token, sealed. Needed by token_exchange, entra_obo and id_jag for people
-    /// who sign in here.
+    /// Keep the person's token, sealed. Needed by `token_exchange`, `entra_obo` and `id_jag` for
+    /// people who sign in here.
     pub store_subject_token: bool,
 }
 
@@ -159,11 +169,10 @@ impl Default for Oidc {
 /// An issuer whose access tokens (RFC 9068) are accepted as callers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["issuer", "audience"]))]
 pub struct Jwt {
-    #[schemars(required)]
     pub issuer: Option<String>,
     /// What must be among the token's audiences.
-    #[schemars(required)]
     pub audience: Option<String>,
     /// The claim that names a person for ever. Absent: that of `identity.oidc` for the same
     /// issuer, else `sub`.
@@ -190,8 +199,8 @@ impl Default for AuthorizationServer {
             enabled: true,
             dynamic_registration: true,
             client_id_metadata_documents: true,
-            access_token_ttl: Span(Duration::from_secs(15 * 60)),
-            refresh_grace: Span(Duration::from_secs(60)),
+            access_token_ttl: Span(Duration::from_mins(15)),
+            refresh_grace: Span(Duration::from_mins(1)),
         }
     }
 }
@@ -208,11 +217,10 @@ pub struct Egress {
 /// A server or API that is reached through the gateway.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["name", "url"]))]
 pub struct Upstream {
     /// Its path segment: `/mcp/NAME`. 1 to 64 of a-z, 0-9, - and _.
-    #[schemars(required)]
     pub name: Option<String>,
-    #[schemars(required)]
     pub url: Option<String>,
     /// `streamable-http`, `sse` or `http`.
     #[schemars(with = "Protocol")]
@@ -251,8 +259,8 @@ pub enum Protocol {
 /// How each person's own credential for an upstream is obtained and injected.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["mode"]))]
 pub struct AuthBroker {
-    #[schemars(required)]
     pub mode: Option<Mode>,
     /// A provider template, such as `github`.
     pub provider: Option<String>,
@@ -264,7 +272,7 @@ pub struct AuthBroker {
     pub issuer: Option<String>,
     pub client_id: Option<String>,
     pub client_secret: Option<SecretSource>,
-    /// Absent: `post` with a client_secret, `none` without.
+    /// Absent: `post` with a `client_secret`, `none` without.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
     /// The audience tokens are asked for (RFC 8707).
@@ -332,7 +340,7 @@ const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Span {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at_checked(digits)?;
         let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
@@ -373,7 +381,7 @@ impl JsonSchema for Span {
         "Duration".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({
             "type": "string",
             "description": "A whole number and one of ms, s, m, h, d.",
@@ -472,11 +480,23 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("24h", 86_400), ("15m", 900), ("7d", 604_800)] {
             assert_eq!(Span::parse(text), Some(Span(Duration::from_secs(seconds))), "{text}");
         }
-        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "90m");
+        assert_eq!(Span(Duration::from_mins(90)).to_string(), "90m");
         assert_eq!(Span(Duration::ZERO).to_string(), "0s");
         for bad in ["", "s", "90", "1.5h", "-1s", "1 h", "1w", "1h30m", "99999999999999999999s"] {
             assert_eq!(Span::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_json_schema_knows_what_is_required_and_refuses_what_is_unknown() {
+        let schema = json_schema();
+        assert_eq!(schema["required"], serde_json::json!(["public_url"]));
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(
+            schema["$defs"]["AuthBroker"]["properties"]["header"]["default"],
+            "Authorization"
+        );
+        assert!(!schema.to_string().contains("\"default\":null"));
     }
 
     #[test]

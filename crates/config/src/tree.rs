@@ -82,10 +82,14 @@ impl Tree {
             Self::Integer(number) => found.push((under, number.to_string())),
             Self::Float(number) => found.push((under, number.to_string())),
             Self::List(items) => {
-                items.iter().for_each(|item| item.collect_scalars(under, found));
+                for item in items {
+                    item.collect_scalars(under, found);
+                }
             }
             Self::Table(entries) => {
-                entries.iter().for_each(|(key, value)| value.collect_scalars(key, found));
+                for (key, value) in entries {
+                    value.collect_scalars(key, found);
+                }
             }
             Self::Null | Self::Bool(_) | Self::Pruned => {}
         }

@@ -1,5 +1,7 @@
 //! Every rule of the file, and that all its problems are told at once and at the right line.
 
+#![cfg(test)]
+
 use std::path::Path;
 
 use attache_config::{Diagnostics, Loaded, Severity, Source, load};
@@ -311,7 +313,11 @@ fn the_key_is_found_in_the_order_that_is_documented() {
     assert_eq!(active("", &[]), (true, false, None));
 }
 
-const BROKEN: [(&str, &str, &[(usize, usize, &str)]); 3] = [
+/// Line, column and key.
+type Spot = (usize, usize, &'static str);
+
+/// A file, its text, and where its errors are.
+const BROKEN: [(&str, &str, &[Spot]); 3] = [
     (
         "attache.toml",
         r#"public_url = "https://gw.example.com"

@@ -90,11 +90,11 @@ fn unknown(place: &Place<'_>) -> Option<KeySource> {
     None
 }
 
-/// Looks like the base64 of 32 bytes; `crypto` decodes it.
+/// Looks like the base64 of 32 bytes (RFC 4648 section 4); `crypto` decodes it.
 fn local(text: Secret, place: &Place<'_>) -> Option<KeySource> {
-    let digits = text.expose().trim().trim_end_matches('=');
-    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    if digits.len() == 43 && digits.bytes().all(base64) {
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    let digits = text.expose().trim().strip_suffix('=');
+    if digits.is_some_and(|digits| digits.len() == 43 && digits.bytes().all(base64)) {
         return Some(KeySource::Local(text));
     }
     place.error("the key is not the base64 of 32 bytes", "`attache keys generate` makes one");

@@ -9,6 +9,7 @@ use crate::{
     rules::{broker, header, identity, net, required},
     schema,
     secrets::Secrets,
+    suggest::{nearest, one_of},
 };
 
 /// Those without a problem, in order.
@@ -92,10 +93,15 @@ fn protocol(entry: &schema::Upstream, place: &Place<'_>) -> Option<Protocol> {
             "stdio upstreams are not proxied",
             "serve it over HTTP and write protocol = \"streamable-http\"",
         ),
-        other => place.key("protocol").error(
-            format!("invalid protocol: {other} (must be streamable-http, sse, or http)"),
-            "",
-        ),
+        other => {
+            let words = ["streamable-http", "sse", "http"];
+            place.key("protocol").error(
+                format!("invalid protocol: {other} (must be {})", one_of(&words)),
+                nearest(other, &words)
+                    .map(|word| format!("did you mean \"{word}\"?"))
+                    .unwrap_or_default(),
+            );
+        }
     }
     None
 }

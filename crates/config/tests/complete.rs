@@ -1,0 +1,144 @@
+//! A file with every key: it loads, means what it says, and prints without its secrets.
+
+#![cfg(test)]
+
+use std::path::Path;
+
+use attache_config::{
+    Config, Loaded, Source, load,
+    model::{ClientAuth, HeaderFormat, StoreUrl},
+};
+
+const EVERY_KEY: &str = r#"
+public_url   = "https://gw.example.com"
+listen       = "127.0.0.1:8080"
+admin_listen = "127.0.0.1:9090"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+
+[store]
+url = "postgres://gw:hunter2-db@db.example.com/attache?password=hunter2-too"
+
+[keys]
+active  = "env:K1"
+retired = ["env:K2", "transit:attache@https://vault.example.com", "plugin:/run/kms.sock"]
+
+[identity]
+session_ttl   = "24h"
+admins        = { groups = ["platform"], emails = ["ops@example.com"] }
+allowed_email_domains = ["example.com"]
+
+[identity.oidc]
+issuer = "https://idp.example.com"
+client_id = "attache"
+client_secret = { env = "IDP_SECRET" }
+scopes = ["openid", "profile", "email"]
+subject_claim = "oid"
+store_subject_token = false
+
+[[identity.jwt]]
+issuer = "https://idp.example.com"
+audience = "https://gw.example.com"
+
+[[identity.jwt]]
+issuer = "https://other.example.com"
+audience = "https://gw.example.com"
+
+[authorization_server]
+enabled = true
+dynamic_registration = true
+client_id_metadata_documents = true
+access_token_ttl = "15m"
+refresh_grace = "60s"
+
+[egress]
+allow_private = ["10.1.0.0/16"]
+
+[[upstream]]
+name     = "github"
+url      = "https://api.example.com/mcp"
+protocol = "streamable-http"
+allow    = { groups = ["engineering"] }
+headers  = { "X-Team" = "core" }
+
+[upstream.auth_broker]
+mode = "oauth_connect"
+provider = "github"
+authorization_endpoint = "https://as.example.com/authorize"
+token_endpoint = "https://as.example.com/token"
+revocation_endpoint = "https://as.example.com/revoke"
+issuer = "https://as.example.com"
+client_id = "c"
+client_secret = "hunter2-client"
+client_auth = "basic"
+scopes = ["repo", "read:user"]
+resource = "https://api.example.com/mcp"
+header = "Authorization"
+header_format = "Bearer {token}"
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "K1" | "K2" => Some("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned()),
+        "IDP_SECRET" => Some("hunter2-idp".to_owned()),
+        _ => None,
+    }
+}
+
+fn loaded() -> Loaded {
+    load(&Source::new(Path::new("/srv/attache.toml"), EVERY_KEY).unwrap(), &environment)
+}
+
+fn config() -> Config {
+    loaded().accept().map_err(|problems| problems.render(false)).unwrap().0
+}
+
+#[test]
+fn every_key_means_what_it_says() {
+    let config = config();
+    assert_eq!(config.public_url.as_str(), "https://gw.example.com/");
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert!(matches!(config.store, StoreUrl::Postgres(_)));
+    assert_eq!(config.keys.unwrap().retired.len(), 3);
+    assert_eq!(config.identity.oidc.unwrap().client_secret.unwrap().expose(), "hunter2-idp");
+    // RS-15: the same issuer means the same person, by the same claim.
+    let claims: Vec<&str> =
+        config.identity.jwt.iter().map(|jwt| jwt.subject_claim.as_str()).collect();
+    assert_eq!(claims, ["oid", "sub"]);
+    let broker = config.upstreams[0].broker.as_ref().unwrap();
+    assert_eq!(broker.client_auth, ClientAuth::Basic);
+    let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
+    assert_eq!(broker.header_format, bearer);
+}
+
+#[test]
+fn neither_printing_nor_debugging_shows_a_secret() {
+    let printed = loaded().effective.unwrap().to_toml().unwrap();
+    for shown in [
+        "postgres://gw:***@db.example.com/attache",
+        "env = \"IDP_SECRET\"",
+        "active = \"env:K1\"",
+        "session_ttl = \"1d\"",
+        "mode = \"oauth_connect\"",
+    ] {
+        assert!(printed.contains(shown), "{shown} in {printed}");
+    }
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let debugged = format!("{:?} {:?}", loaded(), config());
+    assert!(!debugged.contains("hunter2") && !debugged.contains("MDEyMz"), "{debugged}");
+}
+
+#[test]
+fn what_is_printed_has_the_shape_of_the_file() {
+    let printed = loaded().effective.unwrap().to_toml().unwrap();
+    let source = Source::new(Path::new("/srv/attache.toml"), &printed).unwrap();
+    assert!(load(&source, &environment).accept().is_ok(), "{printed}");
+}
+
+#[test]
+fn paths_begin_where_the_file_is() {
+    let text = "public_url = 'https://gw.example.com'\nkeys.active = 'env:K1'";
+    let source = Source::new(Path::new("/srv/attache.toml"), text).unwrap();
+    let (config, _) = load(&source, &environment).accept().unwrap();
+    let StoreUrl::Sqlite(path) = config.store else { panic!("SQLite is the default") };
+    assert_eq!(path, Path::new("/srv/attache.db"));
+}
