@@ -12,12 +12,14 @@ use crate::{deps, peers, run, workspace};
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 7] = [
-    ("format", || cargo("fmt --all --check")),
+    ("format", || run::loudly(&mut cargo("fmt --all --check"))),
     ("arrows and licences", deps::check),
-    ("clippy", || cargo("clippy --workspace --all-targets --locked -- -D warnings")),
+    ("clippy", || {
+        run::loudly(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))
+    }),
     ("peers", || peers::install()?.check()),
     ("tests", tests),
-    ("release build", || cargo("build --release --locked --package attache")),
+    ("release build", || run::loudly(&mut cargo("build --release --locked --package attache"))),
     ("demo", demo),
 ];
 
@@ -37,13 +39,13 @@ pub(crate) fn everything() -> Result<()> {
     Ok(())
 }
 
-/// nextest where it is installed; doc tests need cargo either way.
+/// nextest where it is installed, and cargo for the doc tests that nextest does not know.
 fn tests() -> Result<()> {
     if run::works(Command::new("cargo").args(["nextest", "--version"]))? {
-        cargo("nextest run --workspace --locked")?;
-        cargo("test --workspace --locked --doc --quiet")
+        run::quietly(&mut cargo("test --workspace --locked --doc"))?;
+        run::loudly(&mut cargo("nextest run --workspace --locked"))
     } else {
-        cargo("test --workspace --locked")
+        run::loudly(&mut cargo("test --workspace --locked"))
     }
 }
 
@@ -53,8 +55,10 @@ fn demo() -> Result<()> {
     run::loudly(Command::new(attache).args(["demo", "--check"]))
 }
 
-fn cargo(arguments: &str) -> Result<()> {
-    run::loudly(Command::new("cargo").args(arguments.split(' ')).current_dir(workspace::root()))
+fn cargo(arguments: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments.split(' ')).current_dir(workspace::root());
+    cargo
 }
 
 fn seconds(took: Duration) -> String {
