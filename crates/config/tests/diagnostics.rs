@@ -231,6 +231,24 @@ fn upstream_rules() {
 }
 
 #[test]
+fn an_item_that_does_not_fit_does_not_move_the_others() {
+    let text = format!(
+        "upstream = [1, {{ name = 'a', url = 'b', allow = {{}} }}]\n\
+         trusted_proxies = [1, '::1', 2]\n{HEAD}"
+    );
+    let all = found(&loaded("attache.toml", &text).diagnostics);
+    let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).collect();
+    let expected = [
+        "upstream[0]",
+        "upstream[1].url",
+        "upstream[1].allow",
+        "trusted_proxies[0]",
+        "trusted_proxies[2]",
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
 fn top_level_rules() {
     let url = "public_url = 'https://gw.example.com'\n";
     accepts(url);
@@ -269,7 +287,7 @@ fn top_level_rules() {
         (
             &format!("{url}keys.retired = ['env:SECRET']"),
             "keys.retired[0]",
-            "the key is not the base64 of 32 bytes",
+            "what is in SECRET is not the base64 of 32 bytes",
         ),
         (
             &format!("{url}identity.session_ttl = 'soon'"),

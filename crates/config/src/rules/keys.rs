@@ -57,7 +57,7 @@ fn key(text: &str, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<KeySource
                 if resolved.world_readable {
                     warn_world_readable(place);
                 }
-                local(resolved.secret, place)
+                local(resolved.secret, path, place)
             }
             Err(error) => {
                 place.error(error.to_string(), "`attache keys generate` makes a key");
@@ -65,7 +65,7 @@ fn key(text: &str, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<KeySource
             }
         },
         Some(("env", name)) if !name.is_empty() => match secrets.env(name) {
-            Ok(key) => local(key, place),
+            Ok(key) => local(key, name, place),
             Err(error) => {
                 place.error(error.to_string(), "`attache keys generate` makes a key");
                 None
@@ -91,12 +91,15 @@ fn unknown(place: &Place<'_>) -> Option<KeySource> {
 }
 
 /// Looks like the base64 of 32 bytes (RFC 4648 section 4); `crypto` decodes it.
-fn local(text: Secret, place: &Place<'_>) -> Option<KeySource> {
+fn local(text: Secret, origin: &str, place: &Place<'_>) -> Option<KeySource> {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let digits = text.expose().trim().strip_suffix('=');
     if digits.is_some_and(|digits| digits.len() == 43 && digits.bytes().all(base64)) {
         return Some(KeySource::Local(text));
     }
-    place.error("the key is not the base64 of 32 bytes", "`attache keys generate` makes one");
+    place.error(
+        format!("what is in {origin} is not the base64 of 32 bytes"),
+        "`attache keys generate` makes a key",
+    );
     None
 }

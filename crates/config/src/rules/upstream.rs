@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{AuthBroker, Protocol, Upstream},
+    model::{Allow, AuthBroker, Protocol, Upstream},
     rules::{broker, header, identity, net, required},
     schema,
     secrets::Secrets,
@@ -37,6 +37,7 @@ fn upstream(
 ) -> Option<Upstream> {
     let protocol = protocol(entry, place);
     let url = protocol.and_then(|_| url(entry, &place.key("url")));
+    let allow = entry.allow.as_ref().map(|section| allow(section, &place.key("allow")));
     let broker = match &entry.auth_broker {
         Some(section) if protocol.is_some() => {
             broker::auth_broker(section, secrets, &place.key("auth_broker")).map(Some)
@@ -47,14 +48,17 @@ fn upstream(
     let injected =
         broker.as_ref().and_then(Option::as_ref).map(|broker: &AuthBroker| &broker.header);
     let headers = header::statics(entry, injected, secrets, &place.key("headers"));
-    Some(Upstream {
-        name: name?,
-        url: url?,
-        protocol: protocol?,
-        allow: entry.allow.as_ref().map(identity::allow),
-        headers,
-        broker: broker?,
-    })
+    Some(Upstream { name: name?, url: url?, protocol: protocol?, allow, headers, broker: broker? })
+}
+
+fn allow(section: &schema::Allow, place: &Place<'_>) -> Allow {
+    if section.groups.is_empty() && section.emails.is_empty() {
+        place.warning(
+            "nobody may use this upstream",
+            "name groups or emails; without allow, every signed-in person may",
+        );
+    }
+    identity::allow(section)
 }
 
 fn name(
