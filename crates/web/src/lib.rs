@@ -1,1 +1,74 @@
-//! Pages and the REST API for people
+//! What people see, and the REST API beside it: pages to connect and disconnect servers, sign-in,
+//! and the redirect URI where an authorization server sends them back.
+//!
+//! Pages are plain HTML that works without scripts; nothing here can show a credential, because the
+//! broker gives none out.
+
+mod api;
+pub mod assets;
+mod caller;
+mod context;
+mod guard;
+mod headers;
+mod moment;
+pub mod pages;
+mod problem;
+pub mod refusal;
+pub mod result;
+mod routes;
+
+use std::sync::Arc;
+
+use attache_broker::Connections;
+use attache_core::{Clock, PublicOrigin};
+use attache_crypto::random::Random;
+use attache_identity::Identity;
+use axum::{
+    Router, middleware,
+    routing::{delete, get, post},
+};
+use url::Url;
+
+use crate::context::Source;
+
+/// What the web surface works with.
+#[derive(Clone, Debug)]
+pub struct Web {
+    pub connections: Arc<Connections>,
+    pub identity: Arc<Identity>,
+    /// The only name that is answered to.
+    pub public_url: Url,
+    pub clock: Arc<dyn Clock>,
+    /// For request ids.
+    pub random: Arc<dyn Random>,
+}
+
+/// Every route of the web surface, behind its guards. Outermost first: request id, response
+/// headers, Host and Origin (RS-17), cross-site forms.
+pub fn router(web: Web) -> Router {
+    let origin = Arc::new(PublicOrigin::new(&web.public_url));
+    let https = origin.is_https();
+    let source = Source { random: Arc::clone(&web.random), origin: Arc::clone(&origin) };
+    Router::new()
+        .route("/", get(routes::home))
+        .route("/ui/connections", get(routes::connections::list))
+        .route("/ui/connections/{server}/disconnect", post(routes::connections::disconnect))
+        .route("/ui/signed-out", get(routes::signin::signed_out))
+        .route("/ui/assets/{file}", get(assets::serve))
+        .route("/connect/{server}", get(routes::connect::ask).post(routes::connect::begin))
+        .route("/login", get(routes::signin::begin))
+        .route("/login/callback", get(routes::signin::callback))
+        .route("/logout", post(routes::signin::sign_out))
+        .route("/problems/{slug}", get(problem::explain))
+        .route("/api/v1/user/credentials", get(api::list))
+        .route("/api/v1/user/credentials/{server}", delete(api::disconnect))
+        .route("/api/v1/user/credentials/{server}/connect", get(api::connect))
+        .route("/api/v1/user/credentials/{server}/callback", get(routes::connect::callback))
+        .fallback(routes::not_found)
+        .method_not_allowed_fallback(routes::method_not_allowed)
+        .with_state(web)
+        .layer(guard::csrf(&origin))
+        .layer(middleware::from_fn_with_state(origin, guard::guard))
+        .layer(middleware::from_fn_with_state(https, headers::secure))
+        .layer(middleware::from_fn_with_state(source, context::attach))
+}

@@ -1,0 +1,151 @@
+//! Fake people and servers in every state there is.
+
+use std::time::Duration;
+
+use attache_broker::{Connection, Offer, Status};
+use attache_core::{ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason};
+use attache_identity::LoginError;
+use attache_web::{
+    pages::{ConnectPage, ConnectionsPage, Notice, Person},
+    refusal::Refusal,
+    result::{ConnectResult, Ending},
+};
+
+/// Name and HTML of each.
+pub(crate) fn all() -> Vec<(&'static str, String)> {
+    let mut pages = vec![
+        ("connections", connections(&everything(), None)),
+        ("connections-empty", connections(&[], None)),
+        ("connections-none-yet", connections(&nothing_yet(), None)),
+    ];
+    for (name, ending) in [
+        ("connections-connected", Ending::Connected),
+        ("connections-declined", Ending::Failed(Reason::AccessDenied)),
+        ("connections-wrong-person", Ending::Failed(Reason::WrongPerson)),
+        ("connections-operator", Ending::Failed(Reason::InvalidClient)),
+    ] {
+        pages.push((name, connections(&everything(), Some(&result("github", ending)))));
+    }
+    for (name, told) in [
+        ("connections-disconnected", None),
+        ("connections-not-revoked", Some(Reason::RevocationUnsupported)),
+        ("connections-revocation-failed", Some(Reason::ProviderUnavailable)),
+    ] {
+        let ending = Ending::Disconnected(told);
+        pages.push((name, connections(&nothing_yet(), Some(&result("github", ending)))));
+    }
+    for (name, status) in [
+        ("connect", Status::NotConnected),
+        ("connect-again", Status::Connected),
+        ("connect-ended", Status::NeedsReconnect),
+    ] {
+        pages.push((
+            name,
+            connect("github", "https://github.com/login", &["repo", "read:user"], status),
+        ));
+    }
+    let long = "https://login.microsoftonline.example.com/organizations/oauth2/v2.0/authorize";
+    let scopes =
+        ["https://graph.microsoft.example.com/Calendars.ReadWrite.Shared", "offline_access"];
+    pages.push((
+        "connect-long",
+        connect("calendar-of-the-whole-company", long, &scopes, Status::NotConnected),
+    ));
+    pages.push((
+        "connect-default",
+        connect("linear", "https://linear.app/oauth", &[], Status::NotConnected),
+    ));
+    pages.push(("signed-out", Notice::signed_out().to_string()));
+    pages.push((
+        "login-failed",
+        Notice::not_signed_in(&LoginError::UserinfoUnavailable, id()).to_string(),
+    ));
+    pages.push(("not-begun", Notice::not_begun(ada(), Reason::StoreUnavailable, id()).to_string()));
+    for refusal in Refusal::ALL {
+        pages.push((refusal.facts().slug, Notice::of(refusal, id()).to_string()));
+    }
+    pages
+}
+
+const NOW: Timestamp = Timestamp(1_795_435_200_000);
+
+fn ada() -> Person {
+    Person { name: "Ada Lovelace".to_owned(), email: Some("ada@example.com".to_owned()) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what the pages take")]
+fn id() -> Option<RequestId> {
+    Some(RequestId::new("m3zLqkq0s7dLh1dO"))
+}
+
+fn name(name: &str) -> UpstreamName {
+    UpstreamName::parse(name).expect("a fake server has a good name")
+}
+
+fn result(server: &str, ending: Ending) -> ConnectResult {
+    ConnectResult { server: name(server), ending }
+}
+
+fn connections(connections: &[Connection], result: Option<&ConnectResult>) -> String {
+    ConnectionsPage::new(ada(), connections, result, NOW).to_string()
+}
+
+fn connect(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> String {
+    let offer = Offer {
+        server: name(server),
+        authorization_endpoint: endpoint.parse().expect("a fake endpoint is a URL"),
+        scopes: scopes.iter().map(ToString::to_string).collect(),
+        status,
+    };
+    ConnectPage::new(ada(), offer).to_string()
+}
+
+fn nothing_yet() -> Vec<Connection> {
+    ["github", "linear", "notion"].map(|server| connection(server, Status::NotConnected)).into()
+}
+
+fn everything() -> Vec<Connection> {
+    let long = "https://graph.microsoft.example.com/Calendars.ReadWrite.Shared";
+    vec![
+        Connection {
+            expires_at: Some(NOW.plus(Duration::from_mins(52))),
+            scopes: vec!["repo".to_owned(), "read:user".to_owned()],
+            ..connection("github", Status::Connected)
+        },
+        Connection {
+            reason: Some(Reason::InvalidGrant),
+            ..connection("linear", Status::NeedsReconnect)
+        },
+        connection("notion", Status::NotConnected),
+        Connection {
+            expires_at: Some(NOW.minus(Duration::from_hours(3))),
+            ..connection("sentry", Status::Expired)
+        },
+        Connection {
+            reason: Some(Reason::ProviderUnavailable),
+            ..connection("jira", Status::Unavailable)
+        },
+        Connection {
+            expires_at: Some(NOW.minus(Duration::from_mins(4))),
+            scopes: vec![long.to_owned(), "offline_access".to_owned()],
+            ..connection("calendar-of-the-whole-company", Status::Connected)
+        },
+        connection("slack", Status::Connected),
+    ]
+}
+
+fn connection(server: &str, status: Status) -> Connection {
+    let stored = status != Status::NotConnected;
+    Connection {
+        server: name(server),
+        mode: "oauth_connect",
+        status,
+        reason: None,
+        token_type: stored.then(|| "Bearer".to_owned()),
+        scopes: Vec::new(),
+        audience: None,
+        obtained_via: stored.then_some(ObtainedVia::ConnectFlow),
+        expires_at: None,
+        updated_at: stored.then(|| NOW.minus(Duration::from_hours(49))),
+    }
+}

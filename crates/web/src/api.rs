@@ -1,0 +1,126 @@
+//! `/api/v1/user/credentials`: a person's connections, for programs.
+
+use attache_broker::{Connection, connections::Revocation};
+use attache_core::{ObtainedVia, Timestamp, UpstreamName, audit::Reason, store::StoreError};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::request::Parts;
+use serde::Serialize;
+
+use crate::{
+    Web,
+    caller::Caller,
+    problem::{Problem, refuse, store_failed},
+    refusal::Refusal,
+};
+
+/// `GET /api/v1/user/credentials`
+pub(crate) async fn list(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    parts: Parts,
+) -> Result<Json<Credentials>, Response> {
+    let connections =
+        web.connections.list(&who).await.map_err(|error| store_failed(&parts, &error))?;
+    let credentials = connections.into_iter().map(Credential::from).collect();
+    Ok(Json(Credentials { credentials }))
+}
+
+/// `DELETE /api/v1/user/credentials/{server}`: deletes, revokes, and says which of the two happened.
+pub(crate) async fn disconnect(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    Path(server): Path<String>,
+    parts: Parts,
+) -> Result<Json<Receipt>, Response> {
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return Err(refuse(&parts, Refusal::NotFound));
+    };
+    let unavailable = |error: StoreError| store_failed(&parts, &error);
+    if let Some(revocation) =
+        web.connections.disconnect(&who, &server).await.map_err(unavailable)?
+    {
+        return Ok(Json(Receipt::new(server, revocation)));
+    }
+    Err(match web.connections.offer(&who, &server).await.map_err(unavailable)? {
+        Some(offer) => Problem::new(Refusal::NotConnected, &parts)
+            .with_connect_path(&connect_path(&offer.server), &parts)
+            .into_response(),
+        None => refuse(&parts, Refusal::NotFound),
+    })
+}
+
+/// `GET /api/v1/user/credentials/{server}/connect`: begins nothing; the page there asks first.
+pub(crate) async fn connect(Path(server): Path<String>, parts: Parts) -> Response {
+    match UpstreamName::parse(&server) {
+        Ok(server) => Redirect::to(&connect_path(&server)).into_response(),
+        Err(_) => refuse(&parts, Refusal::NotFound),
+    }
+}
+
+pub(crate) fn connect_path(server: &UpstreamName) -> String {
+    format!("/connect/{server}")
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Credentials {
+    credentials: Vec<Credential>,
+}
+
+/// What may be known about a credential; every key is always there.
+#[derive(Debug, Serialize)]
+struct Credential {
+    server: UpstreamName,
+    mode: &'static str,
+    status: &'static str,
+    reason: Option<&'static str>,
+    token_type: Option<String>,
+    scopes: Vec<String>,
+    audience: Option<String>,
+    obtained_via: Option<&'static str>,
+    expires_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+    connect_path: String,
+}
+
+impl From<Connection> for Credential {
+    fn from(connection: Connection) -> Self {
+        Self {
+            connect_path: connect_path(&connection.server),
+            server: connection.server,
+            mode: connection.mode,
+            status: connection.status.as_str(),
+            reason: connection.reason.map(Reason::as_str),
+            token_type: connection.token_type,
+            scopes: connection.scopes,
+            audience: connection.audience,
+            obtained_via: connection.obtained_via.map(ObtainedVia::as_str),
+            expires_at: connection.expires_at,
+            updated_at: connection.updated_at,
+        }
+    }
+}
+
+/// What a disconnect did: here always, at the provider if it could be told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Receipt {
+    server: UpstreamName,
+    deleted: bool,
+    revoked: bool,
+    /// Why it was not revoked.
+    reason: Option<&'static str>,
+}
+
+impl Receipt {
+    fn new(server: UpstreamName, revocation: Option<Revocation>) -> Self {
+        let (revoked, reason) = match revocation {
+            Some(Revocation::Revoked) => (true, None),
+            Some(Revocation::Failed(reason)) => (false, Some(reason)),
+            None => (false, Some(Reason::RevocationUnsupported)),
+        };
+        Self { server, deleted: true, revoked, reason: reason.map(Reason::as_str) }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who is asking: an extractor for programs, and one for people in a browser.
+
+use std::sync::Arc;
+
+use attache_broker::BrowserSession;
+use attache_core::{Principal, principal::AuthenticatedBy};
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{Method, request::Parts};
+use url::form_urlencoded;
+
+use crate::{Web, problem::refuse, refusal::Refusal};
+
+/// Whoever proved who they are, with a session or a bearer token: for the API.
+#[derive(Debug)]
+pub(crate) struct Caller(pub(crate) Arc<Principal>);
+
+impl FromRequestParts<Web> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        match authenticate(parts, web).await {
+            Ok(who) => Ok(Self(who)),
+            Err(refusal) => Err(refuse(parts, refusal)),
+        }
+    }
+}
+
+/// A person in the browser they signed in with: for pages, and whatever a consent is bound to
+/// (OC-16).
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) who: Arc<Principal>,
+    pub(crate) browser: BrowserSession,
+}
+
+impl FromRequestParts<Web> for Visitor {
+    type Rejection = Stranger;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Stranger> {
+        let who = match authenticate(parts, web).await {
+            Ok(who) => who,
+            Err(refusal) => return Err(Stranger::new(refusal, parts)),
+        };
+        let secret = web.identity.session_cookie(&parts.headers);
+        match (&who.authenticated_by, secret) {
+            (AuthenticatedBy::Session(digest), Some(secret)) => {
+                let browser = BrowserSession { digest: *digest, secret };
+                Ok(Self { who, browser })
+            }
+            _ => Err(Stranger::new(Refusal::Unauthenticated, parts)),
+        }
+    }
+}
+
+/// Nobody we know, and what to answer them: to sign in first, where that leads back here.
+#[derive(Debug)]
+pub(crate) struct Stranger {
+    pub(crate) refusal: Refusal,
+    answer: Response,
+}
+
+impl Stranger {
+    fn new(refusal: Refusal, parts: &Parts) -> Self {
+        // After a form the way back is not safe to take by itself, and `form-action` would stop
+        // the browser at the identity provider: the page has a link instead.
+        let leads_back = matches!(parts.method, Method::GET | Method::HEAD);
+        let signs_in = matches!(refusal, Refusal::Unauthenticated | Refusal::InvalidToken);
+        let answer = if signs_in && leads_back {
+            Redirect::to(&login_path(parts)).into_response()
+        } else {
+            refuse(parts, refusal)
+        };
+        Self { refusal, answer }
+    }
+}
+
+impl IntoResponse for Stranger {
+    fn into_response(self) -> Response {
+        self.answer
+    }
+}
+
+fn login_path(parts: &Parts) -> String {
+    let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
+    let query =
+        form_urlencoded::Serializer::new(String::new()).append_pair("return_to", here).finish();
+    format!("/login?{query}")
+}
+
+async fn authenticate(parts: &Parts, web: &Web) -> Result<Arc<Principal>, Refusal> {
+    let authenticator = web.identity.web();
+    match authenticator.recall(parts, web.clock.now()) {
+        Some(who) => Ok(who),
+        None => authenticator.authenticate(parts).await.map_err(|error| Refusal::from(&error)),
+    }
+}

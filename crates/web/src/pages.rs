@@ -1,0 +1,64 @@
+//! The pages, each a value that renders itself. They are public so that every state of every page
+//! can be looked at without a gateway (`examples/gallery.rs`).
+
+pub mod connect;
+pub mod connections;
+pub mod notice;
+
+use askama::Template;
+use attache_core::Principal;
+use axum::response::{Html, IntoResponse as _, Response};
+use http::StatusCode;
+
+pub use connect::ConnectPage;
+pub use connections::ConnectionsPage;
+pub use notice::Notice;
+
+/// Who a page says is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub name: String,
+    /// Only when it says more than the name.
+    pub email: Option<String>,
+}
+
+impl From<&Principal> for Person {
+    fn from(who: &Principal) -> Self {
+        let name = who.label().to_owned();
+        let email = who.email.clone().filter(|email| *email != name);
+        Self { name, email }
+    }
+}
+
+/// How good a state is. Always said in words too.
+#[derive(Clone, Copy, Debug)]
+enum Tone {
+    Good,
+    Idle,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Idle => "idle",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// A template can only fail to be written, and a `String` takes everything.
+fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// What stands for a server where an icon would.
+fn initial(name: &str) -> char {
+    name.chars().next().unwrap_or('?')
+}

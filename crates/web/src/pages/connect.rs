@@ -1,0 +1,70 @@
+//! `/connect/{server}`: who is asked to let what happen, where. Nothing happens before they agree
+//! (EL-7).
+
+use askama::Template;
+use attache_broker::{Offer, Status};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+
+use super::{Person, initial};
+use crate::{assets, headers};
+
+#[derive(Debug, Template)]
+#[template(path = "connect.html")]
+pub struct ConnectPage {
+    person: Option<Person>,
+    who: Person,
+    server: String,
+    initial: char,
+    verb: &'static str,
+    lead: &'static str,
+    provider_host: String,
+    scopes: Vec<String>,
+    policy: HeaderValue,
+}
+
+impl ConnectPage {
+    pub fn new(who: Person, offer: Offer) -> Self {
+        let (verb, lead) = match offer.status {
+            Status::NotConnected => {
+                ("Connect", "This gateway will use it for you, with your own account.")
+            }
+            Status::Connected => (
+                "Reconnect",
+                "You are connected already. Go on only to use another account or to approve again.",
+            ),
+            Status::Expired | Status::NeedsReconnect => {
+                ("Reconnect", "Your connection has ended. Approve it again to go on.")
+            }
+            Status::Unavailable => (
+                "Reconnect",
+                "Your connection cannot be used just now. Approving it again replaces it.",
+            ),
+        };
+        let endpoint = &offer.authorization_endpoint;
+        let server = offer.server.as_str();
+        Self {
+            person: Some(who.clone()),
+            who,
+            initial: initial(server),
+            server: server.to_owned(),
+            verb,
+            lead,
+            provider_host: endpoint.host_str().unwrap_or_default().to_owned(),
+            policy: if endpoint.scheme() == "http" {
+                headers::LEAVING_LOOPBACK
+            } else {
+                headers::LEAVING
+            },
+            scopes: offer.scopes,
+        }
+    }
+}
+
+impl IntoResponse for ConnectPage {
+    fn into_response(self) -> Response {
+        let mut response = super::html(&self);
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy);
+        response
+    }
+}

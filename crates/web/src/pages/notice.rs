@@ -1,0 +1,117 @@
+//! One message: what happened, whose move it is, what to do next.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use attache_core::{
+    RequestId,
+    audit::Reason,
+    explain::{Explanation, explain},
+};
+use attache_identity::LoginError;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::Person;
+use crate::{assets, refusal::Refusal};
+
+#[derive(Debug, Template)]
+#[template(path = "notice.html")]
+pub struct Notice {
+    person: Option<Person>,
+    status: StatusCode,
+    headline: &'static str,
+    happened: Cow<'static, str>,
+    next: &'static str,
+    action: Option<Link>,
+    request_id: Option<RequestId>,
+}
+
+/// A next step.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    href: &'static str,
+    label: &'static str,
+}
+
+const CONNECTIONS: Link = Link { href: "/ui/connections", label: "Go to your connections" };
+const SIGN_IN_AGAIN: Link = Link { href: "/login", label: "Sign in again" };
+const SIGN_IN: Link = Link { href: "/login", label: "Sign in" };
+
+impl Notice {
+    pub fn of(refusal: Refusal, request_id: Option<RequestId>) -> Self {
+        let facts = refusal.facts();
+        let action = match refusal {
+            Refusal::Unauthenticated | Refusal::InvalidToken => Some(SIGN_IN),
+            Refusal::ForeignHost | Refusal::Internal => None,
+            _ => Some(CONNECTIONS),
+        };
+        Self {
+            person: None,
+            status: facts.status,
+            headline: facts.title,
+            happened: facts.happened.into(),
+            next: facts.next,
+            action,
+            request_id: request_id.filter(|_| facts.status.is_server_error()),
+        }
+    }
+
+    pub fn signed_out() -> Self {
+        Self {
+            person: None,
+            status: StatusCode::OK,
+            headline: "You are signed out",
+            happened: "This browser can no longer act for you here.".into(),
+            next: "Your connections stay as they are, for the programs that use them.",
+            action: Some(SIGN_IN_AGAIN),
+            request_id: None,
+        }
+    }
+
+    /// A consent that could not even begin.
+    pub fn not_begun(person: Person, reason: Reason, request_id: Option<RequestId>) -> Self {
+        let Explanation { happened, next } = explain(reason);
+        Self {
+            person: Some(person),
+            status: status(reason),
+            headline: "That could not begin",
+            happened: happened.into(),
+            next,
+            action: Some(CONNECTIONS),
+            request_id,
+        }
+    }
+
+    pub fn not_signed_in(error: &LoginError, request_id: Option<RequestId>) -> Self {
+        Self {
+            person: None,
+            status: status(error.reason()),
+            headline: "You are not signed in",
+            happened: error.to_string().into(),
+            next: "",
+            action: Some(SIGN_IN_AGAIN),
+            request_id,
+        }
+    }
+
+    pub(crate) fn html(&self) -> Response {
+        super::html(self)
+    }
+}
+
+impl IntoResponse for Notice {
+    fn into_response(self) -> Response {
+        (self.status, self.html()).into_response()
+    }
+}
+
+fn status(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::AccessDenied => StatusCode::FORBIDDEN,
+        Reason::StoreUnavailable | Reason::KeysUnavailable | Reason::ProviderUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,115 @@
+//! Everything the web surface refuses: as `application/problem+json` (RFC 9457) under `/api/`, as a
+//! page elsewhere. Both say what happened, whose move it is, and what to do next.
+
+use std::error::Error;
+
+use attache_core::{RequestId, store::StoreError};
+use axum::{
+    Json,
+    extract::Path,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde::Serialize;
+
+use crate::{context::Context, pages::Notice, refusal::Refusal};
+
+/// RFC 9457, with our `request_id`, and `connect_url` and `reason` where they help.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    request_id: Option<RequestId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_url: Option<String>,
+    #[serde(skip)]
+    challenge: Option<&'static str>,
+}
+
+impl Problem {
+    pub(crate) fn new(refusal: Refusal, parts: &Parts) -> Self {
+        let facts = refusal.facts();
+        // RFC 6750 section 3.1: no `error` when nothing was presented.
+        let challenge = match refusal {
+            Refusal::Unauthenticated => Some("Bearer"),
+            Refusal::InvalidToken => Some("Bearer error=\"invalid_token\""),
+            Refusal::MalformedCredentials => Some("Bearer error=\"invalid_request\""),
+            _ => None,
+        };
+        Self {
+            kind: url(parts, &format!("/problems/{}", facts.slug)),
+            title: facts.title,
+            status: facts.status.as_u16(),
+            detail: facts.happened,
+            request_id: Context::request_id(parts),
+            connect_url: None,
+            challenge,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn with_connect_path(self, path: &str, parts: &Parts) -> Self {
+        Self { connect_url: Some(url(parts, path)), ..self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let challenge = self.challenge;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem);
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+const RETRY_AFTER_SECONDS: &str = "30";
+
+/// The answer in the form that the address implies.
+pub(crate) fn refuse(parts: &Parts, refusal: Refusal) -> Response {
+    if parts.uri.path().starts_with("/api/") {
+        Problem::new(refusal, parts).into_response()
+    } else {
+        Notice::of(refusal, Context::request_id(parts)).into_response()
+    }
+}
+
+/// [`refuse`] for a store that failed; the log has the rest.
+pub(crate) fn store_failed(parts: &Parts, error: &StoreError) -> Response {
+    tracing::error!(
+        request_id = Context::request_id(parts).as_ref().map(RequestId::as_str),
+        error = error as &dyn Error,
+        "the store failed a request"
+    );
+    refuse(
+        parts,
+        match error {
+            StoreError::Conflict | StoreError::Unavailable(_) => Refusal::Unavailable,
+            StoreError::Inconsistent { .. } => Refusal::Internal,
+        },
+    )
+}
+
+/// A path of ours as others must write it.
+fn url(parts: &Parts, path: &str) -> String {
+    Context::of(parts).map_or_else(|| path.to_owned(), |context| context.origin.url(path))
+}
+
+/// `/problems/{slug}`: what a problem's `type` means.
+pub(crate) async fn explain(Path(slug): Path<String>) -> Response {
+    match Refusal::ALL.into_iter().find(|refusal| refusal.facts().slug == slug) {
+        Some(refusal) => (StatusCode::OK, Notice::of(refusal, None).html()).into_response(),
+        None => Notice::of(Refusal::NotFound, None).into_response(),
+    }
+}

@@ -1,0 +1,22 @@
+//! What pages do; how they look is in [`crate::pages`].
+
+pub(crate) mod connect;
+pub(crate) mod connections;
+pub(crate) mod signin;
+
+use axum::response::{Redirect, Response};
+use http::request::Parts;
+
+use crate::{problem::refuse, refusal::Refusal};
+
+pub(crate) async fn home() -> Redirect {
+    Redirect::to("/ui/connections")
+}
+
+pub(crate) async fn not_found(parts: Parts) -> Response {
+    refuse(&parts, Refusal::NotFound)
+}
+
+pub(crate) async fn method_not_allowed(parts: Parts) -> Response {
+    refuse(&parts, Refusal::MethodNotAllowed)
+}

@@ -1,0 +1,83 @@
+//! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
+
+use attache_broker::ConnectError;
+use attache_core::{UpstreamName, audit::Reason};
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::{HeaderValue, header, request::Parts};
+
+use crate::{
+    Web,
+    caller::{Stranger, Visitor},
+    context::Context,
+    pages::{ConnectPage, Notice, Person},
+    problem::{refuse, store_failed},
+    refusal::Refusal,
+    result::{ConnectResult, Ending},
+};
+
+/// Changes nothing: a link can be followed by accident, or by a program that looks ahead.
+pub(crate) async fn ask(
+    State(web): State<Web>,
+    Visitor { who, .. }: Visitor,
+    Path(server): Path<String>,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    match web.connections.offer(&who, &server).await {
+        Ok(Some(offer)) => ConnectPage::new(Person::from(&*who), offer).into_response(),
+        Ok(None) => refuse(&parts, Refusal::NotFound),
+        Err(error) => store_failed(&parts, &error),
+    }
+}
+
+/// Off to the authorization server, by 303: what was posted stays here (RFC 9700 section 4.12).
+pub(crate) async fn begin(
+    State(web): State<Web>,
+    Visitor { who, browser }: Visitor,
+    Path(server): Path<String>,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    match web.connections.begin(&who, &browser, &server).await {
+        Ok(url) => Redirect::to(url.as_str()).into_response(),
+        Err(error) if error.reason() == Reason::WrongUpstream => refuse(&parts, Refusal::NotFound),
+        Err(error) => {
+            let person = Person::from(&*who);
+            Notice::not_begun(person, error.reason(), Context::request_id(&parts)).into_response()
+        }
+    }
+}
+
+/// The redirect URI. Whatever came, the browser ends at our own page, with the code out of its
+/// address bar and out of every `Referer` (OC-20).
+pub(crate) async fn callback(
+    State(web): State<Web>,
+    visitor: Result<Visitor, Stranger>,
+    Path(server): Path<String>,
+    RawQuery(query): RawQuery,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let query = query.unwrap_or_default();
+    let ended = match visitor {
+        Ok(Visitor { who, browser }) => web
+            .connections
+            .callback(&who, &browser, &server, &query)
+            .await
+            .map_err(ConnectError::reason),
+        // Without a session nobody can be told to be the one who began: the state is not spent.
+        Err(Stranger { refusal: Refusal::Unavailable, .. }) => Err(Reason::StoreUnavailable),
+        Err(_) => Err(Reason::WrongBrowser),
+    };
+    let ending = match ended {
+        Ok(()) => Ending::Connected,
+        Err(reason) => Ending::Failed(reason),
+    };
+    let mut response = Redirect::to(&ConnectResult { server, ending }.to_string()).into_response();
+    let no_referrer = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
+    response
+}

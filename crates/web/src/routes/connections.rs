@@ -1,0 +1,50 @@
+//! `/ui/connections`
+
+use attache_broker::connections::Revocation;
+use attache_core::{UpstreamName, audit::Reason};
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::request::Parts;
+
+use crate::{
+    Web,
+    caller::Visitor,
+    pages::{ConnectionsPage, Person},
+    problem::{refuse, store_failed},
+    refusal::Refusal,
+    result::{ConnectResult, Ending},
+};
+
+pub(crate) async fn list(
+    State(web): State<Web>,
+    Visitor { who, .. }: Visitor,
+    RawQuery(query): RawQuery,
+    parts: Parts,
+) -> Response {
+    let connections = match web.connections.list(&who).await {
+        Ok(connections) => connections,
+        Err(error) => return store_failed(&parts, &error),
+    };
+    let result = query.as_deref().and_then(ConnectResult::parse);
+    let person = Person::from(&*who);
+    ConnectionsPage::new(person, &connections, result.as_ref(), web.clock.now()).into_response()
+}
+
+pub(crate) async fn disconnect(
+    State(web): State<Web>,
+    Visitor { who, .. }: Visitor,
+    Path(server): Path<String>,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let told = match web.connections.disconnect(&who, &server).await {
+        Ok(Some(Some(Revocation::Revoked)) | None) => None,
+        Ok(Some(Some(Revocation::Failed(reason)))) => Some(reason),
+        Ok(Some(None)) => Some(Reason::RevocationUnsupported),
+        Err(error) => return store_failed(&parts, &error),
+    };
+    let result = ConnectResult { server, ending: Ending::Disconnected(told) };
+    Redirect::to(&result.to_string()).into_response()
+}

@@ -1,0 +1,157 @@
+//! The web surface as browsers and programs meet it: real broker, real store, a scripted
+//! authorization server.
+
+mod world;
+
+use attache_core::audit::{Action, Outcome};
+use http::{Method, StatusCode, header};
+
+use crate::world::{World, location, query};
+
+const SERVER: &str = "/api/v1/user/credentials/github";
+
+#[tokio::test]
+async fn a_person_connects_looks_and_disconnects() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+
+    let page = ada.get("/connect/github").await.text().await;
+    for shown in ["Connect github", "ada@example.com", "as.example.com", "repo"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    let back = ada.consent("github").await;
+    let ended = ada.get(&back).await;
+    assert_eq!(ended.status(), StatusCode::SEE_OTHER);
+    assert_eq!(ended.header(header::REFERRER_POLICY), "no-referrer");
+    let page = location(&ended);
+    assert_eq!(page, "/ui/connections?credential_server=github&credential_connected=1");
+    let page = ada.get(&page).await.text().await;
+    assert!(page.contains("github is connected.") && page.contains("in 59 minutes"), "{page}");
+
+    let text = ada.get("/api/v1/user/credentials").await.text().await;
+    assert!(!text.contains("secret-access") && !text.contains("secret-refresh"), "{text}");
+    let listed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let github = &listed["credentials"][0];
+    assert_eq!(github["status"], "connected");
+    assert_eq!(github["connect_path"], "/connect/github");
+    assert_eq!(github["expires_at"], "2026-11-23T13:00:00Z");
+
+    let receipt = ada.send(Method::DELETE, SERVER, &[]).await.json().await;
+    assert_eq!(receipt["revoked"], true);
+    let again = ada.send(Method::DELETE, SERVER, &[]).await;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
+    let problem = again.json().await;
+    assert_eq!(problem["type"], "https://gw.example.com/problems/not-connected");
+    assert_eq!(problem["connect_url"], "https://gw.example.com/connect/github");
+}
+
+#[tokio::test]
+async fn who_may_not_finish_a_consent_does_not_spend_it() {
+    let world = World::new().await;
+    let (ada, grace) = (world.signed_in("ada").await, world.signed_in("grace").await);
+    let back = ada.consent("github").await;
+    for (browser, reason) in [(world.nobody(), "wrong_browser"), (grace, "wrong_person")] {
+        let ended = browser.get(&back).await;
+        assert_eq!(query(&location(&ended), "credential_error").as_deref(), Some(reason));
+    }
+    let ended = ada.get(&back).await;
+    assert_eq!(query(&location(&ended), "credential_connected").as_deref(), Some("1"));
+    let replayed = ada.get(&back).await;
+    assert_eq!(query(&location(&replayed), "credential_error").as_deref(), Some("flow_unknown"));
+}
+
+#[tokio::test]
+async fn another_site_cannot_act_through_a_persons_browser() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let ours = "https://gw.example.com";
+    let cases: [(&[(&str, &str)], StatusCode); 8] = [
+        (
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")],
+            StatusCode::FORBIDDEN,
+        ),
+        (&[("sec-fetch-site", "same-site"), ("origin", "null")], StatusCode::FORBIDDEN),
+        (&[("origin", "https://evil.test")], StatusCode::FORBIDDEN),
+        (&[("origin", "http://gw.example.com")], StatusCode::FORBIDDEN),
+        (&[("origin", "null")], StatusCode::FORBIDDEN),
+        (&[("host", "rebound.test")], StatusCode::FORBIDDEN),
+        (&[("sec-fetch-site", "same-origin"), ("origin", ours)], StatusCode::SEE_OTHER),
+        (&[("origin", ours)], StatusCode::SEE_OTHER),
+    ];
+    for (headers, expected) in cases {
+        let answer = ada.send(Method::POST, "/connect/github", headers).await;
+        assert_eq!(answer.status(), expected, "{headers:?}");
+    }
+    let readings = ada.send(Method::GET, "/ui/connections", &[("host", "rebound.test")]).await;
+    assert_eq!(readings.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_stranger_is_sent_to_sign_in_and_back() {
+    let world = World::new().await;
+    let nobody = world.nobody();
+    let page = nobody.get("/connect/github?e=1").await;
+    assert_eq!(location(&page), "/login?return_to=%2Fconnect%2Fgithub%3Fe%3D1");
+    // A form is not followed by a redirect to the identity provider: `form-action` would stop it.
+    let form = nobody.send(Method::POST, "/connect/github", &[]).await;
+    assert_eq!(form.status(), StatusCode::UNAUTHORIZED);
+    assert!(form.text().await.contains("href=\"/login\""));
+
+    let api = nobody.get("/api/v1/user/credentials").await;
+    assert_eq!(api.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(api.header(header::WWW_AUTHENTICATE), "Bearer");
+    assert_eq!(api.header(header::CONTENT_TYPE), "application/problem+json");
+    let id = api.header("x-request-id").to_owned();
+    assert_eq!(api.json().await["request_id"], id.as_str());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_for_this_person_does_not_exist() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    for server in ["payroll", "no-such-thing", "..", "GitHub"] {
+        let page = ada.get(&format!("/connect/{server}")).await;
+        assert_eq!(page.status(), StatusCode::NOT_FOUND, "{server}");
+        let api = format!("/api/v1/user/credentials/{server}");
+        let gone = ada.send(Method::DELETE, &api, &[]).await;
+        assert_eq!(gone.status(), StatusCode::NOT_FOUND, "{server}");
+        assert_eq!(
+            gone.json().await["type"],
+            "https://gw.example.com/problems/not-found",
+            "{server}"
+        );
+    }
+    assert!(!ada.get("/ui/connections").await.text().await.contains("payroll"));
+}
+
+#[tokio::test]
+async fn every_answer_is_fenced() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    for path in ["/", "/ui/connections", "/connect/github", "/nothing", "/api/v1/user/credentials"]
+    {
+        let answer = ada.send(Method::GET, path, &[("x-request-id", "mine")]).await;
+        let policy = answer.header(header::CONTENT_SECURITY_POLICY);
+        assert!(policy.starts_with("default-src 'none'"), "{path}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
+        assert!(answer.header(header::STRICT_TRANSPORT_SECURITY).starts_with("max-age="), "{path}");
+        assert_ne!(answer.header("x-request-id"), "mine", "{path}");
+    }
+    let style = ada.get(&attache_web::assets::STYLE.path).await;
+    assert!(style.header(header::CACHE_CONTROL).contains("immutable"));
+}
+
+#[tokio::test]
+async fn a_refusal_at_the_provider_is_told_kindly_and_written_down() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let back = ada.consent("github").await.replace("code=the-code", "error=access_denied");
+    let page = location(&ada.get(&back).await);
+    assert_eq!(query(&page, "credential_error").as_deref(), Some("access_denied"));
+    assert!(ada.get(&page).await.text().await.contains("The request was declined."));
+    let last = world.stores.audit.list(None, 1).await.unwrap().pop().unwrap();
+    assert_eq!(last.action, Action::Deny);
+    assert!(matches!(last.outcome, Outcome::Failure(_)));
+}

@@ -1,0 +1,239 @@
+//! A gateway with two servers, people who sign in by having a session, and an authorization server
+//! that always says yes.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_broker::{
+    Broker, Brokered, Connections, HeaderForm, Parts, Tasks, audit::Audit, connect::OauthConnect,
+    vault::Vault,
+};
+use attache_core::{
+    Access, Clock, IssuerId, Secret, Timestamp, UpstreamName, UserId,
+    outbound::{FetchError, Limits, Outbound},
+    principal::SessionDigest,
+    store::{Profile, Session, Stores},
+};
+use attache_crypto::{
+    digest::sha256,
+    keyring::KeyRing,
+    random::{Random, SystemRandom, token},
+    wrap::local::LocalKey,
+};
+use attache_identity::{Identity, IdentitySettings};
+use attache_oauth::{
+    client_auth::{Client, ClientAuthentication},
+    token::TokenEndpoint,
+};
+use attache_store::{Location, Store};
+use attache_web::{Web, router};
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use url::Url;
+
+pub(crate) const NOW: Timestamp = Timestamp(1_795_435_200_000);
+
+#[derive(Debug)]
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+#[derive(Debug)]
+struct YesToEverything;
+
+#[async_trait::async_trait]
+impl Outbound for YesToEverything {
+    async fn fetch(
+        &self,
+        request: Request<Bytes>,
+        _: Limits,
+    ) -> Result<Response<Bytes>, FetchError> {
+        let body: &[u8] = match request.uri().path() {
+            "/token" => {
+                br#"{"access_token":"secret-access","refresh_token":"secret-refresh",
+                     "token_type":"Bearer","expires_in":3600}"#
+            }
+            _ => b"",
+        };
+        let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        Ok(answer.body(Bytes::from_static(body)).unwrap())
+    }
+}
+
+pub(crate) struct World {
+    router: Router,
+    pub(crate) stores: Stores,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let stores = Store::open(&Location::Memory).await.unwrap().stores();
+        let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
+            (Arc::new(Noon), Arc::new(SystemRandom));
+        let outbound: Arc<dyn Outbound> = Arc::new(YesToEverything);
+        let key = LocalKey::from_base64(&LocalKey::generate(&*random)).unwrap();
+        let ring = KeyRing { active: Arc::new(key), retired: Vec::new() };
+        let tasks = Tasks::new(Handle::current());
+        let stop = CancellationToken::new();
+        let broker = Broker::new(Parts {
+            store: stores.credentials.clone(),
+            vault: Arc::new(Vault::new(
+                ring,
+                stores.data_keys.clone(),
+                clock.clone(),
+                random.clone(),
+            )),
+            audit: Audit::start(stores.audit.clone(), clock.clone(), &tasks, stop),
+            tasks,
+            clock: clock.clone(),
+            random: random.clone(),
+        });
+        let upstreams = vec![
+            brokered("github", Access::Everyone),
+            brokered("payroll", Access::Only { groups: vec!["finance".into()], emails: vec![] }),
+        ];
+        let connections = Arc::new(Connections::new(broker, stores.connects.clone(), upstreams));
+        let public_url = Url::parse("https://gw.example.com").unwrap();
+        let settings = IdentitySettings {
+            public_url: public_url.clone(),
+            session_ttl: Duration::from_hours(24),
+            allowed_email_domains: Vec::new(),
+            oidc: None,
+            jwt: Vec::new(),
+        };
+        let identity = Identity::new(settings, &stores, &outbound, &clock, &random);
+        let identity = Arc::new(identity);
+        let web = Web { connections, identity, public_url, clock, random };
+        Self { router: router(web), stores }
+    }
+
+    pub(crate) fn nobody(&self) -> Browser {
+        Browser { router: self.router.clone(), cookie: None }
+    }
+
+    pub(crate) async fn signed_in(&self, name: &str) -> Browser {
+        let profile = Profile {
+            email: Some(format!("{name}@example.com")),
+            name: Some(name.to_owned()),
+            groups: Vec::new(),
+        };
+        let issuer = IssuerId::new("https://idp.example.com");
+        let fresh = UserId::new(name);
+        let people = &self.stores.people;
+        let person = people.upsert(&issuer, name, &profile, fresh, NOW).await.unwrap();
+        let secret = token(&SystemRandom);
+        let session = Session {
+            digest: SessionDigest(sha256(secret.as_bytes())),
+            user: person.id,
+            created_at: NOW,
+            expires_at: NOW.plus(Duration::from_hours(1)),
+        };
+        self.stores.sessions.insert(&session).await.unwrap();
+        let cookie = Some(format!("__Host-attache_session={secret}"));
+        Browser { router: self.router.clone(), cookie }
+    }
+}
+
+fn brokered(name: &str, access: Access) -> Arc<Brokered> {
+    let endpoint = |path: &str| Url::parse("https://as.example.com").unwrap().join(path).unwrap();
+    let authentication = ClientAuthentication::Basic(Secret::new("client-secret"));
+    Arc::new(Brokered {
+        name: UpstreamName::parse(name).unwrap(),
+        access,
+        form: HeaderForm {
+            name: header::AUTHORIZATION,
+            prefix: "Bearer ".to_owned(),
+            suffix: String::new(),
+        },
+        connect: Arc::new(OauthConnect {
+            authorization_endpoint: endpoint("/authorize"),
+            token: TokenEndpoint {
+                url: endpoint("/token"),
+                client: Client { id: "attache".to_owned(), authentication },
+            },
+            revocation_endpoint: Some(endpoint("/revoke")),
+            issuer: None,
+            redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
+            scopes: vec!["repo".to_owned()],
+            resource: None,
+            outbound: Arc::new(YesToEverything),
+            clock: Arc::new(Noon),
+        }),
+    })
+}
+
+pub(crate) struct Browser {
+    router: Router,
+    cookie: Option<String>,
+}
+
+impl Browser {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[]).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, with: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !with.iter().any(|(name, _)| *name == "host") {
+            request = request.header(header::HOST, "gw.example.com");
+        }
+        for (name, value) in with {
+            request = request.header(*name, *value);
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        Answer(self.router.clone().oneshot(request).await.unwrap())
+    }
+
+    /// Begins, agrees at the authorization server, and says where that sends the browser.
+    pub(crate) async fn consent(&self, server: &str) -> String {
+        let begun = self.send(Method::POST, &format!("/connect/{server}"), &[]).await;
+        assert_eq!(begun.status(), StatusCode::SEE_OTHER);
+        let asked = location(&begun);
+        assert!(asked.starts_with("https://as.example.com/authorize?"), "{asked}");
+        let state = query(&asked, "state").unwrap();
+        format!("/api/v1/user/credentials/{server}/callback?code=the-code&state={state}")
+    }
+}
+
+pub(crate) struct Answer(axum::response::Response);
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.0.headers().get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) async fn text(self) -> String {
+        let bytes = axum::body::to_bytes(self.0.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    pub(crate) async fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+}
+
+pub(crate) fn location(answer: &Answer) -> String {
+    answer.header(header::LOCATION).to_owned()
+}
+
+/// One parameter of a URL's query.
+pub(crate) fn query(url: &str, name: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
