@@ -1,9 +1,9 @@
 //! Who is asking: an extractor for programs, and one for people in a browser.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use attache_broker::BrowserSession;
-use attache_core::{Principal, principal::AuthenticatedBy};
+use attache_core::{Principal, RequestId, authenticator::AuthnError, principal::AuthenticatedBy};
 use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Redirect, Response},
@@ -11,20 +11,23 @@ use axum::{
 use http::{Method, request::Parts};
 use url::form_urlencoded;
 
-use crate::{Web, problem::refuse, refusal::Refusal};
+use crate::{
+    Web,
+    context::Context,
+    problem::{Problem, refuse},
+    refusal::Refusal,
+};
 
 /// Whoever proved who they are, with a session or a bearer token: for the API.
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Arc<Principal>);
 
 impl FromRequestParts<Web> for Caller {
-    type Rejection = Response;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        match authenticate(parts, web).await {
-            Ok(who) => Ok(Self(who)),
-            Err(refusal) => Err(refuse(parts, refusal)),
-        }
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        let who = authenticate(parts, web).await;
+        who.map(Self).map_err(|error| Problem::from((&error, &*parts)))
     }
 }
 
@@ -42,7 +45,7 @@ impl FromRequestParts<Web> for Visitor {
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Stranger> {
         let who = match authenticate(parts, web).await {
             Ok(who) => who,
-            Err(refusal) => return Err(Stranger::new(refusal, parts)),
+            Err(error) => return Err(Stranger::new((&error).into(), parts)),
         };
         let secret = web.identity.session_cookie(&parts.headers);
         match (&who.authenticated_by, secret) {
@@ -90,10 +93,16 @@ fn login_path(parts: &Parts) -> String {
     format!("/login?{query}")
 }
 
-async fn authenticate(parts: &Parts, web: &Web) -> Result<Arc<Principal>, Refusal> {
+async fn authenticate(parts: &Parts, web: &Web) -> Result<Arc<Principal>, AuthnError> {
     let authenticator = web.identity.web();
-    match authenticator.recall(parts, web.clock.now()) {
-        Some(who) => Ok(who),
-        None => authenticator.authenticate(parts).await.map_err(|error| Refusal::from(&error)),
+    if let Some(who) = authenticator.recall(parts, web.clock.now()) {
+        return Ok(who);
     }
+    let found = authenticator.authenticate(parts).await;
+    if let Err(AuthnError::Unavailable(cause)) = &found {
+        let request_id = Context::request_id(parts);
+        let request_id = request_id.as_ref().map(RequestId::as_str);
+        tracing::warn!(request_id, cause = &**cause as &dyn Error, "nobody can be recognized");
+    }
+    found
 }

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use attache_core::{RequestId, store::StoreError};
+use attache_core::{RequestId, authenticator::AuthnError, store::StoreError};
 use axum::{
     Json,
     extract::Path,
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{context::Context, pages::Notice, refusal::Refusal};
 
-/// RFC 9457, with our `request_id`, and `connect_url` and `reason` where they help.
+/// RFC 9457, with our `request_id`, and a `connect_url` where that is the next step.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
@@ -56,6 +56,19 @@ impl Problem {
     }
 }
 
+/// For programs, which are told more exactly why.
+impl From<(&AuthnError, &Parts)> for Problem {
+    fn from((error, parts): (&AuthnError, &Parts)) -> Self {
+        let problem = Self::new(error.into(), parts);
+        match error {
+            AuthnError::Rejected(why) | AuthnError::Malformed(why) => {
+                Self { detail: why, ..problem }
+            }
+            AuthnError::Missing | AuthnError::Unavailable(_) => problem,
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -74,6 +87,7 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What is away is usually back by then.
 const RETRY_AFTER_SECONDS: &str = "30";
 
 /// The answer in the form that the address implies.

@@ -68,7 +68,7 @@ pub(crate) async fn callback(
             .callback(&who, &browser, &server, &query)
             .await
             .map_err(ConnectError::reason),
-        // Without a session nobody can be told to be the one who began: the state is not spent.
+        // Nobody to compare with the one who began: the state is not spent (EL-3).
         Err(Stranger { refusal: Refusal::Unavailable, .. }) => Err(Reason::StoreUnavailable),
         Err(_) => Err(Reason::WrongBrowser),
     };

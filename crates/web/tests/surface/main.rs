@@ -1,6 +1,7 @@
 //! The web surface as browsers and programs meet it: real broker, real store, a scripted
 //! authorization server.
 
+#[cfg(test)] // where clippy lets tests unwrap
 mod world;
 
 use attache_core::audit::{Action, Outcome};
@@ -26,7 +27,7 @@ async fn a_person_connects_looks_and_disconnects() {
     let page = location(&ended);
     assert_eq!(page, "/ui/connections?credential_server=github&credential_connected=1");
     let page = ada.get(&page).await.text().await;
-    assert!(page.contains("github is connected.") && page.contains("in 59 minutes"), "{page}");
+    assert!(page.contains("github is connected.") && page.contains("in 1 hour"), "{page}");
 
     let text = ada.get("/api/v1/user/credentials").await.text().await;
     assert!(!text.contains("secret-access") && !text.contains("secret-refresh"), "{text}");
@@ -122,6 +123,25 @@ async fn a_server_that_is_not_for_this_person_does_not_exist() {
         );
     }
     assert!(!ada.get("/ui/connections").await.text().await.contains("payroll"));
+}
+
+#[tokio::test]
+async fn looking_at_a_link_changes_nothing() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let from_api = ada.get("/api/v1/user/credentials/github/connect").await;
+    assert_eq!(from_api.status(), StatusCode::SEE_OTHER);
+    assert_eq!(location(&from_api), "/connect/github");
+    for path in ["/logout", "/ui/connections/github/disconnect"] {
+        let looked = ada.get(path).await;
+        assert_eq!(looked.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(looked.header(header::ALLOW), "POST", "{path}");
+    }
+    let out = ada.send(Method::POST, "/logout", &[]).await;
+    assert_eq!(location(&out), "/ui/signed-out");
+    assert!(out.header(header::SET_COOKIE).contains("Max-Age=0"));
+    let gone = ada.get("/ui/connections").await;
+    assert_eq!(location(&gone), "/login?return_to=%2Fui%2Fconnections");
 }
 
 #[tokio::test]
