@@ -36,7 +36,7 @@ pub fn explain(reason: Reason) -> Explanation {
         ),
         Reason::FlowExpired => ("This attempt took too long.", BEGIN_AGAIN),
         Reason::WrongPerson => (
-            "This attempt was begun by somebody else. Nothing was connected.",
+            "This attempt was begun by somebody else, and nothing was connected.",
             "If you came here by a link that somebody sent you, do not use it again.",
         ),
         Reason::WrongBrowser => (
@@ -47,7 +47,7 @@ pub fn explain(reason: Reason) -> Explanation {
             ("The answer that came back was for another server.", BEGIN_AGAIN)
         }
         Reason::WrongIssuer => (
-            "The answer came from a provider that was not asked. Nothing was connected.",
+            "The answer came from a provider that was not asked, and was not used.",
             "Begin again. If it happens twice, tell whoever runs this gateway.",
         ),
         Reason::MalformedCallback => ("The answer that came back cannot be read.", BEGIN_AGAIN),
@@ -85,7 +85,7 @@ pub fn explain(reason: Reason) -> Explanation {
         }
         Reason::Conflict => ("It changed while this was under way.", "Look again, then retry."),
         Reason::RevocationUnsupported => (
-            "The provider cannot be told that it is over.",
+            "The provider has no way to be told, so the old token may work there until it expires.",
             "To be sure, also remove this gateway in your account's settings there.",
         ),
         Reason::Other => (
@@ -96,6 +96,6 @@ pub fn explain(reason: Reason) -> Explanation {
     Explanation { happened, next }
 }
 
-const BEGIN_AGAIN: &str = "Begin again from this page.";
+const BEGIN_AGAIN: &str = "Begin again.";
 const TELL_OPERATOR: &str = "Tell whoever runs this gateway; there is nothing you can change.";
 const TRY_LATER: &str = "Try again in a few minutes.";
