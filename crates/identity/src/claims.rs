@@ -116,7 +116,7 @@ mod tests {
         let groups = vec!["a".to_owned(), "b".to_owned()];
         assert_eq!(Claims(&claims).profile(), Profile { email: None, name: None, groups });
 
-        let many: Vec<_> = (0..MAX_GROUPS + 1).map(|number| number.to_string()).collect();
+        let many: Vec<_> = (0..=MAX_GROUPS).map(|number| number.to_string()).collect();
         let claims = map(json!({
             "email": "ada@example.com", "email_verified": "true", "name": "Ada", "groups": many,
         }));

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn says_everything_a_browser_must_heed() {
         let https = cookies("https://gw.example.com");
-        let line = https.set(Name::Session, &Secret::new("abc"), Duration::from_secs(60));
+        let line = https.set(Name::Session, &Secret::new("abc"), Duration::from_mins(1));
         assert_eq!(
             line,
             "__Host-attache_session=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"

@@ -1,0 +1,191 @@
+//! A gateway's identity, its clock and its store, and what a browser does with them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use attache_core::{
+    Clock, IssuerId, Principal, Secret, Timestamp, UserId,
+    authenticator::{Authenticator, AuthnError},
+    outbound::Outbound,
+    principal::SessionDigest,
+    store::{Person, PersonStore, Profile, Result as StoreResult, Session, SessionStore, Stores},
+};
+use attache_crypto::random::{Random, SystemRandom};
+use attache_identity::{
+    Identity, IdentitySettings, JwtSettings, LoginError, OidcSettings, SignedIn,
+};
+use attache_oauth::client_auth::{Client, ClientAuthentication};
+use attache_store::{Location, Store};
+use http::{HeaderMap, HeaderValue, Request, header, request::Parts};
+use url::Url;
+
+use crate::idp::{CLIENT, ISSUER, Idp};
+
+pub(crate) const AUDIENCE: &str = "https://gw.example.com";
+pub(crate) const NOW: i64 = 1_795_435_200;
+
+pub(crate) struct World {
+    pub(crate) idp: Arc<Idp>,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) stores: Stores,
+    pub(crate) identity: Identity,
+    switched_off: Arc<AtomicBool>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut IdentitySettings)) -> Self {
+        attache_crypto::install_provider();
+        let mut settings = IdentitySettings {
+            public_url: Url::parse("https://gw.example.com").unwrap(),
+            session_ttl: Duration::from_hours(24),
+            allowed_email_domains: vec![],
+            oidc: Some(OidcSettings {
+                issuer: IssuerId::new(ISSUER),
+                client: Client {
+                    id: CLIENT.to_owned(),
+                    authentication: ClientAuthentication::Basic(Secret::new("s")),
+                },
+                scopes: vec!["openid".to_owned(), "email".to_owned()],
+                subject_claim: "sub".to_owned(),
+            }),
+            jwt: vec![JwtSettings {
+                issuer: IssuerId::new(ISSUER),
+                audience: AUDIENCE.to_owned(),
+                jwks_uri: None,
+                subject_claim: "sub".to_owned(),
+            }],
+        };
+        change(&mut settings);
+        let mut stores = Store::open(&Location::Memory).await.unwrap().stores();
+        let switched_off = Arc::new(AtomicBool::new(false));
+        let people = SwitchedOff { switch: Arc::clone(&switched_off), store: stores.people };
+        let sessions = SwitchedOff { switch: Arc::clone(&switched_off), store: stores.sessions };
+        (stores.people, stores.sessions) = (Arc::new(people), Arc::new(sessions));
+        let idp = Arc::new(Idp::new(NOW));
+        let clock = Arc::new(FakeClock(AtomicI64::new(NOW * 1000)));
+        let identity = Identity::new(
+            settings,
+            &stores,
+            &(Arc::clone(&idp) as Arc<dyn Outbound>),
+            &(Arc::clone(&clock) as Arc<dyn Clock>),
+            &(Arc::new(SystemRandom) as Arc<dyn Random>),
+        );
+        Self { idp, clock, stores, identity, switched_off }
+    }
+
+    /// Nobody may come in any more.
+    pub(crate) fn switch_off(&self) {
+        self.switched_off.store(true, Relaxed);
+    }
+
+    /// From `/login` to the end, in one browser.
+    pub(crate) async fn sign_in(&self) -> Result<SignedIn, LoginError> {
+        let begun = self.identity.begin(Some("/connect/github")).await?;
+        let query = self.idp.approve(&begun.url);
+        self.identity.callback(&query, &browser(&[&begun.cookie])).await
+    }
+
+    pub(crate) async fn call(
+        &self,
+        door: &dyn Authenticator,
+        token: &str,
+    ) -> Result<Arc<Principal>, AuthnError> {
+        let parts = parts(&[(header::AUTHORIZATION, &format!("Bearer {token}"))]);
+        door.authenticate(&parts).await
+    }
+}
+
+/// A store in which everybody is disabled, once the switch is turned.
+#[derive(Debug)]
+struct SwitchedOff<S: ?Sized> {
+    switch: Arc<AtomicBool>,
+    store: Arc<S>,
+}
+
+impl<S: ?Sized> SwitchedOff<S> {
+    fn apply(&self, person: Person) -> Person {
+        Person { disabled: self.switch.load(Relaxed), ..person }
+    }
+}
+
+#[async_trait::async_trait]
+impl PersonStore for SwitchedOff<dyn PersonStore> {
+    async fn upsert(
+        &self,
+        issuer: &IssuerId,
+        subject: &str,
+        profile: &Profile,
+        fresh: UserId,
+        now: Timestamp,
+    ) -> StoreResult<Person> {
+        let person = self.store.upsert(issuer, subject, profile, fresh, now).await?;
+        Ok(self.apply(person))
+    }
+
+    async fn find(&self, id: &UserId) -> StoreResult<Option<Person>> {
+        Ok(self.store.find(id).await?.map(|person| self.apply(person)))
+    }
+}
+
+#[async_trait::async_trait]
+impl SessionStore for SwitchedOff<dyn SessionStore> {
+    async fn insert(&self, session: &Session) -> StoreResult<()> {
+        self.store.insert(session).await
+    }
+
+    async fn find(
+        &self,
+        digest: SessionDigest,
+        now: Timestamp,
+    ) -> StoreResult<Option<(Session, Person)>> {
+        let found = self.store.find(digest, now).await?;
+        Ok(found.map(|(session, person)| (session, self.apply(person))))
+    }
+
+    async fn remove(&self, digest: SessionDigest) -> StoreResult<()> {
+        self.store.remove(digest).await
+    }
+}
+
+/// What a browser sends that was told to keep these cookies.
+pub(crate) fn browser(set_cookie: &[&HeaderValue]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in set_cookie {
+        let (pair, _) = line.to_str().unwrap().split_once(';').unwrap();
+        headers.append(header::COOKIE, HeaderValue::from_str(pair).unwrap());
+    }
+    headers
+}
+
+pub(crate) fn parts(headers: &[(header::HeaderName, &str)]) -> Parts {
+    let mut request = Request::get("/mcp/github");
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+/// Stands still until it is told to go on.
+#[derive(Debug)]
+pub(crate) struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    pub(crate) fn advance(&self, span: Duration) {
+        self.0.store(self.now().plus(span).0, Relaxed);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Relaxed))
+    }
+}
