@@ -1,0 +1,331 @@
+//! "Sandbox sign-in": an `OpenID` Connect provider where one is whoever one says one is.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use attache_core::Timestamp;
+use attache_crypto::{
+    digest::{base64url, same, sha256},
+    jose::SigningKey,
+};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, RawQuery, State},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use crate::{
+    Ambient,
+    authorize::{AuthorizationRequest, Refusal, WRONG_ISSUER},
+    bounded::Bounded,
+    client::{Client, Clients},
+    misbehave::{CallbackAnswer, IdTokenAnswer, Script},
+    page::{escape, page},
+    params::Params,
+    peer::{Bound, Peer},
+    people::{EVERYBODY, Person},
+    protect::bearer,
+    recorder::Recorder,
+    shared::Shared,
+};
+
+const SERVICE: &str = "Sandbox sign-in";
+const CODE_TTL: Duration = Duration::from_mins(1);
+const TOKEN_TTL: Duration = Duration::from_mins(5);
+/// Bytes of a form.
+const MAX_FORM: usize = 64 * 1024;
+
+/// Signs ada and grace in, for a client that was registered.
+#[derive(Debug)]
+pub struct IdentityProvider {
+    peer: Peer,
+    desk: Arc<Desk>,
+}
+
+impl IdentityProvider {
+    pub async fn start(listen: SocketAddr, ambient: Ambient) -> io::Result<Self> {
+        let bound = Bound::to(listen).await?;
+        let desk = Arc::new(Desk {
+            issuer: bound.origin(),
+            key: SigningKey::generate(ambient.random.as_ref()),
+            unknown_key: SigningKey::generate(ambient.random.as_ref()),
+            clients: Clients::default(),
+            codes: Shared::default(),
+            access_tokens: Shared::default(),
+            callbacks: Script::default(),
+            id_tokens: Script::default(),
+            ambient,
+        });
+        Ok(Self { peer: bound.serve(routes(&desk)), desk })
+    }
+
+    pub fn url(&self) -> &Url {
+        self.peer.url()
+    }
+
+    /// The issuer: the URL without the slash at its end.
+    pub fn issuer(&self) -> &str {
+        &self.desk.issuer
+    }
+
+    pub fn register(&self, client: Client) {
+        self.desk.clients.register(client);
+    }
+
+    /// A JWT access token (RFC 9068) as an MCP client would have got for `audience`, without the
+    /// way through a browser. `None` for a person who does not live here.
+    pub fn access_token(&self, person: &str, audience: &str, ttl: Duration) -> Option<String> {
+        let person = Person::find(person)?;
+        Some(self.desk.access_token(person, audience, ttl))
+    }
+
+    /// How the next sign-ins come back.
+    pub fn callbacks(&self) -> &Script<CallbackAnswer> {
+        &self.desk.callbacks
+    }
+
+    /// What the next ID tokens say.
+    pub fn id_tokens(&self) -> &Script<IdTokenAnswer> {
+        &self.desk.id_tokens
+    }
+
+    pub fn recorder(&self) -> &Recorder {
+        self.peer.recorder()
+    }
+
+    pub async fn stop(&self) {
+        self.peer.stop().await;
+    }
+}
+
+#[derive(Debug)]
+struct Desk {
+    issuer: String,
+    ambient: Ambient,
+    key: SigningKey,
+    unknown_key: SigningKey,
+    clients: Clients,
+    codes: Shared<Bounded<Code>>,
+    access_tokens: Shared<Bounded<(Person, Timestamp)>>,
+    callbacks: Script<CallbackAnswer>,
+    id_tokens: Script<IdTokenAnswer>,
+}
+
+#[derive(Debug)]
+struct Code {
+    request: AuthorizationRequest,
+    person: Person,
+    issued_at: Timestamp,
+}
+
+fn routes(desk: &Arc<Desk>) -> Router {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(configuration))
+        .route("/authorize", get(authorize).post(authorize))
+        .route("/token", post(token))
+        .route("/userinfo", get(userinfo))
+        .route("/jwks", get(jwks))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .with_state(Arc::clone(desk))
+}
+
+async fn configuration(State(desk): State<Arc<Desk>>) -> Json<Value> {
+    let issuer = &desk.issuer;
+    Json(json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": ["openid", "profile", "email"],
+        "claims_supported": ["sub", "name", "email", "email_verified", "groups"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+    }))
+}
+
+async fn jwks(State(desk): State<Arc<Desk>>) -> Json<Value> {
+    Json(json!({ "keys": [desk.key.jwk()] }))
+}
+
+/// Asks who it is, or believes what the request says.
+async fn authorize(
+    State(desk): State<Arc<Desk>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let (Ok(params), Ok(form)) = (Params::parse(query.as_bytes()), Params::parse(&form)) else {
+        return Refusal::Stay("A parameter occurs twice.").answer(SERVICE, &desk.issuer);
+    };
+    let request = match AuthorizationRequest::parse(&params, &desk.clients) {
+        Ok(request) => request,
+        Err(refusal) => return refusal.answer(SERVICE, &desk.issuer),
+    };
+    let chosen = form.get("as").and_then(Person::find);
+    match chosen.or_else(|| Person::named_by(&params, &headers)) {
+        Some(person) => desk.sign_in(person, request),
+        None if params.get("prompt") == Some("none") => {
+            request.way_back.with_error("login_required", &desk.issuer)
+        }
+        None => sign_in_page(&query, &request, params.get("login_hint")),
+    }
+}
+
+fn sign_in_page(query: &str, request: &AuthorizationRequest, hint: Option<&str>) -> Response {
+    let buttons: Vec<String> = EVERYBODY.iter().map(|person| button(person, hint)).collect();
+    let body = format!(
+        "<p>{client} asks who you are. Be whoever you like.</p>\
+         <form method=\"post\" action=\"/authorize?{query}\">{buttons}</form>",
+        client = escape(&request.client_id),
+        query = escape(query),
+        buttons = buttons.concat(),
+    );
+    page(StatusCode::OK, SERVICE, "Who are you today?", &body)
+}
+
+fn button(person: &Person, hint: Option<&str>) -> String {
+    let hinted = hint.is_some_and(|hint| hint == person.id || hint == person.email);
+    let class = if hinted { " class=\"yes\"" } else { "" };
+    let first = person.name.split(' ').next().unwrap_or(person.name);
+    format!("<button{class} name=\"as\" value=\"{}\">Sign in as {first}</button>", person.id)
+}
+
+async fn token(State(desk): State<Arc<Desk>>, headers: HeaderMap, form: Bytes) -> Response {
+    let Ok(params) = Params::parse(&form) else { return oauth_error("invalid_request") };
+    let client = match desk.clients.authenticate(&headers, &params) {
+        Ok(client) => client,
+        Err(refused) => return refused.into_response(),
+    };
+    if params.get("grant_type") != Some("authorization_code") {
+        return oauth_error("unsupported_grant_type");
+    }
+    match desk.redeem(&client, &params) {
+        Some(tokens) => ([(header::CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
+        None => oauth_error("invalid_grant"),
+    }
+}
+
+async fn userinfo(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+    let now = desk.ambient.now();
+    let person = bearer(&headers).and_then(|token| {
+        desk.access_tokens.with(|tokens| tokens.get(token).copied()).filter(|(_, end)| *end > now)
+    });
+    let Some((person, _)) = person else {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")];
+        return (StatusCode::UNAUTHORIZED, challenge).into_response();
+    };
+    Json(Value::from(claims_about(person))).into_response()
+}
+
+impl Desk {
+    fn sign_in(&self, person: Person, request: AuthorizationRequest) -> Response {
+        let code = self.ambient.token("code");
+        let answer = request.way_back.with_code(&code, &self.issuer, self.callbacks.take());
+        let issued_at = self.ambient.now();
+        self.codes.with(|codes| codes.insert(code, Code { request, person, issued_at }));
+        answer
+    }
+
+    /// Every code is good once, whatever comes of it.
+    fn redeem(&self, client: &Client, params: &Params) -> Option<Value> {
+        let code = params.get("code")?;
+        let Code { request, person, issued_at } = self.codes.with(|codes| codes.remove(code))?;
+        let now = self.ambient.now();
+        let challenge = base64url(&sha256(params.get("code_verifier")?.as_bytes()));
+        let good = request.client_id == client.id
+            && params.get("redirect_uri") == Some(request.way_back.redirect_uri.as_str())
+            && same(challenge.as_bytes(), request.code_challenge.as_bytes())
+            && now.since(issued_at) < CODE_TTL;
+        if !good {
+            return None;
+        }
+        let access_token = self.ambient.token("idp");
+        let until = now.plus(TOKEN_TTL);
+        self.access_tokens.with(|tokens| tokens.insert(access_token.clone(), (person, until)));
+        Some(json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": TOKEN_TTL.as_secs(),
+            "scope": request.scopes.join(" "),
+            "id_token": self.id_token(person, &request, self.id_tokens.take()),
+        }))
+    }
+
+    fn id_token(
+        &self,
+        person: Person,
+        request: &AuthorizationRequest,
+        answer: IdTokenAnswer,
+    ) -> String {
+        let mut claims = self.claims(person, &request.client_id, TOKEN_TTL);
+        claims.extend(request.nonce.clone().map(|nonce| ("nonce".to_owned(), nonce.into())));
+        let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        match answer {
+            IdTokenAnswer::WrongNonce => drop(set("nonce", json!("somebody else's"))),
+            IdTokenAnswer::WrongIssuer => drop(set("iss", json!(WRONG_ISSUER))),
+            IdTokenAnswer::WrongAudience => drop(set("aud", json!("another-client"))),
+            IdTokenAnswer::Expired => {
+                let hour = 3600;
+                drop(set("exp", json!(self.ambient.now().as_seconds().saturating_sub(hour))));
+            }
+            IdTokenAnswer::NoNonce => drop(claims.remove("nonce")),
+            IdTokenAnswer::Normal | IdTokenAnswer::UnknownKey | IdTokenAnswer::Unsigned => {}
+        }
+        match answer {
+            IdTokenAnswer::Unsigned => unsigned(&claims),
+            IdTokenAnswer::UnknownKey => self.unknown_key.sign("JWT", &claims),
+            _ => self.key.sign("JWT", &claims),
+        }
+    }
+
+    fn access_token(&self, person: Person, audience: &str, ttl: Duration) -> String {
+        let mut claims = self.claims(person, audience, ttl);
+        claims.insert("client_id".to_owned(), json!("sandbox-mcp-client"));
+        claims.insert("jti".to_owned(), json!(self.ambient.token("jti")));
+        self.key.sign("at+jwt", &claims)
+    }
+
+    fn claims(&self, person: Person, audience: &str, ttl: Duration) -> Map<String, Value> {
+        let now = self.ambient.now();
+        let mut claims = claims_about(person);
+        claims.insert("iss".to_owned(), json!(self.issuer));
+        claims.insert("aud".to_owned(), json!(audience));
+        claims.insert("iat".to_owned(), json!(now.as_seconds()));
+        claims.insert("exp".to_owned(), json!(now.plus(ttl).as_seconds()));
+        claims
+    }
+}
+
+fn claims_about(person: Person) -> Map<String, Value> {
+    let claims = [
+        ("sub", json!(person.id)),
+        ("name", json!(person.name)),
+        ("preferred_username", json!(person.id)),
+        ("email", json!(person.email)),
+        ("email_verified", json!(true)),
+        ("groups", json!(person.groups)),
+    ];
+    claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn unsigned(claims: &Map<String, Value>) -> String {
+    let header = json!({ "alg": "none", "typ": "JWT" }).to_string();
+    let claims = Value::from(claims.clone()).to_string();
+    format!("{}.{}.", base64url(header.as_bytes()), base64url(claims.as_bytes()))
+}
+
+fn oauth_error(error: &'static str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
+}
