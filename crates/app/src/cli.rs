@@ -1,0 +1,167 @@
+//! What may be typed.
+
+#![expect(clippy::doc_markdown, reason = "doc comments here are help texts for a terminal")]
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// A gateway that attaches each caller's own upstream credential to each request.
+#[derive(Debug, Parser)]
+#[command(name = "attache", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "New here? Run `attache demo`: everything on this machine, in one minute.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// How data is printed.
+    #[arg(short, long, global = true, env = "ATTACHE_OUTPUT", value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// The gateway to talk to, such as https://gw.example.com.
+    #[arg(long, global = true, env = "ATTACHE_URL", value_name = "URL")]
+    pub url: Option<Url>,
+    /// Your access token for that gateway. Prefer the variable: others can see arguments.
+    #[arg(
+        long,
+        global = true,
+        env = "ATTACHE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+    /// How the gateway's log is written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work: a small world on this machine, and the gateway in the middle of it.
+    Demo(Demo),
+    /// Run the gateway.
+    Serve(Serve),
+    /// Find every problem of a configuration at once.
+    Check(Check),
+    /// Your own connections at a gateway.
+    Credential {
+        #[command(subcommand)]
+        command: Credential,
+    },
+    /// Key-encryption keys.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Print the attache.toml that does what a mcpproxy mcp_config.json does.
+    Import(Import),
+    /// Copy the embedded store while the gateway runs.
+    Backup(Backup),
+    /// Print a generated document.
+    Schema {
+        #[arg(value_enum)]
+        document: Document,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where the gateway listens; the rest of the demo takes free ports.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Play the whole story without a browser, and check it.
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration; else ATTACHE_CONFIG, ./attache.toml, /etc/attache/attache.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration; else ATTACHE_CONFIG, ./attache.toml, /etc/attache/attache.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the effective configuration, secrets masked.
+    #[arg(long)]
+    pub print: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Credential {
+    /// Every server you may connect, and how it stands.
+    List,
+    /// How one connection stands.
+    Status { server: String },
+    /// Open the connect page in your browser and wait until it is done.
+    Connect { server: String },
+    /// Disconnect: the credential is deleted, and revoked at the provider where it can be.
+    #[command(visible_aliases = ["remove", "disconnect"])]
+    Rm { server: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key-encryption key: 32 random bytes in base64.
+    #[command(after_help = "Examples:\n  attache keys generate attache.key\n  \
+        ATTACHE_KEY=$(attache keys generate) attache serve")]
+    Generate {
+        /// The file to write, readable by you alone; without it the key goes to stdout.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// mcpproxy's mcp_config.json.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The copy to write; it must not exist.
+    pub file: PathBuf,
+    /// The configuration that names the store; else as for `serve`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// The JSON Schema of the configuration, for editors.
+    Config,
+}

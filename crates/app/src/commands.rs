@@ -1,0 +1,38 @@
+//! One command, one file.
+
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod credential;
+pub(crate) mod demo;
+pub(crate) mod import;
+pub(crate) mod keys;
+pub(crate) mod schema;
+pub(crate) mod serve;
+
+use std::path::{Path, PathBuf};
+
+use attache_config::{Config, Source, environment};
+
+use crate::{Failure, terminal::Terminal};
+
+/// The configuration, its warnings shown; or its errors shown.
+fn configuration(named: Option<&Path>, terminal: Terminal) -> Result<(PathBuf, Config), Failure> {
+    let file = find(named)?;
+    let source = Source::read(&file).map_err(Failure::usage)?;
+    match attache_config::load(&source, &environment).accept() {
+        Ok((config, warnings)) => {
+            if !warnings.is_empty() {
+                terminal.message(warnings.render(terminal.colour()));
+            }
+            Ok((file, config))
+        }
+        Err(diagnostics) => {
+            terminal.message(diagnostics.render(terminal.colour()));
+            Err(Failure::Shown)
+        }
+    }
+}
+
+fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    attache_config::find(named, &environment, &|place| place.exists()).map_err(Failure::usage)
+}

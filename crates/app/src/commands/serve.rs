@@ -1,0 +1,41 @@
+//! `attache serve`: the gateway, until it is told to stop.
+
+use std::sync::Arc;
+
+use attache_core::SystemClock;
+use attache_crypto::random::SystemRandom;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::configuration;
+use crate::{
+    Failure,
+    cli::{Global, Serve},
+    gateway::Gateway,
+    telemetry,
+    terminal::Terminal,
+    wire::World,
+};
+
+pub(crate) async fn run(serve: &Serve, global: &Global, terminal: Terminal) -> Result<(), Failure> {
+    telemetry::install(global, terminal, false);
+    let (file, config) = configuration(serve.config.as_deref(), terminal)?;
+    let world = World { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+
+    let gateway = Gateway::start(&config, world).await.map_err(Failure::usage)?;
+    tracing::info!(
+        config = %file.display(),
+        listen = %gateway.address(),
+        public_url = %config.public_url,
+        upstreams = config.upstreams.len(),
+        "attache is serving"
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("shutting down");
+    gateway.stop().await;
+    Ok(())
+}

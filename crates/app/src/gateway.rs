@@ -1,0 +1,102 @@
+//! A gateway that listens, and how it ends.
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
+
+use attache_config::Config;
+use attache_net::{
+    serve::{Limits, Server, Workers},
+    shutdown::Shutdown,
+    upstream::UpstreamClient,
+};
+use attache_proxy::Front;
+use hyper::service::service_fn;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::{
+    admin,
+    wire::{WireError, Wired, World, wire},
+};
+
+/// How long requests may go on after shutdown began.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long refreshes and the audit may take after the last request.
+const SETTLE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen { key: &'static str, address: SocketAddr, source: io::Error },
+}
+
+/// Running: two listeners, the workers of the data plane, and the control plane's runtime.
+#[derive(Debug)]
+#[must_use = "a gateway that is dropped goes on without anybody to stop it"]
+pub struct Gateway {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    workers: Workers,
+    admin: JoinHandle<io::Result<usize>>,
+    wired: Wired,
+}
+
+impl Gateway {
+    /// Binds first, so that a port that is taken is known before the store is touched.
+    pub async fn start(config: &Config, world: World) -> Result<Self, StartError> {
+        let bind = |key, address| {
+            let bound = Server::bind(address, Limits::default());
+            bound.map_err(|source| StartError::Listen { key, address, source })
+        };
+        let server = bind("listen", config.listen)?;
+        let admin_server = bind("admin_listen", config.admin_listen)?;
+        let wired = wire(config, world).await?;
+
+        let shutdown = Shutdown::new(GRACE);
+        let admin = Handle::current().spawn(admin::serve(
+            admin_server,
+            shutdown.clone(),
+            wired.store.clone(),
+        ));
+        let address = server.local_addr();
+        let client = || UpstreamClient::new(wired.rules.clone(), &wired.trust);
+        let front = Front::new(wired.front.clone(), client());
+        let workers = server
+            .start(worker_count(), &shutdown, |_| {
+                let front = front.with_client(client());
+                service_fn(move |request| {
+                    let front = front.clone();
+                    async move { Ok::<_, std::convert::Infallible>(front.handle(request).await) }
+                })
+            })
+            .map_err(|source| StartError::Listen { key: "listen", address, source })?;
+        Ok(Self { address, shutdown, workers, admin, wired })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets requests end, then what must not be lost: refreshes and the audit.
+    pub async fn stop(self) {
+        self.shutdown.begin();
+        match self.workers.finished().await {
+            Ok(0) => {}
+            Ok(cut) => tracing::warn!(cut, "connections were cut at the end of the grace period"),
+            Err(error) => tracing::error!(%error, "the data plane did not end cleanly"),
+        }
+        if let Err(error) = self.admin.await {
+            tracing::error!(%error, "the admin listener did not end cleanly");
+        }
+        self.wired.stop.cancel();
+        if tokio::time::timeout(SETTLE, self.wired.tasks.drained()).await.is_err() {
+            tracing::error!("some work was still under way and was given up");
+        }
+        self.wired.store.close().await;
+    }
+}
+
+/// One per core: a request stays on the core that accepted it.
+fn worker_count() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
