@@ -109,6 +109,7 @@ impl IntoResponse for Notice {
 fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::AccessDenied => StatusCode::FORBIDDEN,
+        Reason::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         Reason::StoreUnavailable | Reason::KeysUnavailable | Reason::ProviderUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
