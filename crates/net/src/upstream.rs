@@ -21,7 +21,8 @@ use crate::{
 const MAX_IDLE: usize = 64;
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A response's status line and headers, in bytes.
+/// Bytes of a connection held in memory, and so of a response's head (what one read brings beyond
+/// is let through).
 const MAX_HEAD: usize = 64 * 1024;
 
 /// A pool of HTTP/1.1 connections. Cheap to clone; clones share the pool.
@@ -50,7 +51,7 @@ pub enum SendError {
     /// The upstream's. A connection kept alive for too long looks like this too.
     #[error("the upstream closed the connection without an answer")]
     Closed,
-    /// The upstream's: what came back is not HTTP, or its head is beyond 64 KiB.
+    /// The upstream's: what came back is not HTTP, or its head has no end.
     #[error("the upstream's answer is not HTTP")]
     Malformed,
 }

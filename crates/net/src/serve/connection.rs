@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::HttpService;
 
-/// A request's line and headers, in bytes: a few tokens and cookies, generously.
+/// Bytes of a request's head, generous for tokens and cookies (what one read brings beyond is let
+/// through).
 const MAX_HEAD: usize = 64 * 1024;
 
 /// HTTP/2 requests at once on a connection.
