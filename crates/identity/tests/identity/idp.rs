@@ -73,6 +73,8 @@ impl Idp {
         assert_eq!(query["scope"], "openid email");
         assert_eq!(query["code_challenge_method"], "S256");
         let granted = (query["code_challenge"].clone(), query["nonce"].clone());
+        let challenge_of_nonce = base64url(&sha256(granted.1.as_bytes()));
+        assert_ne!(granted.0, challenge_of_nonce, "the nonce gives the verifier away");
         self.change(|state| state.granted = Some(granted));
         form_urlencoded::Serializer::new(String::new())
             .append_pair("code", CODE)
