@@ -7,7 +7,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c2430; --quiet: #5b6675; --line: #d8dee6; --paper: #ffffff; --ground: #f3f5f8; --accent: #2f5bd0; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --quiet: #9aa5b4; --line: #343d4a; --paper: #1b212a; --ground: #12161c; --accent: #86a6ff; } }
 body { margin: 0; min-height: 100vh; display: grid; place-content: center; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { box-sizing: border-box; width: min(26rem, 100vw); padding: 2rem; background: var(--paper); border: 1px solid var(--line); border-radius: 12px; }
+main { box-sizing: border-box; width: min(26rem, 100vw - 2rem); padding: 2rem; background: var(--paper); border: 1px solid var(--line); border-radius: 12px; }
 h1 { margin: 0 0 .5rem; font-size: 1.25rem; }
 p { margin: 0 0 1rem; overflow-wrap: anywhere; }
 .who { color: var(--quiet); font-size: .9rem; margin: 0 0 1.5rem; }
