@@ -96,9 +96,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Where the gateway listens; the rest of the demo takes free ports.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub listen: SocketAddr,
+    /// Where the gateway listens: 127.0.0.1:8080 or, if that is taken, a free port.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
     /// Play the whole story without a browser, and check it.
     #[arg(long)]
     pub check: bool,
