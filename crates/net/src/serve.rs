@@ -1,12 +1,13 @@
-//! The listener: who accepts, on which thread, how many, and how it ends.
+//! The listener: who accepts, on which threads it is answered, how many at once, how it ends.
 
 mod connection;
+mod dispatch;
+mod worker;
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -15,18 +16,15 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
 use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::JoinSet,
+    runtime::{Builder, Runtime},
+    sync::oneshot,
 };
 
 pub use connection::{Drain, PeerAddr};
 
 use crate::{BoxError, shutdown::Shutdown};
-use connection::Protocol;
-
-/// After the machine refused a connection (no file handles, no memory): time for some to close.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+use dispatch::Dispatcher;
+use worker::Worker;
 
 /// Threads per worker for what blocks, which is looking up names.
 const MAX_BLOCKING_THREADS: usize = 32;
@@ -108,32 +106,32 @@ impl Server {
         shutdown: &Shutdown,
         mut service: impl FnMut(usize) -> S,
     ) -> io::Result<Workers> {
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let mut dispatcher = Dispatcher::new(self.limits.connections, shutdown.clone());
         let mut ends = Vec::with_capacity(workers.get());
         for number in 0..workers.get() {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .max_blocking_threads(MAX_BLOCKING_THREADS)
-                .build()?;
-            let acceptor = {
+            let runtime = runtime()?;
+            let service = {
                 let _inside = runtime.enter();
-                Acceptor {
-                    listener: tokio::net::TcpListener::from_std(self.listener.try_clone()?)?,
-                    slots: Arc::clone(&slots),
-                    limits: self.limits,
-                    service: service(number),
-                    shutdown: shutdown.clone(),
-                }
+                service(number)
             };
+            let worker = Worker::new(dispatcher.add(), self.limits, service, shutdown.clone());
             let (report, end) = oneshot::channel();
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                let cut = runtime.block_on(acceptor.run());
+                let cut = runtime.block_on(worker.run());
                 // A name that is still being looked up would hold up the end.
                 runtime.shutdown_background();
                 report.send(cut)
             })?;
             ends.push(end);
         }
+        let runtime = runtime()?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(self.listener)?
+        };
+        thread::Builder::new()
+            .name("listener".to_owned())
+            .spawn(move || runtime.block_on(dispatcher.run(listener)))?;
         Ok(Workers { ends })
     }
 
@@ -142,15 +140,16 @@ impl Server {
     /// # Errors
     /// When the runtime cannot take the listener over.
     pub async fn serve<S: HttpService>(self, shutdown: &Shutdown, service: S) -> io::Result<usize> {
-        let acceptor = Acceptor {
-            listener: tokio::net::TcpListener::from_std(self.listener)?,
-            slots: Arc::new(Semaphore::new(self.limits.connections)),
-            limits: self.limits,
-            service,
-            shutdown: shutdown.clone(),
-        };
-        Ok(acceptor.run().await)
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let mut dispatcher = Dispatcher::new(self.limits.connections, shutdown.clone());
+        let worker = Worker::new(dispatcher.add(), self.limits, service, shutdown.clone());
+        let ((), cut) = tokio::join!(dispatcher.run(listener), worker.run());
+        Ok(cut)
     }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(MAX_BLOCKING_THREADS).build()
 }
 
 /// The threads of a [`Server`].
@@ -173,72 +172,4 @@ impl Workers {
         }
         Ok(cut)
     }
-}
-
-/// One worker's loop.
-struct Acceptor<S> {
-    listener: tokio::net::TcpListener,
-    slots: Arc<Semaphore>,
-    limits: Limits,
-    service: S,
-    shutdown: Shutdown,
-}
-
-impl<S: HttpService> Acceptor<S> {
-    async fn run(self) -> usize {
-        let protocol = Arc::new(Protocol::new(self.limits.head));
-        let drain = self.shutdown.drain();
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = self.accept() => match accepted {
-                    Ok((stream, peer, slot)) => {
-                        let protocol = Arc::clone(&protocol);
-                        let (service, drain) = (self.service.clone(), drain.clone());
-                        connections.spawn(async move {
-                            protocol.serve(stream, peer, service, drain).await;
-                            drop(slot);
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "no connection can be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
-        drop(self.listener);
-        let finished = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.shutdown.grace(), finished).await.is_ok() {
-            return 0;
-        }
-        let cut = connections.len();
-        connections.shutdown().await;
-        cut
-    }
-
-    /// A slot first, so that what is accepted is also served.
-    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => return Ok((stream, peer, slot)),
-                Err(error) if is_of_the_caller(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// A caller who left before they were accepted, not a fault of this machine.
-fn is_of_the_caller(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    )
 }

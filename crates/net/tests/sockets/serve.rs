@@ -1,6 +1,7 @@
 //! The listener against callers who take their time, and its end.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::{pending, ready},
     net::SocketAddr,
@@ -189,6 +190,31 @@ async fn every_worker_has_its_own_service_and_every_request_its_peer() {
     shutdown.begin();
     assert_eq!(workers.finished().await, Ok(0));
     assert_eq!(numbers, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn connections_are_spread_over_the_workers() {
+    let seen = Arc::new(Mutex::new(HashMap::<usize, usize>::new()));
+    let shutdown = Shutdown::new(LONG);
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), Limits::default()).unwrap();
+    let address = server.local_addr();
+    let workers = server.start(NonZeroUsize::new(4).unwrap(), &shutdown, |number| {
+        let seen = Arc::clone(&seen);
+        service_fn(move |_| {
+            *seen.lock().unwrap().entry(number).or_default() += 1;
+            async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+        })
+    });
+    let mut callers = Vec::new();
+    for _ in 0..40 {
+        callers.push(TcpStream::connect(address).await.unwrap());
+    }
+    for caller in &mut callers {
+        assert_eq!(get(caller, "/").await, "HTTP/1.1 200 OK");
+    }
+    assert_eq!(*seen.lock().unwrap(), HashMap::from([(0, 10), (1, 10), (2, 10), (3, 10)]));
+    shutdown.begin();
+    assert_eq!(workers.unwrap().finished().await, Ok(0));
 }
 
 #[tokio::test]

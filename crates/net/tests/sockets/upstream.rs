@@ -1,6 +1,11 @@
 //! The data plane's client: what is kept, and whose fault it is when there is no answer.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::peer::{Peer, loopback, read_head};
 use attache_net::{
@@ -66,7 +71,7 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_not_used() {
     for _ in 0..3 {
         let answer = client.send(post(&format!("http://{}/", peer.address))).await.unwrap();
         assert_eq!(read_at_most(answer.into_body(), 10).await.unwrap(), "ok");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(peer.connections(), 3);
 }
@@ -175,6 +180,19 @@ async fn certificates_are_checked_against_the_given_roots() {
         let answer = client.send(post(&format!("https://{host}:{port}/"))).await;
         assert_eq!(answer.map(|answer| answer.status()), expected, "{host}");
     }
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_given_up() {
+    let peer = Peer::start(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let begun = Instant::now();
+    let silent = client().send(post(&format!("https://localhost:{}/", peer.address.port()))).await;
+    assert_eq!(silent.unwrap_err(), SendError::Connect("no connection in time"));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[test]
