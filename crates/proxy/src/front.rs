@@ -47,6 +47,7 @@ pub type Fallback = Arc<
 >;
 
 /// What the workers share.
+#[derive(Clone)]
 pub struct FrontParts {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub authenticator: Arc<dyn Authenticator>,
