@@ -101,6 +101,7 @@ impl Writer {
             batch.push(event);
         }
         let lost = self.dropped.swap(0, Ordering::Relaxed);
+        let unwritten = lost + u64::try_from(batch.len()).unwrap_or(u64::MAX);
         if lost > 0 {
             tracing::warn!(lost, "injections were not written to the audit: the queue was full");
             batch.push(self.drop_marker());
@@ -109,7 +110,6 @@ impl Writer {
             return;
         }
         if let Err(error) = self.store.append(batch).await {
-            let unwritten = lost + u64::try_from(batch.len()).unwrap_or(u64::MAX);
             self.dropped.fetch_add(unwritten, Ordering::Relaxed);
             tracing::warn!(%error, unwritten, "the audit could not be written");
         }

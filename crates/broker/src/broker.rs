@@ -1,9 +1,9 @@
 //! The data plane's door: a credential that is ready, or the way to one.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -111,7 +111,7 @@ pub struct Broker {
     rejections: Cache<CredentialKey, Rejection>,
     resting: Cache<CredentialKey, Rest>,
     /// Refreshed, and still being written because the store was away.
-    unwritten: Mutex<HashSet<CredentialKey>>,
+    unwritten: Mutex<HashMap<CredentialKey, Unwritten>>,
 }
 
 /// The upstream said 401 to a version that was not expired.
@@ -127,6 +127,13 @@ pub(crate) struct Rejection {
 pub(crate) struct Rest {
     pub until: Timestamp,
     pub error: ObtainError,
+}
+
+/// What came of refreshing version `old`, which is still what the store has.
+#[derive(Clone, Debug)]
+pub(crate) struct Unwritten {
+    pub old: Version,
+    pub injection: Arc<Injection>,
 }
 
 #[derive(Clone, Debug)]
@@ -184,10 +191,14 @@ impl Broker {
     }
 
     /// The upstream answered 401 to this version: it is not served again, and the next
-    /// [`Broker::obtain`] refreshes it.
+    /// [`Broker::obtain`] refreshes it. A late answer about an older one changes nothing.
     pub fn rejected(&self, who: &Principal, upstream: &Brokered, version: Version) {
         let key = upstream.key(who);
-        let refreshed_at = self.rejections.get(&key).and_then(|earlier| earlier.refreshed_at);
+        let earlier = self.rejections.get(&key);
+        if earlier.is_some_and(|earlier| version < earlier.version) {
+            return;
+        }
+        let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
         self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
         self.forget(&key);
     }
@@ -258,7 +269,7 @@ impl Broker {
         self.resting.get(key).filter(|rest| now < rest.until)
     }
 
-    pub(crate) fn unwritten(&self) -> std::sync::MutexGuard<'_, HashSet<CredentialKey>> {
+    pub(crate) fn unwritten(&self) -> MutexGuard<'_, HashMap<CredentialKey, Unwritten>> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

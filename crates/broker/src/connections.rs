@@ -6,7 +6,7 @@ use attache_core::{
     Credential, CredentialKey, ObtainedVia, Principal, Secret, Slot, Timestamp, UpstreamName,
     audit::{Action, AuditEvent, Outcome, Reason},
     principal::SessionDigest,
-    store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored},
+    store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored, Version},
 };
 use attache_crypto::{
     digest::{base64url, hmac_sha256, sha256},
@@ -138,12 +138,15 @@ impl Connections {
 
     /// Every brokered upstream this person may use.
     pub async fn list(&self, who: &Principal) -> Result<Vec<Connection>, StoreError> {
+        let permitted = self.upstreams.iter().filter(|upstream| upstream.access.permits(who));
+        let permitted: Vec<_> =
+            permitted.map(|upstream| (upstream, self.vault().seen(&upstream.key(who)))).collect();
         let stored = self.broker.parts.store.list(&who.user).await?;
         let mut connections = Vec::new();
-        for upstream in self.upstreams.iter().filter(|upstream| upstream.access.permits(who)) {
+        for (upstream, seen) in permitted {
             let slot = Slot::Upstream(upstream.name.clone());
             let found = stored.iter().find(|(held, _)| *held == slot).map(|(_, stored)| stored);
-            connections.push(self.describe(who, upstream, found).await);
+            connections.push(self.describe(who, upstream, found, seen).await);
         }
         Ok(connections)
     }
@@ -155,8 +158,10 @@ impl Connections {
         server: &UpstreamName,
     ) -> Result<Option<Connection>, StoreError> {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
-        let stored = self.broker.parts.store.find(&upstream.key(who)).await?;
-        Ok(Some(self.describe(who, upstream, stored.as_ref()).await))
+        let key = upstream.key(who);
+        let seen = self.vault().seen(&key);
+        let stored = self.broker.parts.store.find(&key).await?;
+        Ok(Some(self.describe(who, upstream, stored.as_ref(), seen).await))
     }
 
     /// What the connect page shows; `None` as in [`Connections::find`].
@@ -233,13 +238,16 @@ impl Connections {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
         let key = upstream.key(who);
         self.flows.clear(&who.user, server).await?;
-        let removed = self.broker.parts.store.remove(&key).await?;
+        let seen = self.vault().seen(&key);
+        let removed = self.broker.parts.store.remove(&key).await;
+        // Also when nobody knows whether it was removed.
         self.broker.forget(&key);
         self.broker.forgive(&key);
-        let Some(removed) = removed else { return Ok(None) };
-        self.audit(who, server, Action::Disconnect, Outcome::Success).await?;
-
-        let revocation = self.revoke(upstream, &key, &removed).await;
+        let Some(removed) = removed? else { return Ok(None) };
+        let written = self.audit(who, server, Action::Disconnect, Outcome::Success).await;
+        // Nobody else has the tokens any more: the grant ends now, or lives on unseen.
+        let revocation = self.revoke(upstream, &key, &removed, seen).await;
+        written?;
         if let Some(revocation) = revocation {
             let outcome = match revocation {
                 Revocation::Revoked => Outcome::Success,
@@ -324,6 +332,7 @@ impl Connections {
                 Err(StoreError::Conflict) => {}
                 written => {
                     written?;
+                    parts.vault.saw(key, version);
                     self.broker.forget(key);
                     self.broker.forgive(key);
                     return Ok(());
@@ -338,9 +347,10 @@ impl Connections {
         upstream: &Brokered,
         key: &CredentialKey,
         removed: &Stored,
+        seen: Option<Version>,
     ) -> Option<Revocation> {
         upstream.connect.revocation_endpoint.as_ref()?;
-        let Ok(credential) = self.vault().open(key, &removed.record).await else {
+        let Ok(credential) = self.vault().open(key, &removed.record, seen).await else {
             return Some(Revocation::Failed(Reason::Unreadable));
         };
         Some(match upstream.connect.revoke(&credential).await? {
@@ -358,6 +368,7 @@ impl Connections {
         who: &Principal,
         upstream: &Brokered,
         stored: Option<&Stored>,
+        seen: Option<Version>,
     ) -> Connection {
         let mut connection = Connection {
             server: upstream.name.clone(),
@@ -377,7 +388,7 @@ impl Connections {
         connection.updated_at = Some(record.updated_at);
 
         let key = upstream.key(who);
-        let credential = match self.vault().open(&key, record).await {
+        let credential = match self.vault().open(&key, record, seen).await {
             Ok(credential) => credential,
             Err(error) => {
                 connection.status = Status::Unavailable;

@@ -10,7 +10,7 @@ use attache_core::{
 };
 
 use crate::{
-    broker::{Broker, ObtainError, Parts, Rest},
+    broker::{Broker, ObtainError, Parts, Rest, Unwritten},
     connect::ProviderError,
     injection::Injection,
     upstream::Brokered,
@@ -21,7 +21,7 @@ use crate::{
 const LEASE: Duration = Duration::from_mins(1);
 /// How often a process that does not hold the lease looks for the winner's token.
 const LEASE_POLL: Duration = Duration::from_millis(100);
-/// How long the provider is left alone after a failure that names no time.
+/// How long the provider is left alone after a failure, at least.
 const REST: Duration = Duration::from_secs(5);
 /// After a refresh that an upstream's 401 caused, the next such 401 causes none for this long:
 /// an upstream that refuses everything must not drive its authorization server.
@@ -57,17 +57,20 @@ impl Errand {
     }
 
     async fn look(&self) -> Result<Look, ObtainError> {
-        let epoch = self.broker.epoch();
+        let (epoch, seen) = (self.broker.epoch(), self.parts().vault.seen(&self.key));
         let Some(stored) = self.parts().store.find(&self.key).await? else {
             return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
         };
         if let Health::NeedsReconnect(reason) = stored.record.health {
             return Err(ObtainError::NotConnected { reason });
         }
-        let credential = self.parts().vault.open(&self.key, &stored.record).await?;
-
         let now = self.parts().clock.now();
         let version = stored.record.version;
+        if let Some(injection) = self.unwritten(version) {
+            return self.serve_unwritten(injection, now, epoch);
+        }
+        let credential = self.parts().vault.open(&self.key, &stored.record, seen).await?;
+
         let rejection = self.broker.rejection(&self.key, version);
         let usable = rejection.is_none()
             && credential.access_token.is_some()
@@ -95,9 +98,6 @@ impl Errand {
         if rejection.and_then(|rejection| rejection.refreshed_at).is_some_and(lately) {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
         }
-        if self.broker.unwritten().contains(&self.key) {
-            return Ok(Look::Again);
-        }
 
         let holder = {
             let mut holder = [0; 16];
@@ -118,7 +118,8 @@ impl Errand {
         }
     }
 
-    /// Holding the lease: asks the provider, and writes what came of it.
+    /// Holding the lease: asks the provider, keeps what came of it, and only then writes it down:
+    /// until it is kept, a refresh token exists nowhere else.
     async fn refresh(
         &self,
         lease: Lease,
@@ -132,8 +133,20 @@ impl Errand {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
         };
+        let look = self.settle(refreshed, lease, stored, old, usable, epoch).await;
         self.audit(Action::Refresh, outcome).await;
+        look
+    }
 
+    async fn settle(
+        &self,
+        refreshed: Result<Credential, ProviderError>,
+        lease: Lease,
+        stored: &Stored,
+        old: Credential,
+        usable: bool,
+        epoch: u64,
+    ) -> Look {
         let now = self.parts().clock.now();
         let error = match refreshed {
             Ok(new) => {
@@ -172,18 +185,21 @@ impl Errand {
             Ok(()) => {
                 return Look::Done(self.serve(&new, version, refresh_time(&new), epoch));
             }
-            Err(Unwritten::Superseded) => {
+            Err(NotWritten::Superseded) => {
                 self.superseded(&new).await;
                 return Look::Again;
             }
-            Err(Unwritten::Later(error)) => error,
+            Err(NotWritten::Later(error)) => error,
         };
         tracing::error!(
             upstream = %self.upstream.name, %error,
             "a refreshed credential could not be stored; trying on"
         );
-        self.broker.unwritten().insert(self.key.clone());
         let served = self.serve(&new, version, refresh_time(&new), epoch);
+        if let Ok(injection) = &served {
+            let unwritten = Unwritten { old: lease.fence, injection: Arc::clone(injection) };
+            self.broker.unwritten().insert(self.key.clone(), unwritten);
+        }
         let writer = Self {
             broker: Arc::clone(&self.broker),
             upstream: Arc::clone(&self.upstream),
@@ -202,16 +218,16 @@ impl Errand {
                     tracing::info!(upstream = %self.upstream.name, "the refreshed credential is stored");
                     break;
                 }
-                Err(Unwritten::Superseded) => {
+                Err(NotWritten::Superseded) => {
                     self.broker.forget(&self.key);
                     self.superseded(&new).await;
                     break;
                 }
-                Err(Unwritten::Later(error)) if self.parts().clock.now() > deadline => {
+                Err(NotWritten::Later(error)) if self.parts().clock.now() > deadline => {
                     tracing::error!(%error, "gave up storing a refreshed credential");
                     break;
                 }
-                Err(Unwritten::Later(_)) => {}
+                Err(NotWritten::Later(_)) => {}
             }
         }
         self.broker.unwritten().remove(&self.key);
@@ -223,7 +239,7 @@ impl Errand {
         version: Version,
         credential: &Credential,
         health: Health,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), NotWritten> {
         let sealed = self.parts().vault.seal(&self.key, version, credential).await?;
         let record = Record {
             version,
@@ -233,7 +249,9 @@ impl Errand {
             expires_at: credential.expires_at,
             updated_at: self.parts().clock.now(),
         };
-        Ok(self.parts().store.commit(lease, &record).await?)
+        self.parts().store.commit(lease, &record).await?;
+        self.parts().vault.saw(&self.key, version);
+        Ok(())
     }
 
     /// The record went away or was replaced while we refreshed. What we were given for a record
@@ -256,8 +274,8 @@ impl Errand {
                 self.broker.forget(&self.key);
                 Look::Done(Err(ObtainError::NotConnected { reason }))
             }
-            Err(Unwritten::Superseded) => Look::Again,
-            Err(Unwritten::Later(error)) => {
+            Err(NotWritten::Superseded) => Look::Again,
+            Err(NotWritten::Later(error)) => {
                 // Nothing is lost: the next refresh hears the same.
                 tracing::warn!(%error, "the end of a grant could not be stored");
                 Look::Done(Err(ObtainError::NotConnected { reason }))
@@ -277,6 +295,28 @@ impl Errand {
             .ok_or(ObtainError::Operator { reason: Reason::Unreadable })?;
         self.broker.publish(&self.key, &injection, epoch);
         Ok(injection)
+    }
+
+    fn unwritten(&self, old: Version) -> Option<Arc<Injection>> {
+        let held = self.broker.unwritten();
+        held.get(&self.key).filter(|held| held.old == old).map(|held| Arc::clone(&held.injection))
+    }
+
+    /// What the store has is spent; what was got for it serves as long as it may. A successor has
+    /// to wait for the store.
+    fn serve_unwritten(
+        &self,
+        injection: Arc<Injection>,
+        now: Timestamp,
+        epoch: u64,
+    ) -> Result<Look, ObtainError> {
+        let rejected = self.broker.rejection(&self.key, injection.version).is_some();
+        if rejected || !injection.is_live(now) {
+            let reason = Reason::StoreUnavailable;
+            return Err(ObtainError::Unavailable { reason, retry_after: None });
+        }
+        self.broker.publish(&self.key, &injection, epoch);
+        Ok(Look::Done(Ok(injection)))
     }
 
     async fn audit(&self, action: Action, outcome: Outcome) {
@@ -300,13 +340,13 @@ impl Errand {
 }
 
 /// Why a record was not written.
-enum Unwritten {
+enum NotWritten {
     /// It is gone, or somebody else's turn came.
     Superseded,
     Later(ObtainError),
 }
 
-impl From<StoreError> for Unwritten {
+impl From<StoreError> for NotWritten {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::Superseded,
@@ -315,7 +355,7 @@ impl From<StoreError> for Unwritten {
     }
 }
 
-impl From<VaultError> for Unwritten {
+impl From<VaultError> for NotWritten {
     fn from(error: VaultError) -> Self {
         Self::Later(error.into())
     }
@@ -326,7 +366,7 @@ fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
     let reason = error.reason();
     match error {
         ProviderError::Unavailable { retry_after } => {
-            let wait = retry_after.unwrap_or(REST);
+            let wait = retry_after.unwrap_or_default().max(REST);
             let error = ObtainError::Unavailable { reason, retry_after: Some(wait) };
             Rest { until: now.plus(wait), error }
         }

@@ -84,12 +84,26 @@ impl Vault {
         Self { ring, data_keys, clock, random, open_keys, seen }
     }
 
+    /// The highest version seen of a record. Taken before the store is read, given to
+    /// [`Vault::open`] after: a read that was overtaken by a write is no rollback.
+    pub fn seen(&self, key: &CredentialKey) -> Option<Version> {
+        self.seen.get(key)
+    }
+
+    /// This version is in the store: from now on an older one is a copy from the past.
+    pub(crate) fn saw(&self, key: &CredentialKey, version: Version) {
+        if self.seen(key).is_none_or(|highest| highest < version) {
+            self.seen.insert(key.clone(), version);
+        }
+    }
+
     pub async fn open(
         &self,
         key: &CredentialKey,
         record: &Record,
+        seen: Option<Version>,
     ) -> Result<Credential, VaultError> {
-        if self.seen.get(key).is_some_and(|highest| record.version < highest) {
+        if seen.is_some_and(|highest| record.version < highest) {
             return Err(Unreadable::RolledBack.into());
         }
         let data_key = self.existing_key(&key.user).await?;
@@ -97,7 +111,7 @@ impl Vault {
         let plaintext =
             seal::open(&data_key.key, &binding, &record.sealed).map_err(Unreadable::Record)?;
         let credential = plaintext::read(&plaintext).ok_or(Unreadable::Content)?;
-        self.seen.insert(key.clone(), record.version);
+        self.saw(key, record.version);
         Ok(credential)
     }
 
@@ -118,7 +132,7 @@ impl Vault {
     /// The version for a record that replaces `old`: above everything seen under this key.
     pub fn next_version(&self, key: &CredentialKey, old: Option<Version>) -> Version {
         let after = |version: Version| version.next();
-        let beyond_seen = self.seen.get(key).map(after);
+        let beyond_seen = self.seen(key).map(after);
         let beyond_old = old.map(after);
         Version::first(self.clock.now()).max(beyond_seen.max(beyond_old).unwrap_or(Version(0)))
     }
