@@ -1,0 +1,13 @@
+//! The broker against a real store and a scripted authorization server.
+//!
+//! One program for all themes, so that the store is linked once. Time is the world's fake clock;
+//! only pauses between two tries are real, because `SQLite` answers from a thread of its own, which
+//! a paused runtime does not wait for.
+
+#![cfg(test)]
+
+mod audit;
+mod connect;
+mod refresh;
+mod support;
+mod vault;

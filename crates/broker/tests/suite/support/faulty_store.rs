@@ -1,0 +1,169 @@
+use std::sync::{Arc, Mutex};
+
+use attache_core::{
+    CredentialKey, Slot, Timestamp, UserId,
+    audit::AuditEvent,
+    store::{
+        AuditStore, CredentialStore, Lease, Leased, Record, Result, StoreError, Stored, Stores,
+        Version,
+    },
+};
+
+use super::gate::{Gate, Held, gate};
+
+/// A store with a cable to cut.
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    credentials: Arc<dyn CredentialStore>,
+    audit: Arc<dyn AuditStore>,
+    faults: Mutex<Vec<(Operation, Fault)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Find,
+    Put,
+    Remove,
+    List,
+    Lease,
+    Commit,
+    Release,
+    Append,
+}
+
+#[derive(Debug)]
+enum Fault {
+    Refuse,
+    LoseAnswer,
+    HoldCall(Gate),
+    HoldAnswer(Gate),
+}
+
+impl FaultyStore {
+    pub(crate) fn new(stores: &Stores) -> Self {
+        Self {
+            credentials: Arc::clone(&stores.credentials),
+            audit: Arc::clone(&stores.audit),
+            faults: Mutex::default(),
+        }
+    }
+
+    /// The next `times` calls do nothing and fail.
+    pub(crate) fn refuse(&self, operation: Operation, times: usize) {
+        for _ in 0..times {
+            self.fault(operation, Fault::Refuse);
+        }
+    }
+
+    /// The next call does its work and fails all the same.
+    pub(crate) fn lose_answer(&self, operation: Operation) {
+        self.fault(operation, Fault::LoseAnswer);
+    }
+
+    /// The next call does nothing until released.
+    pub(crate) fn hold_call(&self, operation: Operation) -> Held {
+        let (held, gate) = gate();
+        self.fault(operation, Fault::HoldCall(gate));
+        held
+    }
+
+    /// The next call does its work and does not come back until released.
+    pub(crate) fn hold_answer(&self, operation: Operation) -> Held {
+        let (held, gate) = gate();
+        self.fault(operation, Fault::HoldAnswer(gate));
+        held
+    }
+
+    pub(crate) fn mend(&self) {
+        self.faults.lock().expect("no test panicked here").clear();
+    }
+
+    fn fault(&self, operation: Operation, fault: Fault) {
+        self.faults.lock().expect("no test panicked here").push((operation, fault));
+    }
+
+    fn next_fault(&self, operation: Operation) -> Option<Fault> {
+        let mut faults = self.faults.lock().expect("no test panicked here");
+        let next = faults.iter().position(|(at, _)| *at == operation)?;
+        Some(faults.remove(next).1)
+    }
+
+    async fn through<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        match self.next_fault(operation) {
+            None => work.await,
+            Some(Fault::Refuse) => Err(StoreError::Unavailable("the cable is cut".into())),
+            Some(Fault::LoseAnswer) => {
+                work.await?;
+                Err(StoreError::Unavailable("the cable was cut meanwhile".into()))
+            }
+            Some(Fault::HoldCall(gate)) => {
+                gate.wait().await;
+                work.await
+            }
+            Some(Fault::HoldAnswer(gate)) => {
+                let answer = work.await;
+                gate.wait().await;
+                answer
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl CredentialStore for FaultyStore {
+    async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>> {
+        self.through(Operation::Find, self.credentials.find(key)).await
+    }
+
+    async fn put(
+        &self,
+        key: &CredentialKey,
+        record: &Record,
+        replaces: Option<Version>,
+    ) -> Result<()> {
+        self.through(Operation::Put, self.credentials.put(key, record, replaces)).await
+    }
+
+    async fn remove(&self, key: &CredentialKey) -> Result<Option<Stored>> {
+        self.through(Operation::Remove, self.credentials.remove(key)).await
+    }
+
+    async fn list(&self, user: &UserId) -> Result<Vec<(Slot, Stored)>> {
+        self.through(Operation::List, self.credentials.list(user)).await
+    }
+
+    async fn lease(
+        &self,
+        key: &CredentialKey,
+        seen: Version,
+        holder: [u8; 16],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Leased> {
+        let work = self.credentials.lease(key, seen, holder, now, until);
+        self.through(Operation::Lease, work).await
+    }
+
+    async fn commit(&self, lease: &Lease, record: &Record) -> Result<()> {
+        self.through(Operation::Commit, self.credentials.commit(lease, record)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        self.through(Operation::Release, self.credentials.release(lease)).await
+    }
+}
+
+#[async_trait::async_trait]
+impl AuditStore for FaultyStore {
+    async fn append(&self, batch: &[AuditEvent]) -> Result<()> {
+        self.through(Operation::Append, self.audit.append(batch)).await
+    }
+
+    async fn list(&self, user: Option<&UserId>, limit: u32) -> Result<Vec<AuditEvent>> {
+        self.audit.list(user, limit).await
+    }
+}

@@ -1,0 +1,302 @@
+use std::{sync::Arc, time::Duration};
+
+use attache_broker::{
+    BrowserSession, ConnectError, Connection, Connections, Injection, ObtainError, Parts, Tasks,
+    audit::Audit, broker::Broker, connect::OauthConnect, connections::Revocation,
+    injection::HeaderForm, upstream::Brokered, vault::Vault,
+};
+use attache_core::{
+    Access, Clock as _, CredentialKey, IssuerId, Principal, Secret, Timestamp, UpstreamName,
+    UserId,
+    audit::{Action, Outcome},
+    principal::{AuthenticatedBy, SessionDigest},
+    store::{DataKeyStore, Profile, StoreError, Stored, Stores, Version},
+};
+use attache_crypto::{
+    digest::sha256, keyring::KeyRing, random::SystemRandom, wrap::local::LocalKey,
+};
+use attache_oauth::{
+    client_auth::{Client, ClientAuthentication},
+    token::TokenEndpoint,
+};
+use attache_store::{Location, Store};
+use http::header;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{AuthorizationServer, clock::FakeClock, faulty_store::FaultyStore};
+
+const START: Timestamp = Timestamp(1_795_435_200_000);
+
+/// Everything that outlives a gateway's process.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) provider: Arc<AuthorizationServer>,
+    /// As whoever has the database open sees it.
+    pub(crate) stores: Stores,
+    /// As the gateways see it.
+    pub(crate) faulty: Arc<FaultyStore>,
+    pub(crate) data_keys: Arc<dyn DataKeyStore>,
+    pub(crate) ring: KeyRing,
+    /// Of `notes`, as configured.
+    pub(crate) issuer: IssuerId,
+    pub(crate) ada: Someone,
+    pub(crate) grace: Someone,
+}
+
+/// A person, signed in to one browser.
+#[derive(Clone, Debug)]
+pub(crate) struct Someone {
+    pub(crate) who: Principal,
+    pub(crate) browser: BrowserSession,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let store = Store::open(&Location::Memory).await.expect("a store in memory");
+        let stores = store.stores();
+        Self {
+            clock: Arc::new(FakeClock::at(START)),
+            provider: Arc::default(),
+            faulty: Arc::new(FaultyStore::new(&stores)),
+            data_keys: Arc::clone(&stores.data_keys),
+            ring: key_ring(),
+            issuer: IssuerId::new("https://as.example.com"),
+            ada: someone(&stores, "ada", &["engineering"]).await,
+            grace: someone(&stores, "grace", &[]).await,
+            stores,
+        }
+    }
+
+    /// Starts a process: calling it again makes a replica, or a restart.
+    pub(crate) fn gateway(&self) -> Gateway {
+        let (tasks, stop) = (Tasks::new(Handle::current()), CancellationToken::new());
+        let audit = Audit::start(self.faulty.clone(), self.clock.clone(), &tasks, stop.clone());
+        let random = Arc::new(SystemRandom);
+        let vault = Arc::new(Vault::new(
+            self.ring.clone(),
+            Arc::clone(&self.data_keys),
+            self.clock.clone(),
+            random.clone(),
+        ));
+        let broker = Broker::new(Parts {
+            store: self.faulty.clone(),
+            vault: Arc::clone(&vault),
+            audit,
+            tasks: tasks.clone(),
+            clock: self.clock.clone(),
+            random,
+        });
+        let upstreams = vec![self.notes(), self.tickets()];
+        let connections =
+            Connections::new(broker.clone(), self.stores.connects.clone(), upstreams.clone());
+        Gateway {
+            broker,
+            connections,
+            vault,
+            upstreams,
+            tasks,
+            stop,
+            provider: self.provider.clone(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the database holds of a person.
+    pub(crate) async fn stored(&self, person: &Someone, name: &str) -> Option<Stored> {
+        self.stores.credentials.find(&person.key(name)).await.expect("the store answers")
+    }
+
+    pub(crate) async fn version(&self, person: &Someone, name: &str) -> Version {
+        self.stored(person, name).await.expect("a record").record.version
+    }
+
+    /// The audit of everybody, oldest first.
+    pub(crate) async fn audited(&self) -> Vec<(Action, Outcome)> {
+        let events = self.stores.audit.list(None, 1_000).await.expect("the store answers");
+        events.iter().rev().map(|event| (event.action, event.outcome)).collect()
+    }
+
+    /// For everyone; its issuer is known, and it revokes.
+    fn notes(&self) -> Arc<Brokered> {
+        self.brokered("notes", Access::Everyone, |connect| {
+            connect.issuer = Some(self.issuer.clone());
+            connect.revocation_endpoint = Some(url("https://as.example.com/revoke"));
+            connect.resource = Some("https://notes.example.com/mcp".to_owned());
+            connect.scopes = vec!["read".to_owned(), "write".to_owned()];
+        })
+    }
+
+    /// For engineers; all that is known of it are its two endpoints.
+    fn tickets(&self) -> Arc<Brokered> {
+        let engineers = Access::Only { groups: vec!["engineering".to_owned()], emails: Vec::new() };
+        self.brokered("tickets", engineers, |_| {})
+    }
+
+    fn brokered(
+        &self,
+        name: &str,
+        access: Access,
+        detail: impl FnOnce(&mut OauthConnect),
+    ) -> Arc<Brokered> {
+        let client = Client {
+            id: "attache".to_owned(),
+            authentication: ClientAuthentication::Basic(Secret::new("client-secret")),
+        };
+        let mut connect = OauthConnect {
+            authorization_endpoint: url("https://as.example.com/authorize?tenant=7"),
+            token: TokenEndpoint { url: url("https://as.example.com/token"), client },
+            revocation_endpoint: None,
+            issuer: None,
+            redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
+            scopes: Vec::new(),
+            resource: None,
+            outbound: self.provider.clone(),
+            clock: self.clock.clone(),
+        };
+        detail(&mut connect);
+        let form = HeaderForm {
+            name: header::AUTHORIZATION,
+            prefix: "Bearer ".to_owned(),
+            suffix: String::new(),
+        };
+        Arc::new(Brokered { name: server(name), access, form, connect: Arc::new(connect) })
+    }
+}
+
+/// One process.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) connections: Connections,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) tasks: Tasks,
+    pub(crate) stop: CancellationToken,
+    upstreams: Vec<Arc<Brokered>>,
+    provider: Arc<AuthorizationServer>,
+}
+
+impl Gateway {
+    pub(crate) fn upstream(&self, name: &str) -> &Arc<Brokered> {
+        self.upstreams.iter().find(|one| one.name.as_str() == name).expect("an upstream")
+    }
+
+    /// Begins, consents and comes back, as a person does.
+    pub(crate) async fn connect(&self, person: &Someone, name: &str) {
+        let query = self.consent(person, name).await;
+        self.callback(person, name, &query).await.expect("connected");
+    }
+
+    /// Begins and consents; gives back the query with which the browser returns.
+    pub(crate) async fn consent(&self, person: &Someone, name: &str) -> String {
+        let begun = self.connections.begin(&person.who, &person.browser, &server(name)).await;
+        self.provider.consent(&begun.expect("begun"))
+    }
+
+    pub(crate) async fn callback(
+        &self,
+        person: &Someone,
+        name: &str,
+        query: &str,
+    ) -> Result<(), ConnectError> {
+        self.connections.callback(&person.who, &person.browser, &server(name), query).await
+    }
+
+    /// `None` where nothing was connected, as the broker says it.
+    pub(crate) async fn disconnect(
+        &self,
+        person: &Someone,
+        name: &str,
+    ) -> Result<Option<Option<Revocation>>, StoreError> {
+        self.connections.disconnect(&person.who, &server(name)).await
+    }
+
+    pub(crate) async fn obtain(&self, person: &Someone, name: &str) -> Result<String, ObtainError> {
+        let obtained = self.broker.obtain(&person.who, self.upstream(name)).await;
+        obtained.map(|injection| bearer(&injection))
+    }
+
+    /// The same, on a task of its own.
+    pub(crate) fn obtain_beside(
+        &self,
+        person: &Someone,
+        name: &str,
+    ) -> impl Future<Output = Result<String, ObtainError>> + Send + use<> {
+        let (broker, upstream) = (Arc::clone(&self.broker), Arc::clone(self.upstream(name)));
+        let who = person.who.clone();
+        async move { broker.obtain(&who, &upstream).await.map(|injection| bearer(&injection)) }
+    }
+
+    /// Tells the broker that the upstream answered 401 to what it is serving now.
+    pub(crate) async fn reject(&self, person: &Someone, name: &str) {
+        let upstream = self.upstream(name);
+        let served = self.broker.obtain(&person.who, upstream).await.expect("something to reject");
+        self.broker.rejected(&person.who, upstream, served.version);
+    }
+
+    pub(crate) async fn connection(&self, person: &Someone, name: &str) -> Connection {
+        let found = self.connections.find(&person.who, &server(name)).await;
+        found.expect("the store answers").expect("an upstream for this person")
+    }
+}
+
+impl Someone {
+    pub(crate) fn key(&self, name: &str) -> CredentialKey {
+        CredentialKey::upstream(self.who.user.clone(), server(name))
+    }
+
+    /// The same person, signed in once more elsewhere.
+    pub(crate) fn in_another_browser(&self) -> Self {
+        Self { browser: browser("another cookie"), ..self.clone() }
+    }
+}
+
+pub(crate) fn server(name: &str) -> UpstreamName {
+    UpstreamName::parse(name).expect("a name")
+}
+
+/// The token as the upstream would see it.
+pub(crate) fn bearer(injection: &Injection) -> String {
+    assert!(injection.value.is_sensitive());
+    let value = injection.value.to_str().expect("visible ASCII");
+    value.strip_prefix("Bearer ").expect("the configured form").to_owned()
+}
+
+/// A key ring of one fresh key.
+pub(crate) fn key_ring() -> KeyRing {
+    let key = LocalKey::from_base64(&LocalKey::generate(&SystemRandom)).expect("a key");
+    KeyRing { active: Arc::new(key), retired: Vec::new() }
+}
+
+async fn someone(stores: &Stores, name: &str, groups: &[&str]) -> Someone {
+    let issuer = IssuerId::new("https://idp.example.com");
+    let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
+    let profile = Profile { groups: groups.clone(), ..Profile::default() };
+    let fresh = UserId::new(format!("user-{name}"));
+    let made = stores.people.upsert(&issuer, name, &profile, fresh, START).await;
+    let browser = browser(name);
+    let who = Principal {
+        user: made.expect("a person").id,
+        issuer,
+        subject: name.to_owned(),
+        email: None,
+        name: None,
+        groups,
+        authenticated_by: AuthenticatedBy::Session(browser.digest),
+        expires_at: START.plus(Duration::from_hours(24)),
+    };
+    Someone { who, browser }
+}
+
+fn browser(cookie: &str) -> BrowserSession {
+    BrowserSession { digest: SessionDigest(sha256(cookie.as_bytes())), secret: Secret::new(cookie) }
+}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).expect("a URL")
+}
