@@ -29,7 +29,7 @@ use crate::{
     page::{escape, page},
     params::Params,
     peer::{Bound, Peer},
-    people::{ADA, EVERYBODY, Person},
+    people::{EVERYBODY, Person},
     protect::{Holder, TokenCheck},
     recorder::Recorder,
     shared::Shared,
@@ -215,9 +215,7 @@ fn consent_page(query: &str, request: &AuthorizationRequest) -> Response {
     let body = format!(
         "<p><strong>{client}</strong> asks to read and write your notes. You will go back to \
          {returns_to}.</p>\
-         <form method=\"post\" action=\"/authorize?{query}\">\
-         <fieldset><legend>Continue as</legend>{accounts}</fieldset>\
-         <button class=\"yes\" name=\"decision\" value=\"allow\">Allow</button>\
+         <form method=\"post\" action=\"/authorize?{query}\">{accounts}\
          <button name=\"decision\" value=\"deny\">Deny</button></form>",
         accounts = accounts.concat(),
         client = escape(&request.client_id),
@@ -227,11 +225,12 @@ fn consent_page(query: &str, request: &AuthorizationRequest) -> Response {
     page(StatusCode::OK, SERVICE, "Allow this?", &body)
 }
 
+/// None is chosen beforehand: who only presses on would connect somebody else's account.
 fn account_choice(person: &Person) -> String {
-    let checked = if *person == ADA { " checked" } else { "" };
+    let first = person.name.split(' ').next().unwrap_or(person.name);
     format!(
-        "<label><input type=\"radio\" name=\"account\" value=\"{}\"{checked}> {}</label>",
-        person.id, person.name,
+        "<button class=\"yes\" name=\"account\" value=\"{}\">Allow as {first}</button>",
+        person.id
     )
 }
 

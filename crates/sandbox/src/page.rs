@@ -11,11 +11,9 @@ main { box-sizing: border-box; width: min(26rem, 100vw - 2rem); padding: 2rem; b
 h1 { margin: 0 0 .5rem; font-size: 1.25rem; }
 p { margin: 0 0 1rem; overflow-wrap: anywhere; }
 .who { color: var(--quiet); font-size: .9rem; margin: 0 0 1.5rem; }
-fieldset { margin: 0 0 1.25rem; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 8px; }
-label { display: block; padding: .25rem 0; }
 button { box-sizing: border-box; width: 100%; margin: 0 0 .5rem; padding: .7rem 1rem; font: inherit; border: 1px solid var(--line); border-radius: 8px; background: transparent; color: inherit; cursor: pointer; }
 button.yes { border-color: var(--accent); color: var(--accent); font-weight: 600; }
-button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+button:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 footer { margin-top: 1.25rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--quiet); font-size: .85rem; }
 ";
 

@@ -26,12 +26,12 @@ async fn a_redirect_is_followed_to_the_end_or_stolen_on_the_way() {
     let mut browser = Browser::new();
     let page = browser.open(&url).await.unwrap();
     browser.set_cookie(notes.url(), "planted", "1");
-    let back = browser.press(&page, "Allow").await.unwrap();
+    let back = browser.press(&page, "Allow as Ada").await.unwrap();
     let posted = notes.recorder().requests().pop().unwrap();
     assert_eq!(posted.header("origin"), Some(notes.issuer()));
     assert_eq!(posted.header("sec-fetch-site"), Some("same-origin"));
     assert_eq!(posted.header("cookie"), Some("planted=1"));
-    assert_eq!(posted.body, b"account=ada&decision=allow");
+    assert_eq!(posted.body, b"account=ada");
 
     assert_eq!(browser.follow(back).await.unwrap().status, 204);
     let arrived = elsewhere.recorder().requests().pop().unwrap();

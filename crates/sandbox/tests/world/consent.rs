@@ -43,9 +43,7 @@ async fn a_person_chooses_the_account_and_decides() {
     let denied = browser.press(&page, "Deny").await.unwrap();
     assert_eq!(returned(&denied, "error"), ["access_denied"]);
 
-    let mut form = page.forms().remove(0);
-    form.set("account", "grace");
-    let allowed = browser.submit(&page, &form, form.button("Allow")).await.unwrap();
+    let allowed = browser.press(&page, "Allow as Grace").await.unwrap();
     let page = token(&notes, &for_code(&returned(&allowed, "code").concat())).await;
     let holder = notes.tokens().check(&member(&page, "access_token")).unwrap();
     assert_eq!(holder.account, "grace");
