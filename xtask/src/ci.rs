@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::terminal::say;
-use crate::{deps, peers, run, workspace};
+use crate::{deps, packages, peers, run, workspace};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", || run::loudly(&mut cargo("fmt --all --check"))),
     ("arrows and licences", deps::check),
     ("clippy", || {
         run::loudly(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))
     }),
+    ("packages", packages::provide),
     ("peers", || peers::install()?.check()),
     ("tests", tests),
     ("release build", || run::loudly(&mut cargo("build --release --locked --package attache"))),
@@ -53,6 +54,12 @@ fn tests() -> Result<()> {
 fn demo() -> Result<()> {
     let attache = deps::target_directory()?.join("release").join("attache");
     run::loudly(Command::new(attache).args(["demo", "--check"]))
+}
+
+/// The gateway beside nginx, both as they ship.
+pub(crate) fn bench() -> Result<()> {
+    run::loudly(&mut cargo("build --release --locked --package attache"))?;
+    run::loudly(&mut cargo("run --release --locked --package attache-benches"))
 }
 
 fn cargo(arguments: &str) -> Command {

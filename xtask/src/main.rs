@@ -3,6 +3,7 @@
 mod ci;
 mod deps;
 mod licence;
+mod packages;
 mod peers;
 mod run;
 mod terminal;
@@ -14,6 +15,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test (or ci)      everything a change must pass, from formatting to the released binary's demo
+  bench             processor time a call beside nginx's (needs wrk and nginx)
   deps              the arrows between the crates, and the licences
   peers [--check]   install the independent programs that tests talk to; --check has them talk to
                     each other";
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test" | "ci"] => ci::everything(),
+        ["bench"] => ci::bench(),
         ["deps"] => deps::check(),
         ["peers"] => peers::install().map(drop),
         ["peers", "--check"] => peers::install().and_then(|peers| peers.check()),

@@ -1,0 +1,30 @@
+//! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{run, terminal::say};
+
+/// Debian's package, and a folder that is there once it is installed.
+const NEEDED: [(&str, &str); 1] = [("postgresql", "/usr/lib/postgresql")];
+
+/// Installs what is missing on a CI machine; says how, anywhere else.
+pub(crate) fn provide() -> Result<()> {
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(_, folder)| !Path::new(folder).exists())
+        .map(|(package, _)| *package)
+        .collect();
+    if missing.is_empty() {
+        say("all there");
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
+    if std::env::var_os("CI").is_none() {
+        bail!("missing {}: {install}", missing.join(" "));
+    }
+    run::quietly(Command::new("apt-get").arg("update"))?;
+    run::quietly(Command::new("apt-get").args(install.split(' ').skip(1)))?;
+    Ok(())
+}
