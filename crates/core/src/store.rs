@@ -78,6 +78,8 @@ pub trait PersonStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Person>;
 
     async fn find(&self, id: &UserId) -> Result<Option<Person>>;
+
+    async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>>;
 }
 
 // --- sessions and sign-in -----------------------------------------------------------------------

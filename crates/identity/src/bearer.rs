@@ -9,7 +9,7 @@ use attache_core::{
     Clock, Principal, Timestamp, UserId,
     authenticator::AuthnError,
     principal::AuthenticatedBy,
-    store::{PersonStore, StoreError},
+    store::{Person, PersonStore, Profile, StoreError},
 };
 use attache_crypto::{
     digest::sha256,
@@ -100,23 +100,27 @@ impl Bearers {
 }
 
 impl Registry {
+    /// The person the token is of, as [`Claims::profile_over`] what is known of them.
     async fn recognize(&self, token: AccessToken) -> Result<Principal, AuthnError> {
-        let profile = Claims(&token.claims).profile();
+        let found = self.people.find_by_subject(&token.issuer, &token.subject).await;
+        let known = found.map_err(unavailable)?;
+        if known.as_ref().is_some_and(|person| person.disabled) {
+            return Err(SWITCHED_OFF);
+        }
+        let claims = Claims(&token.claims);
+        let profile = match &known {
+            Some(person) => claims.profile_over(&person.profile),
+            None => claims.profile(),
+        };
         if !self.admission.permits(profile.email.as_deref()) {
             return Err(AuthnError::Rejected(
-                "the token carries no verified e-mail address of an allowed domain",
+                "no verified e-mail address of an allowed domain is known for this token",
             ));
         }
-        let fresh = UserId::new(random::token(&*self.random));
-        let now = self.clock.now();
-        let person = self
-            .people
-            .upsert(&token.issuer, &token.subject, &profile, fresh, now)
-            .await
-            .map_err(unavailable)?;
-        if person.disabled {
-            return Err(AuthnError::Rejected("this person's access was switched off"));
-        }
+        let person = match known {
+            Some(person) if person.profile == profile => person,
+            _ => self.enter(&token, &profile).await?,
+        };
         Ok(Principal {
             user: person.id,
             issuer: token.issuer,
@@ -128,7 +132,17 @@ impl Registry {
             expires_at: token.expires_at,
         })
     }
+
+    async fn enter(&self, token: &AccessToken, profile: &Profile) -> Result<Person, AuthnError> {
+        let fresh = UserId::new(random::token(&*self.random));
+        let now = self.clock.now();
+        let entered = self.people.upsert(&token.issuer, &token.subject, profile, fresh, now).await;
+        let person = entered.map_err(unavailable)?;
+        if person.disabled { Err(SWITCHED_OFF) } else { Ok(person) }
+    }
 }
+
+const SWITCHED_OFF: AuthnError = AuthnError::Rejected("this person's access was switched off");
 
 pub(crate) fn unavailable(error: StoreError) -> AuthnError {
     AuthnError::Unavailable(Box::new(error))

@@ -46,26 +46,41 @@ impl<'a> Claims<'a> {
     }
 
     pub(crate) fn profile(self) -> Profile {
-        Profile {
-            email: self.verified_email().map(str::to_owned),
-            name: self.text("name").map(str::to_owned),
-            groups: self
-                .items("groups")
-                .filter_map(presentable)
-                .take(MAX_GROUPS)
-                .map(str::to_owned)
-                .collect(),
-        }
+        self.profile_over(&Profile::default())
     }
 
-    /// An address that nobody vouches for is anybody's.
-    fn verified_email(self) -> Option<&'a str> {
-        let verified = match self.0.get("email_verified") {
-            Some(Value::Bool(verified)) => *verified,
-            Some(Value::String(text)) => text == "true",
-            _ => false,
+    /// The profile of somebody who was `known` before: what wins when two sources speak of one
+    /// person.
+    ///
+    /// - A sign-in asks for everything, so its profile replaces the stored one ([`Self::profile`]).
+    /// - An access token says what its issuer thought useful. A claim that is there is newer than
+    ///   what is stored: an empty list of groups takes every group away, and an address that the
+    ///   token calls unverified is none.
+    /// - A claim that is not there, or is nothing that can be shown, leaves what is stored: as old
+    ///   as the last sign-in or token that carried it.
+    pub(crate) fn profile_over(self, known: &Profile) -> Profile {
+        let email = match (self.text("email"), self.vouches()) {
+            (Some(email), Some(true)) => Some(email.to_owned()),
+            (Some(_), Some(false)) => None,
+            _ => known.email.clone(),
         };
-        self.text("email").filter(|_| verified)
+        let groups = if self.has("groups") {
+            let groups = self.items("groups").filter_map(presentable).take(MAX_GROUPS);
+            groups.map(str::to_owned).collect()
+        } else {
+            known.groups.clone()
+        };
+        let name = self.text("name").map(str::to_owned).or_else(|| known.name.clone());
+        Profile { email, name, groups }
+    }
+
+    /// Whether the issuer verified the address: one that nobody vouches for is anybody's.
+    fn vouches(self) -> Option<bool> {
+        Some(match self.0.get("email_verified")? {
+            Value::Bool(verified) => *verified,
+            Value::String(text) => text == "true",
+            _ => false,
+        })
     }
 
     fn items(self, name: &str) -> impl Iterator<Item = &'a Value> {
@@ -104,6 +119,32 @@ mod tests {
         }
         let tenantless = map(json!({ "oid": "o" }));
         assert_eq!(Claims(&tenantless).subject("oid"), None);
+    }
+
+    #[test]
+    fn a_claim_that_is_there_wins_over_what_is_known() {
+        let profile = |email: Option<&str>, name: Option<&str>, groups: &[&str]| Profile {
+            email: email.map(str::to_owned),
+            name: name.map(str::to_owned),
+            groups: groups.iter().map(ToString::to_string).collect(),
+        };
+        let (old, ada) = (Some("ada@example.com"), Some("Ada"));
+        let known = profile(old, ada, &["a", "b"]);
+        let new = Some("countess@example.com");
+        for (claims, expected) in [
+            (json!({}), known.clone()),
+            (json!({ "name": 7, "email": "", "email_verified": true }), known.clone()),
+            (json!({ "email": new }), known.clone()),
+            (json!({ "email_verified": false }), known.clone()),
+            (json!({ "email": new, "email_verified": true }), profile(new, ada, &["a", "b"])),
+            (json!({ "email": new, "email_verified": false }), profile(None, ada, &["a", "b"])),
+            (json!({ "name": "Countess" }), profile(old, Some("Countess"), &["a", "b"])),
+            (json!({ "groups": ["b"] }), profile(old, ada, &["b"])),
+            (json!({ "groups": [] }), profile(old, ada, &[])),
+            (json!({ "groups": null }), profile(old, ada, &[])),
+        ] {
+            assert_eq!(Claims(&map(claims.clone())).profile_over(&known), expected, "{claims}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ const RIVALS: u8 = 20;
 pub async fn run(one: &Stores, other: &Stores) {
     a_person_seen_twice_at_once_is_one_person(one, other).await;
     a_profile_is_replaced_and_the_rest_stays(one, other).await;
+    a_person_is_found_by_issuer_and_subject_together(one, other).await;
     a_session_ends_when_it_expires_or_is_removed(one, other).await;
     a_session_of_nobody_is_refused(one).await;
     a_sign_in_is_taken_once_and_not_after_its_time(one, other).await;
@@ -115,6 +116,28 @@ async fn a_profile_is_replaced_and_the_rest_stays(one: &Stores, other: &Stores) 
         one.people.upsert(&elsewhere, "ada", &Profile::default(), UserId::new("ada-2"), NOW).await;
     assert_eq!(namesake.expect("upsert").id, UserId::new("ada-2"), "another issuer's ada");
     assert_eq!(one.people.find(&UserId::new("nobody")).await.expect("find"), None);
+}
+
+async fn a_person_is_found_by_issuer_and_subject_together(one: &Stores, other: &Stores) {
+    let elsewhere = IssuerId::new("https://elsewhere.example.com");
+    let profile = Profile { groups: vec!["finance".to_owned()], ..Profile::default() };
+    let enter = async |issuer: &IssuerId, profile: &Profile, fresh: &str| {
+        let entered =
+            one.people.upsert(issuer, "Same Subject", profile, UserId::new(fresh), NOW).await;
+        entered.expect("upsert")
+    };
+    let here = enter(&issuer(), &Profile::default(), "here").await;
+    let there = enter(&elsewhere, &profile, "there").await;
+    for (issuer, subject, expected) in [
+        (issuer(), "Same Subject", Some(here)),
+        (elsewhere, "Same Subject", Some(there)),
+        (issuer(), "same subject", None),
+        (issuer(), "here", None),
+        (IssuerId::new("https://elsewhere.example.com/"), "Same Subject", None),
+    ] {
+        let found = other.people.find_by_subject(&issuer, subject).await.expect("find");
+        assert_eq!(found, expected, "{issuer} {subject}");
+    }
 }
 
 // --- sessions and sign-in -----------------------------------------------------------------------

@@ -163,3 +163,47 @@ async fn one_person_at_the_browser_and_at_the_door() {
     let caller = world.call(&*world.identity.web(), &token).await.unwrap();
     assert_eq!(caller.user, visitor.user);
 }
+
+/// What sign-in stored is not wiped by a token that says less, and yields to one that says more.
+#[tokio::test]
+async fn a_token_that_is_silent_leaves_what_is_known() {
+    let world = World::new().await;
+    let signed_in = world.sign_in().await.unwrap();
+    let mut request = parts(&[]);
+    request.headers = browser(&[&signed_in.cookies[0]]);
+    let visitor = world.identity.web().authenticate(&request).await.unwrap();
+    let stored =
+        async || world.stores.people.find(&visitor.user).await.unwrap().unwrap().profile.groups;
+
+    let silent = json!({ "email": null, "email_verified": null, "groups": null });
+    let door = world.identity.data_plane();
+    let caller = world.call(&*door, &world.idp.sign("at+jwt", claims(silent))).await.unwrap();
+    assert_eq!(caller.email.as_deref(), Some("ada@example.com"));
+    assert_eq!((caller.label(), &caller.groups), ("Ada", &visitor.groups));
+    assert_eq!(stored().await, ["engineering"]);
+
+    let left = world.idp.sign("at+jwt", claims(json!({ "groups": [], "email": null })));
+    let caller = world.call(&*door, &left).await.unwrap();
+    assert_eq!(caller.email.as_deref(), Some("ada@example.com"));
+    assert!(caller.groups.is_empty() && stored().await.is_empty());
+}
+
+/// The allowed domain is asked of what is known, not of one token alone.
+#[tokio::test]
+async fn a_known_address_admits_a_silent_token() {
+    let world =
+        World::with(|settings| settings.allowed_email_domains = vec!["example.com".to_owned()])
+            .await;
+    let door = world.identity.data_plane();
+    let silent = |number: i64| {
+        let changes = json!({ "email": null, "email_verified": null, "exp": NOW + number });
+        world.idp.sign("at+jwt", claims(changes))
+    };
+    let stranger = world.call(&*door, &silent(100)).await;
+    assert!(matches!(stranger, Err(AuthnError::Rejected(_))), "{stranger:?}");
+    world.sign_in().await.unwrap();
+    world.call(&*door, &silent(101)).await.unwrap();
+    let withdrawn = world.idp.sign("at+jwt", claims(json!({ "email_verified": false })));
+    let refused = world.call(&*door, &withdrawn).await;
+    assert!(matches!(refused, Err(AuthnError::Rejected(_))), "{refused:?}");
+}

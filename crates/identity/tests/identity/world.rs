@@ -134,6 +134,15 @@ impl PersonStore for SwitchedOff<dyn PersonStore> {
     async fn find(&self, id: &UserId) -> StoreResult<Option<Person>> {
         Ok(self.store.find(id).await?.map(|person| self.apply(person)))
     }
+
+    async fn find_by_subject(
+        &self,
+        issuer: &IssuerId,
+        subject: &str,
+    ) -> StoreResult<Option<Person>> {
+        let found = self.store.find_by_subject(issuer, subject).await?;
+        Ok(found.map(|person| self.apply(person)))
+    }
 }
 
 #[async_trait::async_trait]

@@ -17,6 +17,10 @@ const FIND: &str = "
     SELECT id, issuer, subject, email, name, groups, disabled, created_at
     FROM person WHERE id = $1";
 
+const FIND_BY_SUBJECT: &str = "
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    FROM person WHERE issuer = $1 AND subject = $2";
+
 #[async_trait::async_trait]
 impl PersonStore for Db {
     async fn upsert(
@@ -37,6 +41,11 @@ impl PersonStore for Db {
 
     async fn find(&self, id: &UserId) -> Result<Option<Person>> {
         self.read(FIND, values![id]).await?.first().map(person).transpose()
+    }
+
+    async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>> {
+        let rows = self.read(FIND_BY_SUBJECT, values![issuer, subject]).await?;
+        rows.first().map(person).transpose()
     }
 }
 
