@@ -126,6 +126,18 @@ async fn reading_stops_at_the_bound() {
 }
 
 #[tokio::test]
+async fn a_body_announced_as_too_large_is_not_waited_for() {
+    let peer = Peer::start(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 65537\r\n\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let answer = fetch(loopback(), &format!("http://{}/", peer.address), LIMITS).await;
+    assert!(matches!(answer, Err(FetchError::TooLarge(65_536))), "{answer:?}");
+}
+
+#[tokio::test]
 async fn the_time_covers_the_head_and_every_byte_of_the_body() {
     let silent = Peer::start(|mut stream| async move {
         read_head(&mut stream).await;
