@@ -1,6 +1,6 @@
 //! Sockets. What listens, what connects, and the rules about where to.
 //!
-//! Two clients stand on one [connector](connect) that asks [`address::EgressRules`] about the very
+//! Two clients stand on one connector that asks [`address::EgressRules`] about the very
 //! address it is about to use: [`upstream`] streams the data plane's requests, [`outbound`] fetches
 //! the small documents of the control plane. [`serve`] is the other side: the listener, its worker
 //! threads, and how they end.
