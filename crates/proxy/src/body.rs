@@ -161,23 +161,23 @@ pub enum ResponseBody {
     Web(UnsyncBoxBody<Bytes, BodyError>),
 }
 
-/// An upstream's bytes, ended by silence and by shutdown.
+/// An upstream's bytes, ended by silence, and by shutdown when they have no end of their own.
 #[derive(Debug)]
 pub struct Watched {
     incoming: Incoming,
     idle: Pin<Box<Sleep>>,
-    drain: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl ResponseBody {
-    pub(crate) fn upstream(incoming: Incoming, drain: CancellationToken) -> Self {
+    pub(crate) fn upstream(incoming: Incoming, drain: Option<CancellationToken>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
         Self::Upstream(Box::new(Watched {
             incoming,
             idle: Box::pin(tokio::time::sleep(IDLE_LIMIT)),
-            drain: Box::pin(drain.cancelled_owned()),
+            drain: drain.map(|drain| Box::pin(drain.cancelled_owned())),
         }))
     }
 
@@ -243,7 +243,9 @@ impl Watched {
                 self.idle.as_mut().reset(Instant::now() + IDLE_LIMIT);
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Poll::Pending if self.drain.as_mut().poll(cx).is_ready() => {
+            Poll::Pending
+                if self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready()) =>
+            {
                 Poll::Ready(Some(Err(Cut::Shutdown.into())))
             }
             Poll::Pending if self.idle.as_mut().poll(cx).is_ready() => {

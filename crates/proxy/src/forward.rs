@@ -55,7 +55,7 @@ impl Errand<'_> {
         let (body, copy) = RequestBody::streamed(body);
         let first = self.send(&head, body, injection.as_deref()).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
-            return Ok(Outcome::Answered(self.inward(first)));
+            return Ok(Outcome::Answered(self.inward(&head.method, first)));
         }
 
         // The upstream refuses the credential (PX-17): renew it once, and ask once more.
@@ -78,7 +78,7 @@ impl Errand<'_> {
             let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
             return Ok(Outcome::Refused(rejected, Some(whole)));
         }
-        Ok(Outcome::Answered(self.inward(second)))
+        Ok(Outcome::Answered(self.inward(&head.method, second)))
     }
 
     /// The headers as the upstream shall see them, but for the credential.
@@ -125,7 +125,7 @@ impl Errand<'_> {
     }
 
     /// The answer as the caller shall see it.
-    fn inward(&self, response: Response<Incoming>) -> Response<ResponseBody> {
+    fn inward(&self, asked: &Method, response: Response<Incoming>) -> Response<ResponseBody> {
         let (mut head, body) = response.into_parts();
         headers::clean_response(&mut head.headers);
         let session = head.headers.remove(MCP_SESSION_ID);
@@ -135,14 +135,18 @@ impl Errand<'_> {
                 head.headers.insert(MCP_SESSION_ID, ours);
             }
         }
-        if is_event_stream(&head.headers) {
+        let is_stream = is_event_stream(&head.headers);
+        if is_stream {
             // Proxies before us must not gather events (PX-18).
             let unbuffered = HeaderName::from_static("x-accel-buffering");
             head.headers.insert(unbuffered, HeaderValue::from_static("no"));
             let fresh = HeaderValue::from_static("no-cache");
             head.headers.entry(header::CACHE_CONTROL).or_insert(fresh);
         }
-        Response::from_parts(head, ResponseBody::upstream(body, self.drain.clone()))
+        // What answers a request comes to its own end, and gets the grace period for it; what is
+        // only listened to does not.
+        let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
+        Response::from_parts(head, ResponseBody::upstream(body, drain))
     }
 }
 
