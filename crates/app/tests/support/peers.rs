@@ -76,8 +76,20 @@ impl Browser {
     /// Opens `url`, follows redirects and fills in forms: `answers` has the names of fields and
     /// buttons, or labels of buttons without a name. The page it ended on: `url`, `status`, `html`.
     pub(crate) fn open(&mut self, url: &str, answers: &Value) -> Value {
-        writeln!(self.0.stdin, "{}", json!({ "open": url, "answers": answers })).expect("it reads");
-        self.0.hear()
+        self.tell(&json!({ "open": url, "answers": answers }))
+    }
+
+    /// The same, but stops before a URL that starts with `until`, and answers that one.
+    pub(crate) fn open_until(&mut self, url: &str, answers: &Value, until: &str) -> String {
+        let stopped = self.tell(&json!({ "open": url, "answers": answers, "until": until }));
+        stopped["url"].as_str().expect("the browser came there").to_owned()
+    }
+
+    fn tell(&mut self, line: &Value) -> Value {
+        writeln!(self.0.stdin, "{line}").expect("it reads");
+        let page = self.0.hear();
+        assert!(page.get("error").is_none(), "the browser gave up: {page}");
+        page
     }
 }
 

@@ -1,0 +1,28 @@
+//! Whole stories, played by the real binary between peers that nobody here wrote.
+//!
+//! Each test has a gateway, a store and peers of its own, and ends with a search for secrets in
+//! everything its gateway wrote. The peers come from `cargo xtask peers`.
+
+#[cfg(test)]
+mod support {
+    pub(crate) mod clients;
+    pub(crate) mod gateway;
+    pub(crate) mod leaks;
+    pub(crate) mod peers;
+    pub(crate) mod people;
+    pub(crate) mod relay;
+    pub(crate) mod stage;
+    pub(crate) mod upstream;
+}
+
+#[cfg(test)]
+mod journeys {
+    mod crash;
+    mod declined;
+    mod disconnect;
+    mod expiry;
+    mod not_connected;
+    mod outage;
+    mod streaming;
+    mod two_people;
+}

@@ -1,0 +1,239 @@
+//! Everything one journey needs: the company's identity provider, an upstream with its
+//! authorization server, a gateway between, and a list of secrets that must not be found in it.
+
+use std::{cell::RefCell, time::Duration};
+
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use super::{
+    gateway::Gateway,
+    leaks,
+    peers::{Peer, free_port},
+    relay::Relay,
+    upstream,
+};
+
+/// What differs between journeys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// The MCP server's script.
+    pub server: &'static str,
+    /// How long an upstream access token lives.
+    pub access_token: Duration,
+    /// How long the upstream's token endpoint thinks.
+    pub token_delay: Duration,
+}
+
+impl Setting {
+    /// Nothing expires.
+    pub(crate) const CALM: Self = Self {
+        server: "mcp-server-ts.mjs",
+        access_token: Duration::from_mins(10),
+        token_delay: Duration::ZERO,
+    };
+    /// Every access token expires soon.
+    pub(crate) const EXPIRING: Self = Self { access_token: Duration::from_secs(5), ..Self::CALM };
+}
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub url: String,
+    pub idp: Peer,
+    pub authorization_server: Peer,
+    /// The gateway's only way to the token endpoint.
+    pub token_endpoint: Relay,
+    /// The upstreams `notes` (MCP) and `api` (the same server as a plain HTTP API).
+    pub server: Peer,
+    pub gateway: Gateway,
+    secrets: RefCell<Vec<String>>,
+}
+
+/// Plays a journey, then ends the gateway and looks for secrets in all that it wrote.
+pub(crate) fn journey(setting: Setting, play: impl FnOnce(&mut Stage)) {
+    let mut stage = Stage::new(setting);
+    play(&mut stage);
+    stage.gateway.stop();
+    stage.look_for_secrets();
+    stage.gateway.forget();
+}
+
+impl Stage {
+    fn new(setting: Setting) -> Self {
+        let (port, server_port) = (free_port(), free_port());
+        let (url, server_url) =
+            (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{server_port}"));
+        let idp = Peer::start(
+            "idp.mjs",
+            &json!({ "redirect_uris": [format!("{url}/login/callback")], "resources": [url] }),
+        );
+        let callback = |upstream| format!("{url}/api/v1/user/credentials/{upstream}/callback");
+        let authorization_server = Peer::start(
+            "upstream-as.mjs",
+            &json!({
+                "redirect_uris": [callback("notes"), callback("api")],
+                "resources": [format!("{server_url}/mcp")],
+                "access_token_ttl": setting.access_token.as_secs(),
+                "token_delay": setting.token_delay.as_millis(),
+            }),
+        );
+        let issuer = authorization_server.says("url");
+        let server = Peer::start(setting.server, &json!({ "port": server_port, "issuer": issuer }));
+        let token_endpoint = Relay::to(issuer);
+
+        let secret = |peer: &Peer| peer.says("client_secret").to_owned();
+        let environment =
+            vec![("IDP_SECRET", secret(&idp)), ("NOTES_SECRET", secret(&authorization_server))];
+        let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
+        let configuration =
+            configuration(&url, &idp, &authorization_server, &token_endpoint, &server);
+        let gateway = Gateway::start(port, &configuration, environment);
+        let secrets = RefCell::new(secrets);
+        Self { url, idp, authorization_server, token_endpoint, server, gateway, secrets }
+    }
+
+    /// The MCP endpoint of `notes`, as a client knows it.
+    pub(crate) fn notes(&self) -> String {
+        format!("{}/mcp/notes", self.url)
+    }
+
+    /// `whoami` by the way of a plain HTTP API.
+    pub(crate) fn api(&self, bearer: &str) -> RequestBuilder {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": { "name": "whoami", "arguments": {} } });
+        http()
+            .post(format!("{}/http/api/mcp", self.url))
+            .bearer_auth(bearer)
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json")
+            .body(call.to_string())
+    }
+
+    /// What [`Self::api`] says when all is well.
+    pub(crate) fn whoami_by_api(&self, bearer: &str) -> String {
+        let answer = self.api(bearer).send().expect("the gateway answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+        let events = answer.text().expect("a whole answer");
+        let message = events.lines().find_map(|line| line.strip_prefix("data: "));
+        let message: Value = serde_json::from_str(message.expect("an event")).expect("JSON");
+        message["result"]["content"][0]["text"].as_str().expect("words").to_owned()
+    }
+
+    /// A member of the authorization server's counters, by JSON pointer.
+    pub(crate) fn count(&self, pointer: &str) -> u64 {
+        let stats = self.authorization_server.page("/stats");
+        stats.pointer(pointer).and_then(Value::as_u64).expect("it counts that")
+    }
+
+    /// How the gateway says `upstream` stands for somebody.
+    pub(crate) fn status(&self, bearer: &str, upstream: &str) -> String {
+        let listed =
+            http().get(format!("{}/api/v1/user/credentials", self.url)).bearer_auth(bearer);
+        let listed = json(listed.send().expect("the gateway answers"));
+        let all = listed["credentials"].as_array().expect("a list");
+        let one = all.iter().find(|one| one["server"] == upstream).expect("it is listed");
+        one["status"].as_str().expect("a word").to_owned()
+    }
+
+    /// From now on nothing the gateway writes may contain it.
+    pub(crate) fn keep_secret(&self, secret: &str) {
+        self.secrets.borrow_mut().push(secret.to_owned());
+    }
+
+    /// Of `text`, which came from the gateway by another way than its files.
+    pub(crate) fn assert_no_secret_in(&self, what: &str, text: &[u8]) {
+        let mut secrets = self.secrets.borrow().clone();
+        secrets.extend(leaks::secrets_in(&self.token_endpoint.passed()));
+        let found = secrets.iter().find(|secret| leaks::contains(text, secret));
+        assert!(found.is_none(), "{what} contains the secret {found:?}");
+    }
+
+    fn look_for_secrets(&self) {
+        let files = self.gateway.written();
+        let has =
+            |name| files.iter().any(|(path, bytes)| path.ends_with(name) && !bytes.is_empty());
+        assert!(has("log") && has("attache.db"), "there is nothing to look through");
+        for (path, bytes) in &files {
+            self.assert_no_secret_in(&path.display().to_string(), bytes);
+        }
+    }
+}
+
+/// Goes to loopback whatever proxies the surroundings name, and follows no redirect.
+pub(crate) fn http() -> Client {
+    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.timeout(None).build().expect("a client")
+}
+
+pub(crate) fn json(response: Response) -> Value {
+    let text = response.text().expect("a whole answer");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn configuration(
+    url: &str,
+    idp: &Peer,
+    authorization_server: &Peer,
+    token_endpoint: &Relay,
+    server: &Peer,
+) -> String {
+    let (idp, issuer) = (idp.says("url"), authorization_server.says("url"));
+    let (tokens, resource) = (token_endpoint.url(), server.says("resource"));
+    let (server, files) = (server.says("url"), upstream::start());
+    let broker = format!(
+        r#"
+[upstream.auth_broker]
+mode = "oauth_connect"
+issuer = "{issuer}"
+authorization_endpoint = "{issuer}/auth"
+token_endpoint = "{tokens}/token"
+revocation_endpoint = "{issuer}/token/revocation"
+client_id = "attache-gateway"
+client_secret = {{ env = "NOTES_SECRET" }}
+client_auth = "basic"
+scopes = ["mcp:use"]
+resource = "{resource}"
+"#
+    );
+    format!(
+        r#"
+[store]
+url = "sqlite:attache.db"
+
+[keys]
+active = "file:attache.key"
+
+[identity.oidc]
+issuer = "{idp}"
+client_id = "attache"
+client_secret = {{ env = "IDP_SECRET" }}
+
+[[identity.jwt]]
+issuer = "{idp}"
+audience = "{url}"
+
+[egress]
+allow_private = ["127.0.0.0/8"]
+
+[[upstream]]
+name = "notes"
+url = "{resource}"
+protocol = "streamable-http"
+{broker}
+[[upstream]]
+name = "api"
+url = "{server}"
+protocol = "http"
+{broker}
+[[upstream]]
+name = "events"
+url = "{files}/events"
+protocol = "streamable-http"
+
+[[upstream]]
+name = "files"
+url = "{files}"
+protocol = "http"
+"#
+    )
+}
