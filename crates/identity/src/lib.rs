@@ -96,10 +96,14 @@ impl Identity {
         Self { login, sessions, bearers }
     }
 
-    /// Sends a browser to the identity provider. `return_to` is where it goes in the end; anything
-    /// but a path of ours leads home instead (AS-24).
-    pub async fn begin(&self, return_to: Option<&str>) -> Result<Begun, LoginError> {
-        self.login()?.begin(return_to).await
+    /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
+    /// in the end; anything but a path of ours leads home instead (AS-24).
+    pub async fn begin(
+        &self,
+        return_to: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Begun, LoginError> {
+        self.login()?.begin(return_to, headers).await
     }
 
     /// Finishes a sign-in with the query, without its `?`, that the browser brought back.

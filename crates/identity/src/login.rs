@@ -59,12 +59,12 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// Send the browser to `return_to`, a path of ours, with each of `cookies` as `Set-Cookie`.
+/// Send the browser to `return_to`, a path of ours, with `cookie`, its session, as `Set-Cookie`.
+/// The sign-in's own cookie runs out by itself: another tab may still need it.
 #[derive(Debug)]
 pub struct SignedIn {
     pub return_to: String,
-    /// The session, and the end of the sign-in's own cookie.
-    pub cookies: [HeaderValue; 2],
+    pub cookie: HeaderValue,
 }
 
 #[derive(Debug)]
@@ -84,9 +84,14 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) async fn begin(&self, return_to: Option<&str>) -> Result<Begun, LoginError> {
+    /// With the cookie that the browser has, if it has one: what another tab began goes on.
+    pub(crate) async fn begin(
+        &self,
+        return_to: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Begun, LoginError> {
         let provider = self.issuer.metadata().await?;
-        let browser = Browser(Secret::new(random::token(&*self.random)));
+        let browser = self.browser(headers).unwrap_or_else(|| Browser::new(&*self.random));
         let state = random::token(&*self.random);
         let now = self.clock.now();
         let return_to = ReturnTo::parse(return_to);
@@ -123,9 +128,7 @@ impl Login {
             .await?
             .ok_or(LoginError::FlowUnknown)?;
         let browser = self
-            .cookies
-            .read(headers, Name::Login)
-            .map(Browser)
+            .browser(headers)
             .filter(|browser| browser.began(&flow))
             .ok_or(LoginError::WrongBrowser)?;
 
@@ -133,15 +136,18 @@ impl Login {
         match self.finish(&provider, &browser, &callback).await {
             Ok(person) => {
                 self.record(Some(person.id.clone()), Outcome::Success).await?;
-                let session = self.sessions.begin(person.id).await?;
-                let cookies = [session, self.cookies.clear(Name::Login)];
-                Ok(SignedIn { return_to: flow.return_to, cookies })
+                let cookie = self.sessions.begin(person.id).await?;
+                Ok(SignedIn { return_to: flow.return_to, cookie })
             }
             Err(error) => {
                 self.record(None, Outcome::Failure(error.reason())).await?;
                 Err(error)
             }
         }
+    }
+
+    fn browser(&self, headers: &HeaderMap) -> Option<Browser> {
+        self.cookies.read(headers, Name::Login).and_then(Browser::known)
     }
 
     /// From the answer of the provider to the person it speaks of.

@@ -157,7 +157,7 @@ async fn one_person_at_the_browser_and_at_the_door() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[]);
-    request.headers = browser(&[&signed_in.cookies[0]]);
+    request.headers = browser(&[&signed_in.cookie]);
     let visitor = world.identity.web().authenticate(&request).await.unwrap();
     let token = world.idp.sign("at+jwt", claims(json!({})));
     let caller = world.call(&*world.identity.web(), &token).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_token_that_is_silent_leaves_what_is_known() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[]);
-    request.headers = browser(&[&signed_in.cookies[0]]);
+    request.headers = browser(&[&signed_in.cookie]);
     let visitor = world.identity.web().authenticate(&request).await.unwrap();
     let stored =
         async || world.stores.people.find(&visitor.user).await.unwrap().unwrap().profile.groups;

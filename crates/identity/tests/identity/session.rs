@@ -20,7 +20,7 @@ async fn a_session_ends_when_it_is_over() {
     for sign_out in [true, false] {
         let signed_in = world.sign_in().await.unwrap();
         let mut request = parts(&[]);
-        request.headers = browser(&[&signed_in.cookies[0]]);
+        request.headers = browser(&[&signed_in.cookie]);
         let who = web.authenticate(&request).await.unwrap();
         let cookie = world.identity.session_cookie(&request.headers).unwrap();
         let AuthenticatedBy::Session(digest) = who.authenticated_by else { panic!("{who:?}") };
@@ -46,7 +46,7 @@ async fn the_data_plane_takes_no_cookie() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[]);
-    request.headers = browser(&[&signed_in.cookies[0]]);
+    request.headers = browser(&[&signed_in.cookie]);
     let outcome = world.identity.data_plane().authenticate(&request).await;
     assert!(matches!(outcome, Err(AuthnError::Missing)), "{outcome:?}");
 }
@@ -56,7 +56,7 @@ async fn whoever_is_switched_off_stays_outside_every_door() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[]);
-    request.headers = browser(&[&signed_in.cookies[0]]);
+    request.headers = browser(&[&signed_in.cookie]);
     let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": NOW + 300 });
     let token = world.idp.sign("at+jwt", claims);
 
@@ -75,7 +75,7 @@ async fn a_bad_token_is_not_saved_by_a_session() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[(header::AUTHORIZATION, "Bearer opaque")]);
-    request.headers.extend(browser(&[&signed_in.cookies[0]]));
+    request.headers.extend(browser(&[&signed_in.cookie]));
     let outcome = world.identity.web().authenticate(&request).await;
     assert!(matches!(outcome, Err(AuthnError::Rejected(_))), "{outcome:?}");
 }

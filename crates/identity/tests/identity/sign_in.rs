@@ -6,8 +6,9 @@ use attache_core::audit::{Action, Outcome, Reason};
 use attache_crypto::{jose::SigningKey, random::SystemRandom};
 use attache_identity::LoginError;
 use attache_oauth::id_token::IdTokenError;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::world::{World, browser, parts};
 
@@ -29,11 +30,10 @@ async fn a_person_signs_in_and_is_known() {
     let world = World::new().await;
     let signed_in = world.sign_in().await.unwrap();
     assert_eq!(signed_in.return_to, "/connect/github");
-    let [session, cleared] = &signed_in.cookies;
+    let session = &signed_in.cookie;
     let attributes = "Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure";
     assert!(session.to_str().unwrap().starts_with("__Host-attache_session="));
     assert!(session.to_str().unwrap().ends_with(attributes));
-    assert!(cleared.to_str().unwrap().starts_with("__Host-attache_login=; Path=/; Max-Age=0;"));
 
     let mut request = parts(&[]);
     request.headers = browser(&[session]);
@@ -44,7 +44,7 @@ async fn a_person_signs_in_and_is_known() {
     assert_eq!(audited(&world).await, [(Action::SignIn, Outcome::Success)]);
 
     let again = world.sign_in().await.unwrap();
-    request.headers = browser(&[&again.cookies[0]]);
+    request.headers = browser(&[&again.cookie]);
     let same = world.identity.web().authenticate(&request).await.unwrap();
     assert_eq!(same.user, who.user, "one person, however often they sign in");
 }
@@ -52,7 +52,7 @@ async fn a_person_signs_in_and_is_known() {
 #[tokio::test]
 async fn a_state_is_used_once() {
     let world = World::new().await;
-    let begun = world.identity.begin(None).await.unwrap();
+    let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
     let query = world.idp.approve(&begun.url);
     let headers = browser(&[&begun.cookie]);
     world.identity.callback(&query, &headers).await.unwrap();
@@ -60,13 +60,43 @@ async fn a_state_is_used_once() {
     assert!(matches!(again, Err(LoginError::FlowUnknown)), "{again:?}");
 }
 
+#[tokio::test]
+async fn two_tabs_of_one_browser_both_finish() {
+    let world = World::new().await;
+    let first = world.identity.begin(Some("/first"), &HeaderMap::new()).await.unwrap();
+    let cookie = browser(&[&first.cookie]);
+    let second = world.identity.begin(Some("/second"), &cookie).await.unwrap();
+    assert_eq!(browser(&[&second.cookie]), cookie);
+    for name in ["state", "nonce", "code_challenge"] {
+        let of = |url: &Url| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+        assert_ne!(of(&first.url), of(&second.url), "{name}");
+    }
+    for (tab, return_to) in [(second, "/second"), (first, "/first")] {
+        let query = world.idp.approve(&tab.url);
+        let signed_in = world.identity.callback(&query, &cookie).await.unwrap();
+        assert_eq!(signed_in.return_to, return_to);
+    }
+}
+
+#[tokio::test]
+async fn only_a_cookie_of_ours_is_used_again() {
+    let world = World::new().await;
+    for planted in ["", "guess", &"a".repeat(44), &"+".repeat(43)] {
+        let planted = HeaderValue::from_str(&format!("__Host-attache_login={planted};")).unwrap();
+        let begun = world.identity.begin(None, &browser(&[&planted])).await.unwrap();
+        assert_ne!(browser(&[&begun.cookie]), browser(&[&planted]));
+        let query = world.idp.approve(&begun.url);
+        world.identity.callback(&query, &browser(&[&begun.cookie])).await.unwrap();
+    }
+}
+
 /// Login CSRF: somebody else's sign-in must not become mine.
 #[tokio::test]
 async fn another_browser_cannot_finish() {
     let world = World::new().await;
-    let other = world.identity.begin(None).await.unwrap();
+    let other = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
     for headers in [HeaderMap::new(), browser(&[&other.cookie])] {
-        let begun = world.identity.begin(None).await.unwrap();
+        let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
         let query = world.idp.approve(&begun.url);
         let outcome = world.identity.callback(&query, &headers).await;
         assert!(matches!(outcome, Err(LoginError::WrongBrowser)), "{outcome:?}");
@@ -80,7 +110,7 @@ async fn another_browser_cannot_finish() {
 #[tokio::test]
 async fn a_sign_in_does_not_wait_for_ever() {
     let world = World::new().await;
-    let begun = world.identity.begin(None).await.unwrap();
+    let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
     let query = world.idp.approve(&begun.url);
     world.clock.advance(Duration::from_mins(10));
     let late = world.identity.callback(&query, &browser(&[&begun.cookie])).await;
@@ -132,7 +162,7 @@ async fn what_came_from_elsewhere_is_not_acted_on() {
         (None, false, Reason::WrongIssuer),
         (Some("https://idp.example.com/t1"), true, Reason::AccessDenied),
     ] {
-        let begun = world.identity.begin(None).await.unwrap();
+        let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
         let query = world.idp.approve(&begun.url);
         let state = query.split('&').find(|pair| pair.starts_with("state=")).unwrap();
         let outcome = if error { "error=access_denied" } else { "code=the-code" };
@@ -191,7 +221,7 @@ async fn a_person_is_known_by_the_configured_claim() {
     world.idp.change(|state| state.id_token = json!({ "oid": "o-1", "tid": "t-1" }));
     let signed_in = world.sign_in().await.unwrap();
     let mut request = parts(&[]);
-    request.headers = browser(&[&signed_in.cookies[0]]);
+    request.headers = browser(&[&signed_in.cookie]);
     let who = world.identity.web().authenticate(&request).await.unwrap();
     assert_eq!(who.subject, "t-1:o-1");
 }
@@ -201,7 +231,7 @@ async fn a_provider_that_is_down_is_asked_later_again() {
     let world = World::new().await;
     world.idp.change(|state| state.down = true);
     for _ in 0..3 {
-        let error = world.identity.begin(None).await.unwrap_err();
+        let error = world.identity.begin(None, &HeaderMap::new()).await.unwrap_err();
         assert_eq!(error.reason(), Reason::ProviderUnavailable);
     }
     assert_eq!(world.idp.asked("/t1/.well-known/openid-configuration"), 1);

@@ -89,7 +89,7 @@ impl World {
 
     /// From `/login` to the end, in one browser.
     pub(crate) async fn sign_in(&self) -> Result<SignedIn, LoginError> {
-        let begun = self.identity.begin(Some("/connect/github")).await?;
+        let begun = self.identity.begin(Some("/connect/github"), &HeaderMap::new()).await?;
         let query = self.idp.approve(&begun.url);
         self.identity.callback(&query, &browser(&[&begun.cookie])).await
     }
