@@ -77,6 +77,7 @@ async fn a_refresh_asks_for_no_scope_and_keeps_what_the_answer_does_not_name() {
         world.provider.behave(manner);
         world.clock.advance(LIFE);
         gateway.obtain(ada, "notes").await.unwrap();
+        assert_eq!(gateway.connection(ada, "notes").await.scopes, ["read", "write"]);
     }
     let sent = world.provider.refreshes();
     for form in &sent {
@@ -88,7 +89,6 @@ async fn a_refresh_asks_for_no_scope_and_keeps_what_the_answer_does_not_name() {
     assert_ne!(tokens[0], tokens[1], "a rotated one replaces the old one");
     assert_eq!(tokens[1], tokens[2], "one that was not rotated is kept");
     assert_ne!(tokens[2], tokens[3]);
-    assert_eq!(gateway.connection(ada, "notes").await.scopes, ["read", "write"]);
 }
 
 #[tokio::test]
@@ -235,39 +235,48 @@ async fn a_store_that_is_away_at_the_commit_loses_nothing() {
 /// A full disk: it reads and does not write. Nobody waits for it, and nothing is lost by it.
 #[tokio::test]
 async fn a_store_that_writes_nothing_for_long_keeps_nobody_waiting() {
-    let world = World::new().await;
-    let (gateway, ada) = (world.gateway(), &world.ada);
-    gateway.connect(ada, "notes").await;
-    gateway.reject(ada, "notes").await;
-    world.faulty.refuse(Operation::Commit, 1_000);
-    gateway.obtain(ada, "notes").await.unwrap();
-    gateway.obtain(ada, "notes").await.unwrap();
+    for refused in [false, true] {
+        let world = World::new().await;
+        let (gateway, ada) = (world.gateway(), &world.ada);
+        gateway.connect(ada, "notes").await;
+        gateway.reject(ada, "notes").await;
+        world.faulty.refuse(Operation::Commit, 1_000);
+        gateway.obtain(ada, "notes").await.unwrap();
+        gateway.obtain(ada, "notes").await.unwrap();
 
-    world.clock.advance(LIFE);
-    let reason = Reason::StoreUnavailable;
-    let away = Err(ObtainError::Unavailable { reason, retry_after: None });
-    let answer = tokio::time::timeout(Duration::from_secs(1), gateway.obtain(ada, "notes")).await;
-    assert_eq!(answer.unwrap(), away);
-    assert_eq!(world.provider.refreshes().len(), 1);
+        let reason = Reason::StoreUnavailable;
+        let away = Err(ObtainError::Unavailable { reason, retry_after: None });
+        if refused {
+            gateway.reject(ada, "notes").await;
+        } else {
+            world.clock.advance(LIFE);
+        }
+        let answer = gateway.obtain(ada, "notes");
+        let at_once = tokio::time::timeout(Duration::from_secs(1), answer).await;
+        assert_eq!(at_once.unwrap(), away);
+        assert_eq!(world.provider.refreshes().len(), 1);
 
-    world.faulty.mend();
-    eventually("it goes on", async || gateway.obtain(ada, "notes").await.is_ok()).await;
-    assert_eq!(world.provider.refreshes().len(), 2);
+        world.clock.advance(LIFE);
+        world.faulty.mend();
+        eventually("it goes on", async || gateway.obtain(ada, "notes").await.is_ok()).await;
+        assert_eq!(world.provider.refreshes().len(), 2);
+    }
 }
 
+/// The late commit of what was refreshed before does not come over it, and memory notices.
 #[tokio::test]
-async fn who_reconnects_meanwhile_gets_the_new_grant() {
+async fn who_reconnects_at_a_replica_meanwhile_gets_the_new_grant() {
     let world = World::new().await;
-    let (gateway, ada) = (world.gateway(), &world.ada);
+    let (gateway, replica, ada) = (world.gateway(), world.gateway(), &world.ada);
     gateway.connect(ada, "notes").await;
     world.clock.advance(LIFE);
     world.faulty.refuse(Operation::Commit, 1);
     gateway.obtain(ada, "notes").await.unwrap();
-    gateway.connect(ada, "notes").await;
-    let reconnected = world.gateway().obtain(ada, "notes").await;
+    replica.connect(ada, "notes").await;
+    let reconnected = replica.obtain(ada, "notes").await;
     assert_eq!(gateway.obtain(ada, "notes").await, reconnected);
-    // and the late commit of the old one does not come over it
-    tokio::time::sleep(Duration::from_millis(600)).await;
+
+    eventually("it is forgotten", async || ready(&world, &gateway, ada).is_none()).await;
     assert_eq!(gateway.obtain(ada, "notes").await, reconnected);
 }
 
@@ -435,6 +444,21 @@ async fn an_upstreams_refusal_causes_one_refresh() {
 
     world.clock.advance(Duration::from_secs(30));
     assert_ne!(gateway.obtain(ada, "notes").await.unwrap(), renewed, "once more, later");
+    assert_eq!(world.provider.refreshes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_reconnect_ends_the_memory_of_refusals() {
+    let world = World::new().await;
+    let (gateway, ada) = (world.gateway(), &world.ada);
+    gateway.connect(ada, "notes").await;
+    for _ in 0..2 {
+        gateway.reject(ada, "notes").await;
+        gateway.obtain(ada, "notes").await.unwrap();
+        gateway.reject(ada, "notes").await;
+        assert_eq!(gateway.obtain(ada, "notes").await, not_connected(Reason::UpstreamRejected));
+        gateway.connect(ada, "notes").await;
+    }
     assert_eq!(world.provider.refreshes().len(), 2);
 }
 
