@@ -10,7 +10,7 @@ use attache_sandbox::{
 use bytes::Bytes;
 use http::{Method, Request};
 
-use crate::support::world::World;
+use crate::world::World;
 
 #[tokio::test]
 async fn a_connect_link_connects_whoever_opens_it() {

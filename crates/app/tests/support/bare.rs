@@ -2,7 +2,10 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use axum::{
@@ -11,7 +14,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
 
@@ -25,6 +28,7 @@ pub(crate) const SESSION_ID: &str = "bare-session-7";
 pub(crate) struct Bare {
     pub(crate) url: Url,
     arrived: Arc<Mutex<Vec<Arrived>>>,
+    refusals: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,10 +51,15 @@ impl Bare {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let url = Url::parse(&format!("http://{address}")).expect("a URL");
-        let bare = Self { url, arrived: Arc::default() };
+        let bare = Self { url, arrived: Arc::default(), refusals: Arc::default() };
         let routes = Router::new().fallback(take).with_state(bare.clone());
         Handle::current().spawn(async move { axum::serve(listener, routes).await });
         bare
+    }
+
+    /// Answers the next requests with 401, after reading them to their end.
+    pub(crate) fn refuse_next(&self, times: usize) {
+        self.refusals.store(times, Relaxed);
     }
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
@@ -61,9 +70,10 @@ impl Bare {
         self.arrived().iter().any(|request| {
             request.target.contains(text)
                 || request.body.contains(text)
-                || request.headers.values().any(|value| {
-                    String::from_utf8_lossy(value.as_bytes()).contains(text)
-                })
+                || request
+                    .headers
+                    .values()
+                    .any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
         })
     }
 }
@@ -77,6 +87,10 @@ async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     bare.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(arrived);
-    let headers = [(header::CONTENT_TYPE.as_str(), "application/json"), ("mcp-session-id", SESSION_ID)];
+    if bare.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let headers =
+        [(header::CONTENT_TYPE.as_str(), "application/json"), ("mcp-session-id", SESSION_ID)];
     (headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).into_response()
 }

@@ -82,7 +82,8 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = if key.len() > BLOCK { sha256(key).to_vec() } else { key.to_vec() };
     block.resize(BLOCK, 0);
     let keyed = |pad: u8, rest: &[u8]| {
-        let padded: Vec<u8> = block.iter().map(|byte| byte ^ pad).chain(rest.iter().copied()).collect();
+        let padded: Vec<u8> =
+            block.iter().map(|byte| byte ^ pad).chain(rest.iter().copied()).collect();
         sha256(&padded)
     };
     keyed(0x5c, &keyed(0x36, message))

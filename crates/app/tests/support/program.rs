@@ -13,7 +13,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::witness::Witness;
+use crate::witness::Witness;
 
 /// How long a raw conversation may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use url::Url;
 
-use super::witness::Witness;
+use crate::witness::Witness;
 
 /// The session cookie's name, where the gateway is on plain http.
 pub(crate) const SESSION: &str = "attache_session";

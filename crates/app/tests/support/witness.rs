@@ -14,7 +14,7 @@ use tracing_subscriber::{
     Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use super::visitor::SESSION;
+use crate::visitor::SESSION;
 
 /// What was said to the people and programs of one world.
 #[derive(Clone, Debug, Default)]

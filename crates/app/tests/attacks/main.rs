@@ -1,0 +1,26 @@
+//! Attacks and failures, played against the gateway as it runs.
+//!
+//! Each says what the person sees, what the upstream saw, and what is stored. What holds after
+//! every one of them (no token, cookie or foreign word in any answer, log line or byte of the
+//! store) is said once, in `World::end`.
+
+#[path = "../support/bare.rs"]
+mod bare;
+#[path = "../support/forge.rs"]
+mod forge;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/visitor.rs"]
+mod visitor;
+#[path = "../support/witness.rs"]
+mod witness;
+#[path = "../support/world.rs"]
+mod world;
+
+mod callers;
+mod connect;
+mod hygiene;
+mod limits;
+mod sign_in;
+mod storage;
+mod token_endpoint;
