@@ -143,6 +143,23 @@ pub enum Keys {
         /// The file to write, readable by you alone; without it the key goes to stdout.
         file: Option<PathBuf>,
     },
+    /// Which keys there are, what each wraps, and what no key opens.
+    Status {
+        /// The configuration; else as for `serve`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Wrap everything by the active key, while gateways serve.
+    #[command(after_help = "Every gateway must have the active key in its configuration before: \
+        first in `retired`, then as `active`. Stopping is safe; run it again to go on.")]
+    Rotate {
+        /// The configuration; else as for `serve`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Give up what no key opens: its people can then connect again. For a key that is lost.
+        #[arg(long)]
+        discard_unreadable: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -75,7 +75,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
             Command::Credential { command } => {
                 commands::credential::run(&command, &global, terminal).await
             }
-            Command::Keys { command } => commands::keys::run(&command, terminal),
+            Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
             Command::Import(import) => commands::import::run(&import, terminal),
             Command::Backup(backup) => commands::backup::run(&backup, terminal).await,
             Command::Schema { document } => {

@@ -15,6 +15,7 @@ use crate::cli::{Colour, Global, Output};
 pub(crate) struct Terminal {
     output: Output,
     colour: bool,
+    interactive: bool,
 }
 
 impl Terminal {
@@ -24,7 +25,7 @@ impl Terminal {
             Colour::Never => false,
             Colour::Auto => io::stderr().is_terminal(),
         };
-        Self { output: global.output, colour }
+        Self { output: global.output, colour, interactive: io::stderr().is_terminal() }
     }
 
     pub(crate) fn colour(self) -> bool {
@@ -34,6 +35,11 @@ impl Terminal {
     /// Whether a program reads what we print.
     pub(crate) fn is_machine(self) -> bool {
         self.output != Output::Table
+    }
+
+    /// Whether somebody watches the messages come.
+    pub(crate) fn is_interactive(self) -> bool {
+        self.interactive
     }
 
     /// A line of data. A reader that has gone away (`| head`) is no error of ours.
@@ -46,6 +52,13 @@ impl Terminal {
     #[expect(clippy::unused_self, reason = "everything printed goes through the terminal")]
     pub(crate) fn message(self, text: impl Display) {
         drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+
+    /// A message in place of the last one that was written so.
+    #[expect(clippy::unused_self, reason = "everything printed goes through the terminal")]
+    pub(crate) fn overwrite(self, text: impl Display) {
+        let mut stderr = io::stderr().lock();
+        drop(write!(stderr, "\r\u{1b}[K{text}").and_then(|()| stderr.flush()));
     }
 
     pub(crate) fn error(self, error: impl Display) {

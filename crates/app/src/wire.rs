@@ -1,6 +1,8 @@
 //! Makes a gateway of a configuration: everything that can fail fails here, before anything
 //! listens.
 
+pub(crate) mod keys;
+
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -10,14 +12,10 @@ use attache_broker::{
 };
 use attache_config::{
     Config,
-    model::{self, ClientAuth, KeySource, Mode, StoreUrl},
+    model::{self, ClientAuth, Mode, StoreUrl},
 };
 use attache_core::{Access, Clock, PublicOrigin, outbound::Outbound};
-use attache_crypto::{
-    keyring::{KeyRing, KeyWrapper},
-    random::Random,
-    wrap::local::LocalKey,
-};
+use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
     address::EgressRules,
@@ -43,6 +41,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use self::keys::{KeyRingError, Keys};
+
 /// What a process brings to a gateway; tests bring their own.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -65,15 +65,8 @@ pub struct Wired {
 /// Why a configuration, though well-formed, does not make a gateway: each says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    #[error(
-        "no key-encryption key: make one with `attache keys generate attache.key` and set \
-         `keys.active = \"file:attache.key\"`, or set ATTACHE_KEY"
-    )]
-    NoKey,
-    #[error("{0}: not a key; a key is 32 bytes in base64, as `attache keys generate` makes it")]
-    InvalidKey(&'static str),
-    #[error("{0} is not supported by this version: use file:PATH or env:NAME")]
-    UnsupportedKey(&'static str),
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
     #[error("upstream {upstream}: {what}")]
     Upstream { upstream: String, what: &'static str },
     #[error(transparent)]
@@ -84,9 +77,9 @@ pub enum WireError {
 
 /// Opens the store and connects every part.
 pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
-    let ring = key_ring(config)?;
     let rules = Arc::new(EgressRules { allow_private: config.egress.allow_private.clone() });
     let trust = Trust::load(None)?;
+    let Keys { ring, transits } = keys::wire(config, &trust).await?;
     let outbound: Arc<dyn Outbound> = Arc::new(ControlClient::new(Arc::clone(&rules), &trust));
     let brokered = brokered(config, &outbound, &world.clock)?;
     let routes = routes(config, &brokered)?;
@@ -97,6 +90,9 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let stop = CancellationToken::new();
     let audit =
         Audit::start(Arc::clone(&stores.audit), Arc::clone(&world.clock), &tasks, stop.clone());
+    for transit in transits {
+        tasks.spawn(keys::stay_signed_in(transit, stop.clone()));
+    }
     let vault = Arc::new(Vault::new(
         ring,
         Arc::clone(&stores.data_keys),
@@ -140,27 +136,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     Ok(Wired { store, front, rules, trust, tasks, stop })
 }
 
-fn key_ring(config: &Config) -> Result<KeyRing, WireError> {
-    let keys = config.keys.as_ref().ok_or(WireError::NoKey)?;
-    let retired = keys.retired.iter().map(|source| wrapper(source, "keys.retired"));
-    Ok(KeyRing {
-        active: wrapper(&keys.active, "keys.active")?,
-        retired: retired.collect::<Result<_, _>>()?,
-    })
-}
-
-fn wrapper(source: &KeySource, key: &'static str) -> Result<Arc<dyn KeyWrapper>, WireError> {
-    match source {
-        KeySource::Local(text) => {
-            let local = LocalKey::from_base64(text).map_err(|_| WireError::InvalidKey(key))?;
-            Ok(Arc::new(local))
-        }
-        KeySource::Transit { .. } => Err(WireError::UnsupportedKey("transit:")),
-        KeySource::Plugin(_) => Err(WireError::UnsupportedKey("plugin:")),
-    }
-}
-
-fn location(url: &StoreUrl) -> Location {
+pub(crate) fn location(url: &StoreUrl) -> Location {
     match url {
         StoreUrl::Sqlite(file) => Location::Sqlite(file.clone()),
         StoreUrl::Postgres(url) => Location::Postgres(url.clone()),

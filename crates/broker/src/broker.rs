@@ -77,12 +77,8 @@ impl From<StoreError> for ObtainError {
 impl From<VaultError> for ObtainError {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::Unreadable(cause) => {
-                tracing::error!(%cause, "a stored credential cannot be opened");
-                Self::Operator { reason: Reason::Unreadable }
-            }
-            VaultError::KeysUnavailable(cause) => {
-                tracing::warn!(%cause, "the key service did not answer");
+            VaultError::Unreadable(_) => Self::Operator { reason: Reason::Unreadable },
+            VaultError::KeysUnavailable(_) => {
                 Self::Unavailable { reason: Reason::KeysUnavailable, retry_after: None }
             }
             VaultError::Store(error) => error.into(),

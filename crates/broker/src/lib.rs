@@ -4,6 +4,7 @@
 //! Two doors: [`Broker`] serves the data plane, [`Connections`] serves people. Behind them:
 //!
 //! - [`vault`] seals and opens credentials under a data key per person;
+//! - [`rewrap`] brings those data keys under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
 //! - [`connect`] speaks to an upstream's authorization server;
 //! - [`audit`] writes down what happened.
@@ -16,6 +17,7 @@ pub mod flight;
 pub mod injection;
 mod plaintext;
 mod refresh;
+pub mod rewrap;
 pub mod tasks;
 pub mod upstream;
 pub mod vault;

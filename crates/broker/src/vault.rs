@@ -97,7 +97,29 @@ impl Vault {
         }
     }
 
+    /// # Errors
+    /// [`VaultError`], which is in the log by then.
     pub async fn open(
+        &self,
+        key: &CredentialKey,
+        record: &Record,
+        seen: Option<Version>,
+    ) -> Result<Credential, VaultError> {
+        self.try_open(key, record, seen).await.map_err(|error| log(key, error))
+    }
+
+    /// # Errors
+    /// [`VaultError`], which is in the log by then.
+    pub async fn seal(
+        &self,
+        key: &CredentialKey,
+        version: Version,
+        credential: &Credential,
+    ) -> Result<Sealed, VaultError> {
+        self.try_seal(key, version, credential).await.map_err(|error| log(key, error))
+    }
+
+    async fn try_open(
         &self,
         key: &CredentialKey,
         record: &Record,
@@ -115,7 +137,7 @@ impl Vault {
         Ok(credential)
     }
 
-    pub async fn seal(
+    async fn try_seal(
         &self,
         key: &CredentialKey,
         version: Version,
@@ -143,19 +165,15 @@ impl Vault {
             return Ok(open);
         }
         let wrapped = self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?;
-        let key = self.ring.unwrap(&wrapped, user).await.map_err(key_error)?;
+        let key = self.ring.unwrap(&wrapped, user).await?;
         Ok(self.remember(user, key))
     }
 
     async fn fresh_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
         let fresh = DataKey::generate(&*self.random);
-        let wrapped = self.ring.wrap(&fresh, user).await.map_err(key_error)?;
+        let wrapped = self.ring.wrap(&fresh, user).await?;
         let counts = self.data_keys.insert(user, &wrapped, self.clock.now()).await?;
-        let key = if counts == wrapped {
-            fresh
-        } else {
-            self.ring.unwrap(&counts, user).await.map_err(key_error)?
-        };
+        let key = if counts == wrapped { fresh } else { self.ring.unwrap(&counts, user).await? };
         Ok(self.remember(user, key))
     }
 
@@ -166,10 +184,32 @@ impl Vault {
     }
 }
 
-fn key_error(error: KeyError) -> VaultError {
-    match error {
-        KeyError::Unknown(id) => Unreadable::UnknownKey(id).into(),
-        KeyError::Tampered => Unreadable::DataKey.into(),
-        unavailable @ KeyError::Unavailable(..) => VaultError::KeysUnavailable(unavailable),
+impl From<KeyError> for VaultError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Unknown(id) => Unreadable::UnknownKey(id).into(),
+            KeyError::Tampered => Unreadable::DataKey.into(),
+            error @ (KeyError::Refused(_) | KeyError::Unavailable(_)) => {
+                Self::KeysUnavailable(error)
+            }
+        }
     }
+}
+
+/// The log's line about a credential that cannot be had: whose, for what, and why.
+fn log(key: &CredentialKey, error: VaultError) -> VaultError {
+    let (user, slot) = (&key.user, &key.slot);
+    match &error {
+        VaultError::Unreadable(cause) => {
+            tracing::error!(%user, %slot, %cause, "a stored credential cannot be opened");
+        }
+        VaultError::KeysUnavailable(cause @ KeyError::Refused(_)) => {
+            tracing::error!(%user, %slot, %cause, "a key-encryption key cannot be used");
+        }
+        VaultError::KeysUnavailable(cause) => {
+            tracing::warn!(%user, %slot, %cause, "a key-encryption key cannot be used just now");
+        }
+        VaultError::Store(_) => {}
+    }
+    error
 }

@@ -49,10 +49,16 @@ pub struct Keys {
 pub enum KeySource {
     /// The base64 text of a 32-byte key, from a file or the environment.
     Local(Secret),
-    /// A key of a Vault transit engine.
-    Transit { name: String, address: Url },
+    /// A key of a Vault Transit engine. The path of `address`, when it has one, is the engine's.
+    Transit { name: String, address: Url, sign_in: VaultSignIn },
     /// The socket of a plugin that wraps and unwraps.
     Plugin(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub enum VaultSignIn {
+    Token(Secret),
+    AppRole { role_id: String, secret_id: Secret },
 }
 
 #[derive(Clone, Debug)]

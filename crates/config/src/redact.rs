@@ -28,6 +28,7 @@ const SHOWN: &[&str] = &[
     "refresh_grace",
     "resource",
     "revocation_endpoint",
+    "role_id",
     "scopes",
     "session_ttl",
     "subject_claim",

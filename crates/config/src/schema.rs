@@ -97,6 +97,19 @@ pub struct Keys {
     pub active: Option<String>,
     /// Keys that are only read with, written like `active`.
     pub retired: Vec<String>,
+    /// How to sign in at the Vault (or `OpenBao`) of `transit:` keys. Absent: with the token in the
+    /// environment variable `VAULT_TOKEN`.
+    pub vault: Option<Vault>,
+}
+
+/// A sign-in at Vault: a `token`, or the `role_id` and `secret_id` of an `AppRole`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Vault {
+    /// It is renewed at half of its life, as long as it can be.
+    pub token: Option<SecretSource>,
+    pub role_id: Option<String>,
+    pub secret_id: Option<SecretSource>,
 }
 
 /// Who may call, and how they prove who they are.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use attache_config::{
     Config, Loaded, Source, load,
-    model::{ClientAuth, HeaderFormat, StoreUrl},
+    model::{ClientAuth, HeaderFormat, KeySource, StoreUrl, VaultSignIn},
 };
 
 const EVERY_KEY: &str = r#"
@@ -21,6 +21,10 @@ url = "postgres://gw:hunter2-db@db.example.com/attache?password=hunter2-too"
 [keys]
 active  = "env:K1"
 retired = ["env:K2", "transit:attache@https://vault.example.com", "plugin:/run/kms.sock"]
+
+[keys.vault]
+role_id = "attache-role"
+secret_id = "hunter2-secret-id"
 
 [identity]
 session_ttl   = "24h"
@@ -98,7 +102,14 @@ fn every_key_means_what_it_says() {
     assert_eq!(config.public_url.as_str(), "https://gw.example.com/");
     assert_eq!(config.trusted_proxies.len(), 2);
     assert!(matches!(config.store, StoreUrl::Postgres(_)));
-    assert_eq!(config.keys.unwrap().retired.len(), 3);
+    let retired = config.keys.unwrap().retired;
+    assert_eq!(retired.len(), 3);
+    let KeySource::Transit { name, sign_in: VaultSignIn::AppRole { secret_id, .. }, .. } =
+        &retired[1]
+    else {
+        unreachable!("{retired:?}")
+    };
+    assert_eq!((name.as_str(), secret_id.expose()), ("attache", "hunter2-secret-id"));
     assert_eq!(config.identity.oidc.unwrap().client_secret.unwrap().expose(), "hunter2-idp");
     // RS-15: the same issuer means the same person, by the same claim.
     let claims: Vec<&str> =

@@ -290,6 +290,24 @@ fn top_level_rules() {
             "what is in SECRET is not the base64 of 32 bytes",
         ),
         (
+            &format!("{url}keys.retired = ['transit:k@https://vault.example.com']"),
+            "keys.vault",
+            "there is no sign-in for the Vault of a transit: key",
+        ),
+        (
+            &format!("{url}keys.vault = {{ token = 't', role_id = 'r' }}"),
+            "keys.vault",
+            "this is neither a token nor an AppRole",
+        ),
+        (
+            &format!(
+                "{url}keys = {{ retired = ['transit:a/b@https://vault.example.com'], \
+                 vault = {{ token = 't' }} }}"
+            ),
+            "keys.retired[0]",
+            "this does not say where a key is",
+        ),
+        (
             &format!("{url}identity.session_ttl = 'soon'"),
             "identity.session_ttl",
             "a duration is a whole number and one of ms, s, m, h, d, such as \"90s\"",

@@ -10,6 +10,7 @@ pub mod authenticator;
 pub mod credential;
 pub mod explain;
 pub mod ids;
+pub mod line_service;
 pub mod origin;
 pub mod outbound;
 pub mod principal;

@@ -80,6 +80,10 @@ pub trait PersonStore: std::fmt::Debug + Send + Sync {
     async fn find(&self, id: &UserId) -> Result<Option<Person>>;
 
     async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>>;
+
+    /// Erases a person and everything of theirs but the audit, their data key included: what that
+    /// sealed opens nowhere any more, in backups neither. Whether there was such a person.
+    async fn remove(&self, id: &UserId) -> Result<bool>;
 }
 
 // --- sessions and sign-in -----------------------------------------------------------------------
@@ -290,7 +294,8 @@ pub trait CredentialStore: std::fmt::Debug + Send + Sync {
 
 // --- data keys ----------------------------------------------------------------------------------
 
-/// A key-encryption key's name, as configured: `file:attache.key`.
+/// A key-encryption key's name: `local:9f86d081884c7d65`. It says what the key is, not where it is
+/// configured.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId(pub Arc<str>);
 
@@ -314,6 +319,24 @@ pub trait DataKeyStore: std::fmt::Debug + Send + Sync {
     /// Stores `fresh` unless the person has a key; returns the one that counts.
     async fn insert(&self, user: &UserId, fresh: &WrappedKey, now: Timestamp)
     -> Result<WrappedKey>;
+
+    /// Puts `new` where exactly `old` is: the same data key, wrapped again.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the row is gone or holds anything else.
+    async fn replace(&self, user: &UserId, old: &WrappedKey, new: &WrappedKey) -> Result<()>;
+
+    /// Destroys exactly `old`, and with it everything it sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the row is gone or holds anything else.
+    async fn remove(&self, user: &UserId, old: &WrappedKey) -> Result<()>;
+
+    /// The people whose id comes after `after`, in the order of ids; at most `limit`.
+    async fn page(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<(UserId, WrappedKey)>>;
+
+    /// How many data keys each key wraps, by its name; at most 1,000 keys.
+    async fn count(&self) -> Result<Vec<(KeyId, u64)>>;
 }
 
 // --- audit --------------------------------------------------------------------------------------

@@ -16,8 +16,11 @@ pub enum KeyError {
     Unknown(KeyId),
     #[error("the wrapped key does not belong here or was changed")]
     Tampered,
+    /// The operator's move, at the key service; the words are ours.
+    #[error("the key service refuses: {0}")]
+    Refused(&'static str),
     /// Nobody's move: the same call may succeed later.
-    #[error("the key service is unavailable")]
+    #[error("the key service is unavailable: {0}")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -31,6 +34,12 @@ pub trait KeyWrapper: Debug + Send + Sync {
     /// # Errors
     /// [`KeyError::Tampered`] unless these very bytes were wrapped by this key for `user`.
     async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError>;
+
+    /// Whether wrapping again would change nothing but the nonce. A service may keep several
+    /// versions of what is one key here, and wrap with the newest.
+    async fn is_current(&self, _wrapped: &WrappedKey) -> Result<bool, KeyError> {
+        Ok(true)
+    }
 }
 
 /// The key that wraps from now on, and those that still unwrap.
@@ -51,5 +60,18 @@ impl KeyRing {
             .find(|member| *member.id() == wrapped.wrapped_by)
             .ok_or_else(|| KeyError::Unknown(wrapped.wrapped_by.clone()))?;
         member.unwrap(wrapped, user).await
+    }
+
+    /// The same data key as the active key wraps it today; `None` when it is so already.
+    pub async fn rewrap(
+        &self,
+        wrapped: &WrappedKey,
+        user: &UserId,
+    ) -> Result<Option<WrappedKey>, KeyError> {
+        if wrapped.wrapped_by == *self.active.id() && self.active.is_current(wrapped).await? {
+            return Ok(None);
+        }
+        let key = self.unwrap(wrapped, user).await?;
+        self.wrap(&key, user).await.map(Some)
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Two clients stand on one connector that asks [`address::EgressRules`] about the very
 //! address it is about to use: [`upstream`] streams the data plane's requests, [`outbound`] fetches
-//! the small documents of the control plane. [`serve`] is the other side: the listener, its worker
+//! the small documents of the control plane. [`line_service`] asks programs on this machine.
+//! [`serve`] is the other side: the listener, its worker
 //! threads, and how they end.
 
 pub mod address;
 pub mod body;
 mod connect;
+pub mod line_service;
 pub mod outbound;
 pub mod serve;
 pub mod shutdown;

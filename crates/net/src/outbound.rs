@@ -6,6 +6,7 @@ use attache_core::outbound::{FetchError, Limits, Outbound};
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri::Scheme};
 use http_body_util::Full;
+use url::{Origin, Url};
 
 use crate::{
     address::EgressRules,
@@ -62,6 +63,37 @@ impl Outbound for ControlClient {
         tokio::time::timeout(limits.timeout, self.exchange(request, limits.max_body))
             .await
             .unwrap_or(Err(FetchError::Timeout(limits.timeout)))
+    }
+}
+
+/// The way to one service that the operator named, whatever its address: a Vault is where no caller
+/// can send the gateway, and that is what the egress rules are for. Nothing else is reached.
+#[derive(Clone, Debug)]
+pub struct DedicatedClient {
+    origin: Origin,
+    client: ControlClient,
+}
+
+impl DedicatedClient {
+    /// Everything under the origin of `service`; its path says nothing.
+    pub fn new(service: &Url, trust: &Trust) -> Self {
+        let client = ControlClient::new(Arc::new(EgressRules::anywhere()), trust);
+        Self { origin: service.origin(), client }
+    }
+}
+
+#[async_trait::async_trait]
+impl Outbound for DedicatedClient {
+    async fn fetch(
+        &self,
+        request: Request<Bytes>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, FetchError> {
+        let asked = Url::parse(&request.uri().to_string()).map_err(|_| FetchError::Blocked)?;
+        if asked.origin() != self.origin {
+            return Err(FetchError::Blocked);
+        }
+        self.client.fetch(request, limits).await
     }
 }
 

@@ -50,6 +50,9 @@ pub async fn run(one: &Stores, other: &Stores) {
     a_reconnect_beats_a_refresh(one, other).await;
     a_release_lets_the_next_one_in(one, other).await;
     the_first_data_key_stays(one, other).await;
+    a_data_key_is_replaced_by_one(one, other).await;
+    data_keys_are_paged_and_counted(one, other).await;
+    a_person_is_erased_with_everything_of_theirs(one, other).await;
     audit_is_listed_newest_first(one, other).await;
 }
 
@@ -444,6 +447,100 @@ async fn the_first_data_key_stays(one: &Stores, other: &Stores) {
     assert!(stored.is_some() && keys.iter().all(|key| Some(key) == stored.as_ref()), "{keys:?}");
 }
 
+async fn a_data_key_is_replaced_by_one(one: &Stores, other: &Stores) {
+    let user = person(one, "rewrap").await;
+    let absent = one.data_keys.replace(&user, &wrapped("old", 0), &wrapped("new", 1)).await;
+    assert!(matches!(absent, Err(StoreError::Conflict)), "nothing to replace: {absent:?}");
+
+    let old = wrapped("old", 0);
+    one.data_keys.insert(&user, &old, NOW).await.expect("insert");
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let (data_keys, user) = (pick(rival, one, other).data_keys.clone(), user.clone());
+        rivals.spawn(async move {
+            data_keys.replace(&user, &wrapped("old", 0), &wrapped("new", rival + 1)).await
+        });
+    }
+    let outcomes = rivals.join_all().await;
+    let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let lost =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Conflict))).count();
+    assert_eq!((won, lost), (1, usize::from(RIVALS) - 1), "{outcomes:?}");
+
+    let stored = one.data_keys.find(&user).await.expect("find").expect("a key");
+    assert_eq!(stored.wrapped_by, wrapped("new", 0).wrapped_by);
+    let other_bytes = WrappedKey { bytes: old.bytes, ..stored };
+    let moved = other.data_keys.replace(&user, &other_bytes, &wrapped("new", 9)).await;
+    assert!(matches!(moved, Err(StoreError::Conflict)), "the bytes count too: {moved:?}");
+
+    let kept = other.data_keys.remove(&user, &other_bytes).await;
+    assert!(matches!(kept, Err(StoreError::Conflict)), "to destroy too: {kept:?}");
+    let stored = one.data_keys.find(&user).await.expect("find").expect("a key");
+    other.data_keys.remove(&user, &stored).await.expect("remove");
+    assert_eq!(one.data_keys.find(&user).await.expect("find"), None);
+}
+
+async fn data_keys_are_paged_and_counted(one: &Stores, other: &Stores) {
+    let mut expected = Vec::new();
+    // Locales order these in other ways than bytes do; any order will do that leaves none out.
+    for name in ["page-a", "page_B", "page-c", "pageD", "page é", "page-0", "page_1"] {
+        let user = person(one, name).await;
+        one.data_keys.insert(&user, &wrapped("paged", 1), NOW).await.expect("insert");
+        expected.push(user);
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = other.data_keys.page(after.as_ref(), 3).await.expect("page");
+        assert!(page.len() <= 3, "{page:?}");
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        seen.extend(page);
+    }
+    let users: std::collections::HashSet<_> = seen.iter().map(|(user, _)| user).collect();
+    assert_eq!(users.len(), seen.len(), "nobody twice: {seen:?}");
+    assert!(expected.iter().all(|user| users.contains(user)), "nobody left out: {seen:?}");
+
+    let counted = one.data_keys.count().await.expect("count");
+    let paged = counted.iter().find(|(key, _)| *key == wrapped("paged", 1).wrapped_by);
+    assert_eq!(paged.map(|(_, keys)| *keys), Some(7), "{counted:?}");
+    let all: u64 = counted.iter().map(|(_, keys)| keys).sum();
+    assert_eq!(usize::try_from(all).expect("few"), seen.len(), "{counted:?}");
+}
+
+/// Crypto-shredding: without the data key, every copy of what it sealed is noise.
+async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stores) {
+    let (user, stays) = (person(one, "erased").await, person(one, "stays").await);
+    for user in [&user, &stays] {
+        one.data_keys.insert(user, &wrapped("old", 1), NOW).await.expect("insert");
+        one.credentials.put(&key(user, "github"), &record(1), None).await.expect("put");
+    }
+    let session = Session {
+        digest: SessionDigest(digest(77)),
+        user: user.clone(),
+        created_at: NOW,
+        expires_at: soon(),
+    };
+    one.sessions.insert(&session).await.expect("insert");
+    let flow = connect(&user, "github", 78, 0);
+    one.connects.insert(&flow, 5, NOW).await.expect("insert");
+
+    assert!(other.people.remove(&user).await.expect("remove"));
+    assert!(!one.people.remove(&user).await.expect("remove"), "nobody is there any more");
+    assert_eq!(one.people.find(&user).await.expect("find"), None);
+    assert_eq!(one.data_keys.find(&user).await.expect("find"), None);
+    assert_eq!(one.credentials.find(&key(&user, "github")).await.expect("find"), None);
+    assert_eq!(one.sessions.find(session.digest, NOW).await.expect("find"), None);
+    assert_eq!(one.connects.find(flow.state).await.expect("find"), None);
+
+    // A rotation, and a gateway that was about to seal, find nobody to write for.
+    let rewrapped = one.data_keys.replace(&user, &wrapped("old", 1), &wrapped("new", 1)).await;
+    assert!(matches!(rewrapped, Err(StoreError::Conflict)), "{rewrapped:?}");
+    let sealed = one.data_keys.insert(&user, &wrapped("old", 2), NOW).await;
+    assert!(matches!(sealed, Err(StoreError::Conflict)), "{sealed:?}");
+    assert!(one.data_keys.find(&stays).await.expect("find").is_some(), "another person's");
+}
+
 // --- audit --------------------------------------------------------------------------------------
 
 async fn audit_is_listed_newest_first(one: &Stores, other: &Stores) {
@@ -524,6 +621,10 @@ fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> Conne
         created_at,
         expires_at: created_at.plus(Duration::from_mins(10)),
     }
+}
+
+fn wrapped(by: &str, byte: u8) -> WrappedKey {
+    WrappedKey { wrapped_by: KeyId(format!("local:{by}").into()), bytes: vec![byte; 60] }
 }
 
 fn key(user: &UserId, server: &str) -> CredentialKey {

@@ -1,36 +1,57 @@
 //! `attache keys`: key-encryption keys.
 
-use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+mod generate;
+mod progress;
+mod rotate;
+mod status;
 
-use attache_core::Secret;
-use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
+use std::path::Path;
 
-use crate::{Failure, cli::Keys, terminal::Terminal};
+use attache_broker::rewrap::Rewrap;
+use attache_crypto::keyring::KeyRing;
+use attache_net::tls::Trust;
+use attache_store::Store;
 
-pub(crate) fn run(command: &Keys, terminal: Terminal) -> Result<(), Failure> {
-    let Keys::Generate { file } = command;
-    let key = LocalKey::generate(&SystemRandom);
-    match file {
-        // The one thing this command is for; whoever pipes it somewhere asked for it.
-        None => terminal.line(key.expose()),
-        Some(file) => {
-            write_new(file, &key).map_err(|error| {
-                Failure::Failed(format!("{} was not written: {error}", file.display()))
-            })?;
-            terminal.message(format_args!(
-                "{} holds a new key. Keep a copy elsewhere: without it nothing in the store opens.\n\
-                 Use it with `[keys]` `active = \"file:{}\"`.",
-                file.display(),
-                file.display(),
-            ));
+use super::configuration;
+use crate::{
+    Failure,
+    cli::{Global, Keys},
+    telemetry,
+    terminal::Terminal,
+    wire::{self, location},
+};
+
+pub(crate) async fn run(
+    command: &Keys,
+    global: &Global,
+    terminal: Terminal,
+) -> Result<(), Failure> {
+    telemetry::install(global, terminal, true);
+    match command {
+        Keys::Generate { file } => generate::run(file.as_deref(), terminal),
+        Keys::Status { config } => {
+            status::run(&Opened::new(config.as_deref(), terminal).await?, terminal).await
+        }
+        Keys::Rotate { config, discard_unreadable } => {
+            let opened = Opened::new(config.as_deref(), terminal).await?;
+            rotate::run(&opened, *discard_unreadable, terminal).await
         }
     }
-    Ok(())
 }
 
-/// Never over an existing file: that would be the end of everything it opens.
-fn write_new(file: &Path, key: &Secret) -> std::io::Result<()> {
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    writeln!(opened, "{}", key.expose())?;
-    opened.sync_all()
+/// What `serve` would use, without serving.
+struct Opened {
+    ring: KeyRing,
+    rewrap: Rewrap,
+}
+
+impl Opened {
+    async fn new(config: Option<&Path>, terminal: Terminal) -> Result<Self, Failure> {
+        let (_, config) = configuration(config, terminal)?;
+        let trust = Trust::load(None).map_err(Failure::failed)?;
+        let ring = wire::keys::wire(&config, &trust).await.map_err(Failure::usage)?.ring;
+        let store = Store::open(&location(&config.store)).await.map_err(Failure::usage)?;
+        let rewrap = Rewrap::new(ring.clone(), store.stores().data_keys);
+        Ok(Self { ring, rewrap })
+    }
 }

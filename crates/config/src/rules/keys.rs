@@ -6,9 +6,9 @@ use attache_core::Secret;
 
 use crate::{
     diagnose::Place,
-    model::{KeySource, Keys},
-    rules::{net::secure_url, warn_world_readable},
-    schema,
+    model::{KeySource, Keys, VaultSignIn},
+    rules::{net::secure_url, secret, warn_world_readable},
+    schema::{self, SecretSource},
     secrets::Secrets,
 };
 
@@ -17,6 +17,9 @@ const KEY: &str = "ATTACHE_KEY";
 
 /// Read when there is neither `ATTACHE_KEY` nor `keys.active`: a mcpproxy deployment can move.
 const FALLBACK: &str = "MCPPROXY_CRED_KEY";
+
+/// The sign-in at Vault when `keys.vault` says nothing.
+const VAULT_TOKEN: &str = "VAULT_TOKEN";
 
 const FORMS: &str = "write file:PATH, env:NAME, transit:NAME@https://vault or plugin:/path.sock; \
      `attache keys generate` makes a key";
@@ -31,12 +34,29 @@ pub(super) fn keys(
     } else if section.active.is_none() && secrets.env(FALLBACK).is_ok() {
         section.active = Some(format!("env:{FALLBACK}"));
     }
+    let asks_vault =
+        section.active.iter().chain(&section.retired).any(|text| text.starts_with("transit:"));
+    if section.vault.is_none() && asks_vault && secrets.env(VAULT_TOKEN).is_ok() {
+        let token = SecretSource::Env { env: VAULT_TOKEN.to_owned() };
+        section.vault = Some(schema::Vault { token: Some(token), ..schema::Vault::default() });
+    }
+    let sign_in = match &section.vault {
+        Some(section) => Some(sign_in(section, secrets, &place.key("vault"))?),
+        None if asks_vault => {
+            place
+                .key("vault")
+                .missing("there is no sign-in for the Vault of a transit: key", SIGN_INS);
+            return None;
+        }
+        None => None,
+    };
+    let key = |text: &str, place: &Place<'_>| key(text, sign_in.as_ref(), secrets, place);
     let active = place.key("active");
     let retired: Vec<Option<KeySource>> = section
         .retired
         .iter()
         .enumerate()
-        .map(|(index, text)| key(text, secrets, &place.key("retired").index(index)))
+        .map(|(index, text)| key(text, &place.key("retired").index(index)))
         .collect();
     let Some(text) = &section.active else {
         active.missing(
@@ -46,11 +66,39 @@ pub(super) fn keys(
         );
         return None;
     };
-    let active = key(text, secrets, &active);
+    let active = key(text, &active);
     Some(Keys { active: active?, retired: retired.into_iter().collect::<Option<_>>()? })
 }
 
-fn key(text: &str, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<KeySource> {
+const SIGN_INS: &str = "write keys.vault.token = { file = \"PATH\" }, or keys.vault.role_id and \
+     keys.vault.secret_id for an AppRole, or set VAULT_TOKEN";
+
+fn sign_in(
+    section: &schema::Vault,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<VaultSignIn> {
+    match (&section.token, &section.role_id, &section.secret_id) {
+        (Some(token), None, None) => {
+            secret(token, secrets, &place.key("token")).map(VaultSignIn::Token)
+        }
+        (None, Some(role_id), Some(secret_id)) if !role_id.is_empty() => {
+            let secret_id = secret(secret_id, secrets, &place.key("secret_id"))?;
+            Some(VaultSignIn::AppRole { role_id: role_id.clone(), secret_id })
+        }
+        _ => {
+            place.error("this is neither a token nor an AppRole", SIGN_INS);
+            None
+        }
+    }
+}
+
+fn key(
+    text: &str,
+    sign_in: Option<&VaultSignIn>,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<KeySource> {
     match text.split_once(':') {
         Some(("file", path)) if !path.is_empty() => match secrets.file(Path::new(path)) {
             Ok(resolved) => {
@@ -71,10 +119,14 @@ fn key(text: &str, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<KeySource
                 None
             }
         },
-        Some(("transit", rest)) => match rest.split_once('@') {
-            Some((name, address)) if !name.is_empty() => {
+        Some(("transit", rest)) => match (rest.split_once('@'), sign_in) {
+            (Some((name, address)), Some(sign_in)) if is_transit_name(name) => {
                 let address = secure_url(address, place)?;
-                Some(KeySource::Transit { name: name.to_owned(), address })
+                Some(KeySource::Transit {
+                    name: name.to_owned(),
+                    address,
+                    sign_in: sign_in.clone(),
+                })
             }
             _ => unknown(place),
         },
@@ -83,6 +135,12 @@ fn key(text: &str, secrets: &Secrets<'_>, place: &Place<'_>) -> Option<KeySource
         }
         _ => unknown(place),
     }
+}
+
+/// What Vault takes for a key's name (and a URL for one segment of a path).
+fn is_transit_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    name.bytes().all(plain) && name.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
 fn unknown(place: &Place<'_>) -> Option<KeySource> {

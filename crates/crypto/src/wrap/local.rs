@@ -30,18 +30,8 @@ impl LocalKey {
     /// # Errors
     /// [`InvalidKey`] for anything else.
     pub fn from_base64(text: &Secret) -> Result<Self, InvalidKey> {
-        // One byte too many: `decode_slice` asks for room for whole groups of three.
-        let mut bytes = Zeroizing::new([0; KEY_LEN + 1]);
-        let length = STANDARD
-            .decode_slice(text.expose().trim(), bytes.as_mut_slice())
-            .map_err(|_| InvalidKey)?;
-        match bytes.split_first_chunk::<KEY_LEN>() {
-            Some((key, _)) if length == KEY_LEN => {
-                let key = Key::new(*key);
-                Ok(Self { id: id_of(&key), key })
-            }
-            _ => Err(InvalidKey),
-        }
+        let DataKey(key) = DataKey::from_base64(text.expose().trim()).ok_or(InvalidKey)?;
+        Ok(Self { id: id_of(&key), key })
     }
 
     /// A fresh key as [`Self::from_base64`] reads it.

@@ -135,6 +135,10 @@ impl PersonStore for SwitchedOff<dyn PersonStore> {
         Ok(self.store.find(id).await?.map(|person| self.apply(person)))
     }
 
+    async fn remove(&self, id: &UserId) -> StoreResult<bool> {
+        self.store.remove(id).await
+    }
+
     async fn find_by_subject(
         &self,
         issuer: &IssuerId,

@@ -17,6 +17,9 @@ const FIND: &str = "
     SELECT id, issuer, subject, email, name, groups, disabled, created_at
     FROM person WHERE id = $1";
 
+/// Everything of a person refers to them and goes with them.
+const REMOVE: &str = "DELETE FROM person WHERE id = $1";
+
 const FIND_BY_SUBJECT: &str = "
     SELECT id, issuer, subject, email, name, groups, disabled, created_at
     FROM person WHERE issuer = $1 AND subject = $2";
@@ -41,6 +44,10 @@ impl PersonStore for Db {
 
     async fn find(&self, id: &UserId) -> Result<Option<Person>> {
         self.read(FIND, values![id]).await?.first().map(person).transpose()
+    }
+
+    async fn remove(&self, id: &UserId) -> Result<bool> {
+        self.execute(REMOVE, values![id]).await.map(|people| people > 0)
     }
 
     async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>> {

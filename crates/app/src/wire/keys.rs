@@ -1,0 +1,110 @@
+//! The key ring of a configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use attache_config::{
+    Config,
+    model::{KeySource, VaultSignIn},
+};
+use attache_crypto::{
+    keyring::{KeyError, KeyRing, KeyWrapper},
+    wrap::{
+        local::LocalKey,
+        plugin::Plugin,
+        transit::{SignIn, Transit, TransitSettings},
+    },
+};
+use attache_net::{line_service::UnixSocket, outbound::DedicatedClient, tls::Trust};
+use tokio_util::sync::CancellationToken;
+
+/// When signing in at Vault is tried again after it failed.
+const SIGN_IN_AGAIN: Duration = Duration::from_secs(15);
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRingError {
+    #[error(
+        "no key-encryption key: make one with `attache keys generate attache.key` and set \
+         `keys.active = \"file:attache.key\"`, or set ATTACHE_KEY"
+    )]
+    NoKey,
+    #[error("{0}: not a key; a key is 32 bytes in base64, as `attache keys generate` makes it")]
+    InvalidKey(&'static str),
+    #[error("{key}: the plugin at {path} cannot be asked which key it holds: {source}")]
+    Plugin { key: &'static str, path: String, source: KeyError },
+}
+
+pub(crate) struct Keys {
+    pub(crate) ring: KeyRing,
+    /// Those of the ring whose sign-in has to be kept alive ([`stay_signed_in`]).
+    pub(crate) transits: Vec<Arc<Transit>>,
+}
+
+/// Plugins are asked which key they hold; a Vault is not asked anything yet.
+pub(crate) async fn wire(config: &Config, trust: &Trust) -> Result<Keys, KeyRingError> {
+    let keys = config.keys.as_ref().ok_or(KeyRingError::NoKey)?;
+    let mut transits = Vec::new();
+    let active = wrapper(&keys.active, "keys.active", trust, &mut transits).await?;
+    let mut retired = Vec::new();
+    for source in &keys.retired {
+        retired.push(wrapper(source, "keys.retired", trust, &mut transits).await?);
+    }
+    Ok(Keys { ring: KeyRing { active, retired }, transits })
+}
+
+async fn wrapper(
+    source: &KeySource,
+    key: &'static str,
+    trust: &Trust,
+    transits: &mut Vec<Arc<Transit>>,
+) -> Result<Arc<dyn KeyWrapper>, KeyRingError> {
+    match source {
+        KeySource::Local(text) => {
+            let local = LocalKey::from_base64(text).map_err(|_| KeyRingError::InvalidKey(key))?;
+            Ok(Arc::new(local))
+        }
+        KeySource::Transit { name, address, sign_in } => {
+            let settings = TransitSettings {
+                name: name.clone(),
+                address: address.clone(),
+                sign_in: match sign_in.clone() {
+                    VaultSignIn::Token(token) => SignIn::Token(token),
+                    VaultSignIn::AppRole { role_id, secret_id } => {
+                        SignIn::AppRole { role_id, secret_id }
+                    }
+                },
+            };
+            let outbound = Arc::new(DedicatedClient::new(address, trust));
+            let transit = Arc::new(Transit::new(settings, outbound));
+            transits.push(Arc::clone(&transit));
+            Ok(transit)
+        }
+        KeySource::Plugin(path) => {
+            let met = Plugin::meet(Arc::new(UnixSocket::new(path.clone()))).await;
+            let path = || path.display().to_string();
+            let plugin =
+                met.map_err(|source| KeyRingError::Plugin { key, path: path(), source })?;
+            Ok(Arc::new(plugin))
+        }
+    }
+}
+
+/// Renews the token in time also when nobody needs a key for hours, until `stop`. At the start it
+/// tells the log whether the sign-in works at all.
+pub(crate) async fn stay_signed_in(transit: Arc<Transit>, stop: CancellationToken) {
+    let renewing = async {
+        loop {
+            let pause = match transit.stay_signed_in().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(key = ?transit, %error, "cannot sign in at the key's Vault");
+                    SIGN_IN_AGAIN
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = renewing => {}
+    }
+}
