@@ -36,7 +36,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub struct Stores {
     pub people: Arc<dyn PersonStore>,
     pub sessions: Arc<dyn SessionStore>,
-    pub logins: Arc<dyn LoginFlowStore>,
+    pub logins: Arc<dyn SpentLoginStore>,
     pub credentials: Arc<dyn CredentialStore>,
     pub connects: Arc<dyn ConnectFlowStore>,
     pub data_keys: Arc<dyn DataKeyStore>,
@@ -111,26 +111,20 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
     async fn remove(&self, digest: SessionDigest) -> Result<()>;
 }
 
-/// A sign-in on its way through the identity provider. It holds no secret: nonce and PKCE verifier
-/// are derived from the cookie of the browser that began, and from `state`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginFlow {
-    /// SHA-256 of `state`.
-    pub state: [u8; 32],
-    /// SHA-256 of the flow cookie: only this browser may finish.
-    pub browser: [u8; 32],
-    /// A path of ours, checked when it was stored.
-    pub return_to: String,
-    pub expires_at: Timestamp,
-}
-
+/// Sign-ins that came back from the identity provider. One under way is nowhere but in its browser:
+/// whoever begins a million fills nothing.
 #[async_trait::async_trait]
-pub trait LoginFlowStore: std::fmt::Debug + Send + Sync {
-    /// Keeps at most `bound` unexpired sign-ins in all, dropping the oldest.
-    async fn insert(&self, flow: &LoginFlow, bound: u32, now: Timestamp) -> Result<()>;
-
-    /// Takes the flow out: a state is used once, whatever becomes of it. Expired is `None`.
-    async fn take(&self, state: [u8; 32], now: Timestamp) -> Result<Option<LoginFlow>>;
+pub trait SpentLoginStore: std::fmt::Debug + Send + Sync {
+    /// Whether this is the first time that `state`, the SHA-256 of a sign-in's `state`, comes back;
+    /// to be asked before it is acted on. Remembered until `expires_at`, when it is worth nothing
+    /// anyway. Keeps at most `bound` in all, dropping the oldest.
+    async fn spend(
+        &self,
+        state: [u8; 32],
+        expires_at: Timestamp,
+        bound: u32,
+        now: Timestamp,
+    ) -> Result<bool>;
 }
 
 // --- connect flows ------------------------------------------------------------------------------

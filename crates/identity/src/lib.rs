@@ -84,7 +84,7 @@ impl Identity {
             redirect_uri: settings::redirect_uri(&settings.public_url),
             cookies: cookie::Cookies::of(&settings.public_url),
             oidc,
-            flows: Arc::clone(&stores.logins),
+            spent: Arc::clone(&stores.logins),
             people: Arc::clone(&stores.people),
             audit: Arc::clone(&stores.audit),
             sessions: Arc::clone(&sessions),

@@ -1,19 +1,20 @@
 //! Browser sign-in at the company's identity provider (OIDC Core section 3.1, AS-23).
 //!
-//! A sign-in is bound to the browser that began it, by a cookie. PKCE verifier and nonce are
-//! derived from that cookie and `state`, so that the store holds nothing worth stealing.
+//! A sign-in is bound to the browser that began it, by a cookie. `state` is proved by that cookie,
+//! and PKCE verifier and nonce are derived from both, so that the store holds nothing of a sign-in
+//! under way: strangers who begin many take no room from others.
 
 mod error;
 mod flow;
 mod userinfo;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use attache_core::{
     Clock, Secret, UserId,
     audit::{Action, AuditEvent, Outcome},
     outbound::Outbound,
-    store::{AuditStore, LoginFlowStore, Person, PersonStore, Profile},
+    store::{AuditStore, Person, PersonStore, Profile, SpentLoginStore},
 };
 use attache_crypto::{
     jose::JwtError,
@@ -41,10 +42,9 @@ use crate::{
     settings::OidcSettings,
 };
 
-/// How long a person may take at the identity provider (AS-14).
-const FLOW_LIFE: Duration = Duration::from_mins(10);
-/// Sign-ins under way at once, in all; the oldest gives way.
-const FLOWS: u32 = 10_000;
+/// Sign-ins remembered that came back, in all; the oldest gives way. One that is forgotten and comes
+/// back once more meets a provider that redeems a code once.
+const SPENT: u32 = 10_000;
 
 /// Send the browser to `url`, with `cookie` as `Set-Cookie`.
 pub struct Begun {
@@ -73,7 +73,7 @@ pub(crate) struct Login {
     pub(crate) oidc: OidcSettings,
     pub(crate) redirect_uri: String,
     pub(crate) cookies: Cookies,
-    pub(crate) flows: Arc<dyn LoginFlowStore>,
+    pub(crate) spent: Arc<dyn SpentLoginStore>,
     pub(crate) people: Arc<dyn PersonStore>,
     pub(crate) audit: Arc<dyn AuditStore>,
     pub(crate) sessions: Arc<Sessions>,
@@ -92,13 +92,8 @@ impl Login {
     ) -> Result<Begun, LoginError> {
         let provider = self.issuer.metadata().await?;
         let browser = self.browser(headers).unwrap_or_else(|| Browser::new(&*self.random));
-        let state = random::token(&*self.random);
-        let now = self.clock.now();
         let return_to = ReturnTo::parse(return_to);
-        self.flows
-            .insert(&browser.flow(&state, return_to, now.plus(FLOW_LIFE)), FLOWS, now)
-            .await?;
-
+        let state = browser.begin(&return_to, self.clock.now(), &*self.random);
         let (verifier, nonce) = (browser.verifier(&state), browser.nonce(&state));
         let request = AuthorizationRequest {
             endpoint: &provider.authorization_endpoint,
@@ -110,7 +105,7 @@ impl Login {
             resource: None,
             extra: &[("nonce", nonce.expose())],
         };
-        let cookie = self.cookies.set(Name::Login, &browser.0, FLOW_LIFE);
+        let cookie = self.cookies.set(Name::Login, &browser.0, flow::LIFE);
         Ok(Begun { url: request.url(), cookie })
     }
 
@@ -120,24 +115,20 @@ impl Login {
         headers: &HeaderMap,
     ) -> Result<SignedIn, LoginError> {
         let callback = Callback::parse(query).map_err(|_| LoginError::MalformedCallback)?;
+        let browser = self.browser(headers).ok_or(LoginError::WrongBrowser)?;
+        let flow = browser.resume(&callback.state, self.clock.now())?;
         // Before the state is spent: while the provider is down, the callback can be tried again.
         let provider = self.issuer.metadata().await?;
-        let flow = self
-            .flows
-            .take(flow::digest(&callback.state), self.clock.now())
-            .await?
-            .ok_or(LoginError::FlowUnknown)?;
-        let browser = self
-            .browser(headers)
-            .filter(|browser| browser.began(&flow))
-            .ok_or(LoginError::WrongBrowser)?;
+        if !self.spent.spend(flow.digest, flow.over_at, SPENT, self.clock.now()).await? {
+            return Err(LoginError::FlowUnknown);
+        }
 
         // From here on this is an attempt of somebody who began it with us: both ends are audited.
         match self.finish(&provider, &browser, &callback).await {
             Ok(person) => {
                 self.record(Some(person.id.clone()), Outcome::Success).await?;
                 let cookie = self.sessions.begin(person.id).await?;
-                Ok(SignedIn { return_to: flow.return_to, cookie })
+                Ok(SignedIn { return_to: flow.return_to.into_string(), cookie })
             }
             Err(error) => {
                 self.record(None, Outcome::Failure(error.reason())).await?;

@@ -4,8 +4,9 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReturnTo(String);
 
-/// Longer paths are no page of ours.
-const MAX_BYTES: usize = 2048;
+/// Longer paths are no page of ours. It travels in `state`, of which providers take a few hundred
+/// bytes.
+const MAX_BYTES: usize = 512;
 
 impl ReturnTo {
     /// Anything that a browser could read as another origin leads home: an authority (`//`, or `\`
@@ -18,6 +19,10 @@ impl ReturnTo {
                 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         };
         Self(text.filter(ours).unwrap_or("/").to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     pub(crate) fn into_string(self) -> String {

@@ -21,13 +21,11 @@ CREATE TABLE session (
 CREATE INDEX session_by_user ON session (user_id);
 CREATE INDEX session_by_expiry ON session (expires_at);
 
-CREATE TABLE login_flow (
+CREATE TABLE spent_login (
     state      BLOB    NOT NULL PRIMARY KEY,
-    browser    BLOB    NOT NULL,
-    return_to  TEXT    NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX login_flow_by_expiry ON login_flow (expires_at);
+CREATE INDEX spent_login_by_expiry ON spent_login (expires_at);
 
 CREATE TABLE connect_flow (
     state        BLOB    NOT NULL PRIMARY KEY,

@@ -10,8 +10,8 @@ use attache_core::{
     audit::{Action, AuditEvent, Method, Outcome, Reason},
     principal::SessionDigest,
     store::{
-        ConnectFlow, Health, KeyId, Lease, Leased, LoginFlow, Person, Profile, Record, Sealed,
-        Session, StoreError, Stored, Stores, Version, WrappedKey,
+        ConnectFlow, Health, KeyId, Lease, Leased, Person, Profile, Record, Sealed, Session,
+        StoreError, Stored, Stores, Version, WrappedKey,
     },
 };
 use tokio::task::JoinSet;
@@ -32,8 +32,8 @@ pub async fn run(one: &Stores, other: &Stores) {
     a_person_is_found_by_issuer_and_subject_together(one, other).await;
     a_session_ends_when_it_expires_or_is_removed(one, other).await;
     a_session_of_nobody_is_refused(one).await;
-    a_sign_in_is_taken_once_and_not_after_its_time(one, other).await;
-    sign_ins_are_bounded(one).await;
+    a_sign_in_comes_back_once(one, other).await;
+    sign_ins_that_came_back_are_bounded(one).await;
     a_connect_flow_is_taken_by_one(one, other).await;
     connect_flows_are_bounded_by_person(one).await;
     a_disconnect_clears_the_flows_of_one_upstream(one).await;
@@ -185,29 +185,33 @@ async fn a_session_of_nobody_is_refused(one: &Stores) {
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
 }
 
-async fn a_sign_in_is_taken_once_and_not_after_its_time(one: &Stores, other: &Stores) {
-    let (taken, late) = (login(1, 60), login(2, 30));
-    one.logins.insert(&taken, 10, NOW).await.expect("insert");
-    one.logins.insert(&late, 10, NOW).await.expect("insert");
+async fn a_sign_in_comes_back_once(one: &Stores, other: &Stores) {
+    let mut callers = JoinSet::new();
+    for rival in 0..RIVALS {
+        let logins = pick(rival, one, other).logins.clone();
+        callers.spawn(async move { logins.spend(digest(1), soon(), 10, NOW).await });
+    }
+    let firsts =
+        callers.join_all().await.into_iter().filter(|first| *first.as_ref().expect("spend"));
+    assert_eq!(firsts.count(), 1);
 
-    let now = late.expires_at;
-    assert_eq!(other.logins.take(taken.state, now).await.expect("take"), Some(taken.clone()));
-    assert_eq!(one.logins.take(taken.state, now).await.expect("take"), None, "taken before");
-    assert_eq!(one.logins.take(late.state, now).await.expect("take"), None, "expired");
-    assert_eq!(one.logins.take(late.state, NOW).await.expect("take"), None, "spent all the same");
+    // The next one sweeps what is over: nobody asks about that any more.
+    assert!(one.logins.spend(digest(2), soon(), 10, soon()).await.expect("spend"));
+    assert!(other.logins.spend(digest(1), soon(), 10, NOW).await.expect("spend"), "swept");
 }
 
-async fn sign_ins_are_bounded(one: &Stores) {
-    for number in 0..8 {
-        one.logins.insert(&login(number, u64::from(number) + 10), 3, NOW).await.expect("insert");
+async fn sign_ins_that_came_back_are_bounded(one: &Stores) {
+    let spend = async |number: u8| {
+        let expires_at = soon().plus(Duration::from_secs(number.into()));
+        one.logins.spend(digest(number), expires_at, 3, NOW).await.expect("spend")
+    };
+    for number in 10..18 {
+        assert!(spend(number).await);
     }
-    let mut left = Vec::new();
-    for number in 0..8 {
-        if one.logins.take(digest(number), NOW).await.expect("take").is_some() {
-            left.push(number);
-        }
+    for number in 15..18 {
+        assert!(!spend(number).await, "{number} is remembered");
     }
-    assert_eq!(left, [5, 6, 7]);
+    assert!(spend(14).await, "the oldest is not");
 }
 
 // --- connect flows ------------------------------------------------------------------------------
@@ -596,15 +600,6 @@ async fn person(stores: &Stores, name: &str) -> UserId {
     let person =
         stores.people.upsert(&issuer(), name, &Profile::default(), UserId::new(name), NOW).await;
     person.expect("upsert").id
-}
-
-fn login(number: u8, lives_seconds: u64) -> LoginFlow {
-    LoginFlow {
-        state: digest(number),
-        browser: digest(number.wrapping_add(100)),
-        return_to: "/ui/connections".to_owned(),
-        expires_at: NOW.plus(Duration::from_secs(lives_seconds)),
-    }
 }
 
 fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> ConnectFlow {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attache_core::{
     IssuerId, Secret, Timestamp, UserId,
-    store::{LoginFlow, Profile, StoreError, Stores},
+    store::{Profile, StoreError, Stores},
 };
 use attache_store::{BackupError, Location, OpenError, Store, backup, conformance};
 use sqlx::{Connection as _, PgConnection};
@@ -37,25 +37,19 @@ async fn a_batch_that_is_cancelled_to_break_a_deadlock_is_tried_again() {
     let cluster = Cluster::start();
     let store = Store::open(&Location::Postgres(cluster.url())).await.unwrap();
     let logins = store.stores().logins;
-    let login = |number: u8| LoginFlow {
-        state: [number; 32],
-        browser: [0; 32],
-        return_to: "/".to_owned(),
-        expires_at: Timestamp(number.into()),
-    };
-    logins.insert(&login(1), 10, Timestamp(0)).await.unwrap();
-    logins.insert(&login(2), 10, Timestamp(0)).await.unwrap();
+    for number in [1, 2] {
+        logins.spend([number; 32], Timestamp(number.into()), 10, Timestamp(0)).await.unwrap();
+    }
 
     // Somebody holds the second row, and is the more patient one.
     let mut rival = PgConnection::connect(cluster.url().expose()).await.unwrap();
     run(&mut rival, "SET deadlock_timeout = '60s'").await;
     run(&mut rival, "BEGIN").await;
-    run(&mut rival, "SELECT 1 FROM login_flow WHERE expires_at = 2 FOR UPDATE").await;
+    run(&mut rival, "SELECT 1 FROM spent_login WHERE expires_at = 2 FOR UPDATE").await;
 
     // This insert deletes the first as expired, then the second as the oldest, and waits for it.
     let mut insert = JoinSet::new();
-    let third = login(3);
-    insert.spawn(async move { logins.insert(&third, 1, Timestamp(1)).await });
+    insert.spawn(async move { logins.spend([3; 32], Timestamp(3), 1, Timestamp(1)).await });
     let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     let mut watch = PgConnection::connect(cluster.url().expose()).await.unwrap();
     while run(&mut watch, waiting).await == 0 {
@@ -63,10 +57,10 @@ async fn a_batch_that_is_cancelled_to_break_a_deadlock_is_tried_again() {
     }
 
     // Now each waits for the other.
-    run(&mut rival, "SELECT 1 FROM login_flow WHERE expires_at = 1 FOR UPDATE").await;
+    run(&mut rival, "SELECT 1 FROM spent_login WHERE expires_at = 1 FOR UPDATE").await;
     run(&mut rival, "COMMIT").await;
-    insert.join_next().await.unwrap().unwrap().unwrap();
-    assert_eq!(run(&mut watch, "SELECT 1 FROM login_flow").await, 1, "only the third is left");
+    assert!(insert.join_next().await.unwrap().unwrap().unwrap());
+    assert_eq!(run(&mut watch, "SELECT 1 FROM spent_login").await, 1, "only the third is left");
 }
 
 #[tokio::test]

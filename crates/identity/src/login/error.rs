@@ -15,8 +15,8 @@ pub enum LoginError {
     #[error("This sign-in was already finished, or it took too long. Sign in again.")]
     FlowUnknown,
     #[error(
-        "This sign-in was begun in another browser or tab. If you came here by a link that \
-         somebody sent you, do not use it again; else sign in again."
+        "This sign-in was begun in another browser, or too long ago. If you came here by a link \
+         that somebody sent you, do not use it again; else sign in again."
     )]
     WrongBrowser,
     #[error("The answer came from an identity provider that was not asked. Sign in again.")]

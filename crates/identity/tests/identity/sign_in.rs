@@ -100,11 +100,26 @@ async fn another_browser_cannot_finish() {
         let query = world.idp.approve(&begun.url);
         let outcome = world.identity.callback(&query, &headers).await;
         assert!(matches!(outcome, Err(LoginError::WrongBrowser)), "{outcome:?}");
-        let late = world.identity.callback(&query, &browser(&[&begun.cookie])).await;
-        assert!(matches!(late, Err(LoginError::FlowUnknown)), "{late:?}");
+        assert_eq!(world.idp.asked("/token"), 0);
+        assert_eq!(audited(&world).await, [], "strangers cannot fill the audit log");
     }
-    assert_eq!(world.idp.asked("/token"), 0);
-    assert_eq!(audited(&world).await, [], "strangers cannot fill the audit log");
+    let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
+    let query = world.idp.approve(&begun.url);
+    world.identity.callback(&query, &HeaderMap::new()).await.unwrap_err();
+    let own = world.identity.callback(&query, &browser(&[&begun.cookie])).await;
+    assert!(own.is_ok(), "who may not finish a sign-in does not spend it either: {own:?}");
+}
+
+/// There is nothing to fill, and nobody's sign-in to push out.
+#[tokio::test]
+async fn strangers_who_begin_take_no_room_from_others() {
+    let world = World::new().await;
+    let begun = world.identity.begin(None, &HeaderMap::new()).await.unwrap();
+    for _ in 0..10_001 {
+        world.identity.begin(None, &HeaderMap::new()).await.unwrap();
+    }
+    let query = world.idp.approve(&begun.url);
+    world.identity.callback(&query, &browser(&[&begun.cookie])).await.unwrap();
 }
 
 #[tokio::test]
