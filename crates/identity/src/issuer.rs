@@ -8,7 +8,7 @@ use attache_core::{
     outbound::{FetchError, Limits, Outbound},
 };
 use attache_crypto::jose::KeySet;
-use attache_oauth::discover::{DiscoveryError, OpenIdProvider};
+use attache_oauth::discover::{AuthorizationServer, DiscoveryError, OpenIdProvider};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use url::Url;
@@ -95,7 +95,7 @@ impl Issuer {
     async fn ask_for_keys(&self) -> Result<KeySet, IssuerError> {
         let location = match &self.jwks_uri {
             Some(uri) => uri.clone(),
-            None => self.metadata().await?.jwks_uri.clone(),
+            None => self.locate_keys().await?,
         };
         let request = Request::get(location.as_str())
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
@@ -106,6 +106,19 @@ impl Issuer {
             return Err(IssuerError::KeysUnavailable);
         }
         KeySet::parse(response.body()).map_err(|_| IssuerError::KeysMalformed)
+    }
+
+    /// As its `OpenID` metadata says or, for an issuer that has none because it signs nobody in, as
+    /// an authorization server's does (RFC 8414).
+    async fn locate_keys(&self) -> Result<Url, IssuerError> {
+        match self.metadata().await {
+            Ok(provider) => Ok(provider.jwks_uri.clone()),
+            Err(IssuerError::Metadata(DiscoveryError::NotFound)) => {
+                let server = AuthorizationServer::discover(&*self.outbound, &self.id).await?;
+                Ok(server.jwks_uri.ok_or(DiscoveryError::Malformed("no usable jwks_uri"))?)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub struct JwtSettings {
     pub issuer: IssuerId,
     /// Must be among the `aud` of a token (RS-9).
     pub audience: String,
-    /// `None`: as the issuer's metadata says.
+    /// `None`: as the issuer's metadata says, `OpenID` Connect's or else RFC 8414's.
     pub jwks_uri: Option<Url>,
     /// As in [`OidcSettings`].
     pub subject_claim: String,

@@ -100,6 +100,7 @@ mod tests {
         let document = with("revocation_endpoint", "https://as.example.com/revoke");
         let server = AuthorizationServer::discover(&at(last, &document), &issuer).await.unwrap();
         assert_eq!(server.token_endpoint.as_str(), "https://as.example.com/token");
+        assert_eq!(server.jwks_uri.as_ref().map(Url::path), Some("/keys"));
         assert_eq!(server.revocation_endpoint.as_ref().map(Url::path), Some("/revoke"));
         assert_eq!(server.token_endpoint_auth_methods_supported, ["client_secret_basic"]);
         assert!(server.supports_pkce());

@@ -207,3 +207,26 @@ async fn a_known_address_admits_a_silent_token() {
     let refused = world.call(&*door, &withdrawn).await;
     assert!(matches!(refused, Err(AuthnError::Rejected(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn an_issuer_that_signs_nobody_in_is_found_too() {
+    let world = World::new().await;
+    let door = world.identity.data_plane();
+    world.idp.change(|state| state.is_oauth_only = true);
+    let token = |number: i64| world.idp.sign("at+jwt", claims(json!({ "exp": NOW + number })));
+    for number in [100, 101] {
+        world.call(&*door, &token(number)).await.unwrap();
+    }
+    assert_eq!(world.idp.asked("/.well-known/oauth-authorization-server/t1"), 1);
+    assert_eq!(world.idp.asked("/keys"), 1);
+
+    let down = World::new().await;
+    down.idp.change(|state| state.down = true);
+    let unavailable = down.call(&*down.identity.data_plane(), &token(100)).await;
+    assert!(matches!(unavailable, Err(AuthnError::Unavailable(_))), "{unavailable:?}");
+    assert_eq!(
+        down.idp.asked("/.well-known/oauth-authorization-server/t1"),
+        0,
+        "only where none is"
+    );
+}

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) published: Option<Value>,
     pub(crate) down: bool,
     pub(crate) advertises_iss: bool,
+    /// Signs nobody in: its metadata is where RFC 8414 puts it, and only there.
+    pub(crate) is_oauth_only: bool,
     /// Claims that differ from an honest ID token's; `null` takes one away.
     pub(crate) id_token: Value,
     pub(crate) userinfo: Value,
@@ -44,6 +46,7 @@ impl Idp {
             published: None,
             down: false,
             advertises_iss: true,
+            is_oauth_only: false,
             id_token: json!({}),
             userinfo: json!({
                 "sub": "ada", "email": "ada@example.com", "email_verified": true, "name": "Ada",
@@ -91,8 +94,13 @@ impl Idp {
 
 impl State {
     fn answer(&mut self, request: &Request<Bytes>) -> Option<Value> {
+        let metadata = if self.is_oauth_only {
+            "/.well-known/oauth-authorization-server/t1"
+        } else {
+            "/t1/.well-known/openid-configuration"
+        };
         Some(match request.uri().path() {
-            "/t1/.well-known/openid-configuration" => json!({
+            path if path == metadata => json!({
                 "issuer": ISSUER,
                 "authorization_endpoint": "https://idp.example.com/authorize",
                 "token_endpoint": "https://idp.example.com/token",

@@ -10,6 +10,8 @@ pub struct AuthorizationServer {
     pub issuer: IssuerId,
     pub authorization_endpoint: Url,
     pub token_endpoint: Url,
+    /// Where the keys of its access tokens are, when it signs them.
+    pub jwks_uri: Option<Url>,
     pub registration_endpoint: Option<Url>,
     pub revocation_endpoint: Option<Url>,
     pub scopes_supported: Vec<String>,
@@ -45,6 +47,7 @@ impl AuthorizationServer {
             )?,
             token_endpoint: url
                 .required(document.token_endpoint.as_deref(), "no usable token_endpoint")?,
+            jwks_uri: optional(document.jwks_uri),
             registration_endpoint: optional(document.registration_endpoint),
             revocation_endpoint: optional(document.revocation_endpoint),
             scopes_supported: document.scopes_supported.unwrap_or_default(),
