@@ -6,7 +6,7 @@ mod presented;
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Principal, Timestamp, UserId,
+    Clock, IssuerId, Principal, Timestamp, UserId,
     authenticator::AuthnError,
     principal::AuthenticatedBy,
     store::{Person, PersonStore, Profile, StoreError},
@@ -72,6 +72,16 @@ impl Bearers {
                 .map(|oidc| oidc.client.id.clone()),
         });
         Self { accepts: accepts.collect(), registry, remembered: Cache::new(REMEMBERED) }
+    }
+
+    pub(crate) fn issuers(&self) -> Vec<&IssuerId> {
+        let mut issuers = Vec::new();
+        for accepts in &self.accepts {
+            if !issuers.contains(&&accepts.issuer.id) {
+                issuers.push(&accepts.issuer.id);
+            }
+        }
+        issuers
     }
 
     /// No await, no I/O, no allocation.

@@ -19,7 +19,7 @@ mod settings;
 use std::sync::Arc;
 
 use attache_core::{
-    Clock, Secret,
+    Clock, IssuerId, Secret,
     authenticator::Authenticator,
     outbound::Outbound,
     store::{StoreError, Stores},
@@ -120,6 +120,11 @@ impl Identity {
     /// from it.
     pub fn session_cookie(&self, headers: &HeaderMap) -> Option<Secret> {
         self.sessions.cookie(headers)
+    }
+
+    /// Whose access tokens are accepted, each once, in the order of the configuration.
+    pub fn token_issuers(&self) -> Vec<&IssuerId> {
+        self.bearers.issuers()
     }
 
     /// For what is proxied: bearer tokens only. A cookie there would let any page that a person

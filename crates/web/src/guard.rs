@@ -19,8 +19,8 @@ pub(crate) fn csrf(origin: &PublicOrigin) -> CsrfLayer {
     CsrfLayer::new().add_trusted_origin(origin.as_str()).unwrap_or_default()
 }
 
-/// Refuses what is not for our host or comes from a foreign origin, and says so for [`csrf`] too.
-pub(crate) async fn guard(
+/// Refuses what is not for our host.
+pub(crate) async fn only_our_host(
     State(origin): State<Arc<PublicOrigin>>,
     request: Request,
     next: Next,
@@ -29,6 +29,16 @@ pub(crate) async fn guard(
     if !origin.is_asked(&parts.uri, &parts.headers) {
         return refuse(&parts, Refusal::ForeignHost);
     }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Refuses what comes from a foreign origin, and says so for [`csrf`] too.
+pub(crate) async fn only_our_origin(
+    State(origin): State<Arc<PublicOrigin>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
     if !is_ours(&origin, &parts.headers) {
         return refuse(&parts, Refusal::ForeignOrigin);
     }

@@ -13,6 +13,7 @@ mod headers;
 mod moment;
 pub mod pages;
 mod problem;
+mod protected_resource;
 pub mod refusal;
 pub mod result;
 mod routes;
@@ -44,7 +45,7 @@ pub struct Web {
 }
 
 /// Every route of the web surface, behind its guards. Outermost first: request id, response
-/// headers, Host and Origin (RS-17), cross-site forms.
+/// headers, Host and, but for what any page may read, Origin (RS-17) and cross-site forms.
 pub fn router(web: Web) -> Router {
     let origin = Arc::new(PublicOrigin::new(&web.public_url));
     let https = origin.is_https();
@@ -66,9 +67,11 @@ pub fn router(web: Web) -> Router {
         .route("/api/v1/user/credentials/{server}/callback", get(routes::connect::callback))
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
-        .with_state(web)
         .layer(guard::csrf(&origin))
-        .layer(middleware::from_fn_with_state(origin, guard::guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(&origin), guard::only_our_origin))
+        .merge(protected_resource::router())
+        .with_state(web)
+        .layer(middleware::from_fn_with_state(origin, guard::only_our_host))
         .layer(middleware::from_fn_with_state(https, headers::secure))
         .layer(middleware::from_fn_with_state(source, context::attach))
 }

@@ -116,7 +116,7 @@ pub(crate) fn store_failed(parts: &Parts, error: &StoreError) -> Response {
 }
 
 /// A path of ours as others must write it.
-fn url(parts: &Parts, path: &str) -> String {
+pub(crate) fn url(parts: &Parts, path: &str) -> String {
     Context::of(parts).map_or_else(|| path.to_owned(), |context| context.origin.url(path))
 }
 

@@ -175,3 +175,51 @@ async fn a_refusal_at_the_provider_is_told_kindly_and_written_down() {
     assert_eq!(last.action, Action::Deny);
     assert!(matches!(last.outcome, Outcome::Failure(_)));
 }
+
+/// RS-1 to RS-4, for browser clients too.
+#[tokio::test]
+async fn whoever_may_not_call_yet_learns_where_tokens_come_from() {
+    let world = World::new().await;
+    let nobody = world.nobody();
+    let from_a_page = [("origin", "https://inspector.example")];
+    for (path, resource_name) in [
+        ("", "attache"),
+        ("/mcp/github", "attache: github"),
+        ("/mcp/no-such-thing", "attache: no-such-thing"),
+        ("/http/payroll", "attache: payroll"),
+    ] {
+        let location = format!("/.well-known/oauth-protected-resource{path}");
+        let answer = nobody.send(Method::GET, &location, &from_a_page).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(answer.header(header::CONTENT_TYPE), "application/json");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "max-age=300");
+        assert_eq!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*");
+        let expected = serde_json::json!({
+            "resource": format!("https://gw.example.com{path}"),
+            "authorization_servers": ["https://idp.example.com", "https://ci.example.com"],
+            "bearer_methods_supported": ["header"],
+            "resource_name": resource_name,
+        });
+        assert_eq!(answer.json().await, expected, "{path}");
+    }
+
+    let location = "/.well-known/oauth-protected-resource/mcp/github";
+    let asks_first = [
+        ("origin", "https://inspector.example"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "mcp-protocol-version"),
+    ];
+    let allowed = nobody.send(Method::OPTIONS, location, &asks_first).await;
+    assert_eq!(allowed.status(), StatusCode::OK);
+    assert_eq!(allowed.header(header::ACCESS_CONTROL_ALLOW_HEADERS), "*");
+    for (path, headers, expected) in [
+        (location, ("host", "rebound.test"), StatusCode::FORBIDDEN),
+        ("/.well-known/oauth-protected-resource/mcp/GitHub", from_a_page[0], StatusCode::NOT_FOUND),
+        ("/.well-known/oauth-protected-resource/mcp/a/b", ("accept", "*/*"), StatusCode::NOT_FOUND),
+        ("/ui/connections", from_a_page[0], StatusCode::FORBIDDEN),
+        ("/no-such-page", from_a_page[0], StatusCode::FORBIDDEN),
+    ] {
+        let answer = nobody.send(Method::GET, path, &[headers]).await;
+        assert_eq!(answer.status(), expected, "{path}");
+    }
+}

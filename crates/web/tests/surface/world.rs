@@ -19,7 +19,7 @@ use attache_crypto::{
     random::{Random, SystemRandom, token},
     wrap::local::LocalKey,
 };
-use attache_identity::{Identity, IdentitySettings};
+use attache_identity::{Identity, IdentitySettings, JwtSettings};
 use attache_oauth::{
     client_auth::{Client, ClientAuthentication},
     token::TokenEndpoint,
@@ -106,7 +106,14 @@ impl World {
             session_ttl: Duration::from_hours(24),
             allowed_email_domains: Vec::new(),
             oidc: None,
-            jwt: Vec::new(),
+            jwt: ["https://idp.example.com", "https://ci.example.com", "https://idp.example.com"]
+                .map(|issuer| JwtSettings {
+                    issuer: IssuerId::new(issuer),
+                    audience: "https://gw.example.com".to_owned(),
+                    jwks_uri: None,
+                    subject_claim: "sub".to_owned(),
+                })
+                .into(),
         };
         let identity = Identity::new(settings, &stores, &outbound, &clock, &random);
         let identity = Arc::new(identity);
