@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use attache_core::Secret;
+use attache_core::{PublicOrigin, Secret};
 use http::{HeaderMap, HeaderValue, header};
-use url::Url;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name {
@@ -22,8 +21,8 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    pub(crate) fn of(public_url: &Url) -> Self {
-        Self { https: public_url.scheme() == "https" }
+    pub(crate) fn of(origin: &PublicOrigin) -> Self {
+        Self { https: origin.is_https() }
     }
 
     /// The cookie's value, if it was sent exactly once: of two, one may be planted.
@@ -74,10 +73,12 @@ impl Cookies {
 
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::*;
 
     fn cookies(public_url: &str) -> Cookies {
-        Cookies::of(&Url::parse(public_url).unwrap())
+        Cookies::of(&PublicOrigin::new(&Url::parse(public_url).unwrap()))
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod settings;
 use std::sync::Arc;
 
 use attache_core::{
-    Clock, IssuerId, Secret,
+    Clock, IssuerId, PublicOrigin, Secret,
     authenticator::Authenticator,
     outbound::Outbound,
     store::{StoreError, Stores},
@@ -31,6 +31,7 @@ use crate::{
     admission::Admission,
     authenticate::{DataPlane, WebSurface},
     bearer::Bearers,
+    cookie::Cookies,
     issuer::Issuers,
     login::Login,
     session::Sessions,
@@ -57,6 +58,8 @@ impl Identity {
         clock: &Arc<dyn Clock>,
         random: &Arc<dyn Random>,
     ) -> Self {
+        let origin = PublicOrigin::new(&settings.public_url);
+        let cookies = Cookies::of(&origin);
         let admission = Admission::new(settings.allowed_email_domains);
         let mut issuers = Issuers::new(Arc::clone(outbound), Arc::clone(clock));
         let sessions = Arc::new(Sessions {
@@ -65,7 +68,7 @@ impl Identity {
             clock: Arc::clone(clock),
             random: Arc::clone(random),
             lifetime: settings.session_ttl,
-            cookies: cookie::Cookies::of(&settings.public_url),
+            cookies,
             admission: admission.clone(),
         });
         let bearers = Arc::new(Bearers::new(
@@ -81,8 +84,8 @@ impl Identity {
         ));
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
-            redirect_uri: settings::redirect_uri(&settings.public_url),
-            cookies: cookie::Cookies::of(&settings.public_url),
+            redirect_uri: origin.url("/login/callback"),
+            cookies,
             oidc,
             spent: Arc::clone(&stores.logins),
             people: Arc::clone(&stores.people),

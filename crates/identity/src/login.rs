@@ -71,6 +71,7 @@ pub struct SignedIn {
 pub(crate) struct Login {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) oidc: OidcSettings,
+    /// The one that is registered with the identity provider.
     pub(crate) redirect_uri: String,
     pub(crate) cookies: Cookies,
     pub(crate) spent: Arc<dyn SpentLoginStore>,

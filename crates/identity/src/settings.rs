@@ -41,8 +41,3 @@ pub struct JwtSettings {
     /// As in [`OidcSettings`].
     pub subject_claim: String,
 }
-
-/// The one redirect URI that is registered with the identity provider.
-pub(crate) fn redirect_uri(public_url: &Url) -> String {
-    format!("{}/login/callback", public_url.as_str().trim_end_matches('/'))
-}
