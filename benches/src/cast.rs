@@ -51,8 +51,7 @@ impl Cast {
         let (idp_url, provider_url) = (idp.issuer(), provider.issuer());
         let config = folder.join("attache.toml");
         fs::write(&config, configuration(&url, listen, admin, idp_url, provider_url, upstream))?;
-        let binary =
-            PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/attache"));
+        let binary = std::env::current_exe()?.with_file_name("attache");
         ensure!(binary.exists(), "build the gateway first: cargo build --release");
         let gateway = Command::new(binary)
             .arg("serve")
