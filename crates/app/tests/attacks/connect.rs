@@ -18,6 +18,7 @@ async fn a_connect_link_connects_whoever_opens_it() {
     let said = world.program(ADA).whoami("notes").await;
     let link = said.split(' ').find(|word| word.starts_with("http")).unwrap().to_owned();
     assert_eq!(link, format!("{}connect/notes", world.origin), "nothing in it is Ada's");
+    assert_eq!(world.count("connect_flow").await, 0, "being told begins nothing");
 
     let mut grace = world.grace().await;
     assert_eq!(grace.connect("notes").await.outcome, "connected");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Method, header};
 use serde_json::json;
 
-use crate::{bare::SESSION_ID, program::status, world::World};
+use crate::{bare::SESSION_ID, configuration, program::status, world::World};
 
 /// What callers prove themselves with, and what an upstream might believe about where they are.
 const CALLERS_OWN: [(&str, &str); 14] = [
@@ -96,7 +96,7 @@ async fn a_credential_that_the_caller_sends_is_overwritten() {
 #[tokio::test]
 async fn a_shared_credential_beside_a_broker_is_refused_by_the_configuration() {
     let world = World::new().await;
-    let text = world.config_text();
+    let text = configuration::text(&world);
     for (name, accepted) in [
         ("Authorization", false),
         ("authorization", false),

@@ -6,6 +6,8 @@
 
 #[path = "../support/bare.rs"]
 mod bare;
+#[path = "../support/configuration.rs"]
+mod configuration;
 #[path = "../support/forge.rs"]
 mod forge;
 #[path = "../support/program.rs"]

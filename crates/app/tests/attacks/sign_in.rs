@@ -1,5 +1,7 @@
 //! Who gets a session: browser sign-in, bent at every joint.
 
+use std::time::Duration;
+
 use attache_sandbox::{
     CallbackAnswer, IdTokenAnswer, Page,
     people::{ADA, GRACE},
@@ -106,6 +108,19 @@ async fn an_answer_signs_in_once() {
     assert_eq!(again.status, 400);
     assert!(again.body.contains("already finished"), "{}", again.body);
     assert_eq!(world.count("session").await, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_signs_nobody_in() {
+    let world = World::new().await;
+    let mut ada = world.stranger(ADA);
+    let login = ada.url("/login");
+    let provider = ada.open(&login).await.location().unwrap();
+    world.later(Duration::from_mins(12));
+    let callback = ada.open(&provider).await.location().unwrap();
+    let page = ada.open(&callback).await;
+    refused(&world, &mut ada, &page, "took too long").await;
     world.end().await;
 }
 

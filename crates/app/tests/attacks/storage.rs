@@ -9,7 +9,7 @@ use std::{
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
 use attache_sandbox::people::{ADA, GRACE};
 
-use crate::{witness::errors_logged_here, world::World};
+use crate::{configuration, witness::errors_logged_here, world::World};
 
 /// Both are connected to `notes` and to `api`.
 async fn connected() -> World {
@@ -94,6 +94,19 @@ async fn a_flipped_byte_does_not_open() {
     world.end().await;
 }
 
+/// Nobody is locked out for ever by what happened to a record.
+#[tokio::test]
+async fn connecting_again_replaces_a_record_that_does_not_open() {
+    let mut world = connected().await;
+    world.tamper("UPDATE credential SET sealed = x''").await;
+    world.restart().await;
+    unreadable(&world).await;
+    assert_eq!(world.ada().await.connect("notes").await.outcome, "connected");
+    assert_eq!(world.program(ADA).whoami("notes").await, "You are ada at Sandbox Notes");
+    assert_eq!(world.status(GRACE, "notes").await, "unavailable: unreadable");
+    world.end().await;
+}
+
 /// A row put back from an old copy would bring a token back that was replaced, perhaps because it
 /// leaked.
 #[tokio::test]
@@ -124,8 +137,10 @@ async fn another_key_is_said_loudly_and_the_old_one_beside_it_mends_it() {
     fs::write(world.home.key_file(), LocalKey::generate(&SystemRandom).expose()).unwrap();
     world.restart().await;
     unreadable(&world).await;
+    // A key may come back: nothing that it sealed is thrown away for one that is new.
+    assert_eq!(world.ada().await.connect("notes").await.outcome, "unreadable");
 
-    fs::write(world.home.key_file(), old).unwrap();
+    fs::write(world.home.retired_key_file(), old).unwrap();
     world.restart().await;
     assert_eq!(world.program(ADA).whoami("notes").await, "You are ada at Sandbox Notes");
     assert_eq!(world.program(GRACE).whoami("notes").await, "You are grace at Sandbox Notes");
@@ -147,7 +162,7 @@ async fn without_a_good_key_nothing_starts() {
     let world = World::new().await;
     let key = world.home.key_file();
     let config = world.home.config_file();
-    fs::write(&config, world.config_text()).unwrap();
+    fs::write(&config, configuration::text(&world)).unwrap();
     let serve = || attache(&["serve", "--config", config.to_str().unwrap()]);
 
     for wrong in ["", "c2hvcnQ=", "not base64 at all, but a long line of words instead"] {
@@ -161,7 +176,7 @@ async fn without_a_good_key_nothing_starts() {
     fs::remove_file(&key).unwrap();
     assert_eq!(serve().status.code(), Some(2));
 
-    fs::write(&config, world.config_text().replace("keys.active", "#")).unwrap();
+    fs::write(&config, configuration::text(&world).replace("keys.active", "#")).unwrap();
     let refused = serve();
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("attache keys generate"));

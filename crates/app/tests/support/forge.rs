@@ -52,7 +52,7 @@ impl Forge {
     /// HS256, keyed with what everybody can read: the public key, as the key set writes it.
     pub(crate) fn signed_with_the_public_key(&self, claims: &Value) -> String {
         let jwk = self.key.jwk();
-        let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": jwk["kid"] });
+        let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": self.key_id() });
         let input = signing_input(&header, claims);
         let mac = hmac_sha256(jwk.to_string().as_bytes(), input.as_bytes());
         format!("{input}.{}", base64url(&mac))
@@ -61,9 +61,13 @@ impl Forge {
     /// Signed by a key the issuer does not have, named as if it had.
     pub(crate) fn signed_by_a_stranger(&self, claims: &Value) -> String {
         let theirs = SigningKey::generate(&SystemRandom).sign("at+jwt", &members(claims));
-        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.key.jwk()["kid"] });
+        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.key_id() });
         let (_, signature) = theirs.rsplit_once('.').expect("a JWT has three parts");
         format!("{}.{signature}", signing_input(&header, claims))
+    }
+
+    fn key_id(&self) -> Option<Value> {
+        self.key.jwk().get("kid").cloned()
     }
 }
 

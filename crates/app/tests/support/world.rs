@@ -30,13 +30,14 @@ use url::Url;
 
 use crate::{
     bare::Bare,
+    configuration,
     forge::Forge,
     program::Program,
     visitor::Visitor,
     witness::{self, Witness},
 };
 
-const CLIENT_SECRET: &str = "the-gateway's-own-secret";
+pub(crate) const CLIENT_SECRET: &str = "the-gateway's-own-secret";
 /// Ports are picked before they are used; somebody else may be faster.
 const START_TRIES: u32 = 5;
 
@@ -186,10 +187,6 @@ impl World {
         self.gateway = Some(self.start(&config).await.expect("it starts again"));
     }
 
-    pub(crate) fn config_text(&self) -> String {
-        self.home.config_text(self)
-    }
-
     /// Ends everything and says what holds after every attack: no answer, no log line and no byte
     /// of the store has a code, a token or a cookie in it, nor a word that an attacker wrote; and
     /// no upstream or authorization server ever saw what a caller proves themselves with.
@@ -249,7 +246,8 @@ impl World {
     }
 
     fn config(&self) -> Config {
-        let source = Source::new(&self.home.config_file(), self.config_text()).expect("TOML");
+        let source =
+            Source::new(&self.home.config_file(), configuration::text(self)).expect("TOML");
         let (config, _) = load(&source, &|_| None).accept().expect("a configuration");
         config
     }
@@ -282,6 +280,11 @@ impl Home {
         self.0.join("attache.key")
     }
 
+    /// Used beside the other, when it is there.
+    pub(crate) fn retired_key_file(&self) -> PathBuf {
+        self.0.join("retired.key")
+    }
+
     pub(crate) fn config_file(&self) -> PathBuf {
         self.0.join("attache.toml")
     }
@@ -301,98 +304,6 @@ impl Home {
     fn store_bytes(&self) -> String {
         let read = |name: &str| fs::read(self.0.join(name)).unwrap_or_default();
         String::from_utf8_lossy(&[read("attache.db"), read("attache.db-wal")].concat()).into_owned()
-    }
-
-    fn config_text(&self, world: &World) -> String {
-        let server = |server: &AuthorizationServer| {
-            let issuer = server.issuer();
-            format!(
-                "mode = \"oauth_connect\"\nauthorization_endpoint = \"{issuer}/authorize\"\n\
-                 token_endpoint = \"{issuer}/token\"\nrevocation_endpoint = \"{issuer}/revoke\"\n\
-                 issuer = \"{issuer}\"\nclient_id = \"attache\"\n\
-                 client_secret = \"{CLIENT_SECRET}\"\n"
-            )
-        };
-        let origin = world.origin.origin().ascii_serialization();
-        format!(
-            r#"
-public_url = "{origin}"
-listen = "{listen}"
-admin_listen = "127.0.0.1:0"
-store.url = "sqlite:attache.db"
-keys.active = "file:attache.key"
-egress.allow_private = ["127.0.0.1/32"]
-
-[identity.oidc]
-issuer = "{idp}"
-client_id = "attache"
-client_secret = "{CLIENT_SECRET}"
-
-[[identity.jwt]]
-issuer = "{idp}"
-audience = "{origin}"
-
-[[identity.jwt]]
-issuer = "{forge}"
-audience = "{origin}"
-
-[[upstream]]
-name = "notes"
-url = "{mcp}"
-protocol = "streamable-http"
-[upstream.auth_broker]
-{notes}resource = "{mcp}"
-
-[[upstream]]
-name = "vip"
-url = "{mcp}"
-protocol = "streamable-http"
-allow.groups = ["engineering"]
-[upstream.auth_broker]
-{notes}
-[[upstream]]
-name = "vip-api"
-url = "{api}"
-protocol = "http"
-allow.groups = ["engineering"]
-[upstream.auth_broker]
-{notes}
-[[upstream]]
-name = "api"
-url = "{api}"
-protocol = "http"
-[upstream.auth_broker]
-{notes}
-[[upstream]]
-name = "keyed"
-url = "{bare}base"
-protocol = "http"
-headers = {{ "X-Team" = "core" }}
-[upstream.auth_broker]
-{notes}header = "X-Api-Token"
-header_format = "token {{token}}"
-
-[[upstream]]
-name = "rooms"
-url = "{bare}rooms"
-protocol = "streamable-http"
-[upstream.auth_broker]
-{notes}
-[[upstream]]
-name = "mail"
-url = "{bare}mail"
-protocol = "streamable-http"
-[upstream.auth_broker]
-{mail}"#,
-            listen = world.origin.authority(),
-            idp = world.idp.issuer(),
-            forge = world.forge.issuer,
-            mcp = world.mcp.endpoint(),
-            api = world.api.url(),
-            bare = world.bare.url,
-            notes = server(&world.notes),
-            mail = server(&world.mail),
-        )
     }
 }
 
