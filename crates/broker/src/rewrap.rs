@@ -154,7 +154,9 @@ impl Rewrap {
                 for (user, wrapped) in few {
                     working.spawn(self.clone().one(work, user.clone(), wrapped.clone()));
                 }
-                for (user, done) in working.join_all().await {
+                let mut worked = working.join_all().await;
+                worked.sort_by(|(one, _), (other, _)| one.cmp(other));
+                for (user, done) in worked {
                     seen += 1;
                     match done? {
                         Done::Kept => {}

@@ -81,8 +81,9 @@ pub trait PersonStore: std::fmt::Debug + Send + Sync {
 
     async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>>;
 
-    /// Erases a person and everything of theirs but the audit, their data key included: what that
-    /// sealed opens nowhere any more, in backups neither. Whether there was such a person.
+    /// Erases a person and everything of theirs but the audit, their data key included: a sealed
+    /// record that survives somewhere opens only beside a copy of that key. Whether there was such
+    /// a person.
     async fn remove(&self, id: &UserId) -> Result<bool>;
 }
 

@@ -10,7 +10,11 @@ use std::{
 
 use crate::peer::{Peer, loopback, read_head};
 use attache_core::outbound::{FetchError, Limits, Outbound as _};
-use attache_net::{address::EgressRules, outbound::ControlClient, tls::Trust};
+use attache_net::{
+    address::EgressRules,
+    outbound::{ControlClient, DedicatedClient},
+    tls::Trust,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::io::AsyncWriteExt as _;
@@ -42,6 +46,31 @@ async fn refused_addresses_see_no_connection() {
         assert!(matches!(answer, Err(FetchError::Blocked)), "{url}: {answer:?}");
     }
     assert_eq!(peer.connections(), 0);
+}
+
+/// The operator's key service may be anywhere; nothing else is reached through its client.
+#[tokio::test]
+async fn a_dedicated_client_reaches_its_origin_only() {
+    let answers = |mut stream: tokio::net::TcpStream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    };
+    let (service, other) = (Peer::start(answers).await, Peer::start(answers).await);
+    let url = format!("http://{}/transit", service.address).parse().unwrap();
+    let client = DedicatedClient::new(&url, &Trust::load(None).unwrap());
+    let ask = async |url: String| {
+        client.fetch(Request::get(url).body(Bytes::new()).unwrap(), LIMITS).await
+    };
+    assert_eq!(ask(format!("http://{}/v1/x", service.address)).await.unwrap().body(), "ok");
+    for elsewhere in [
+        format!("http://{}/v1/x", other.address),
+        format!("https://{}/v1/x", service.address),
+        format!("http://localhost:{}/v1/x", service.address.port()),
+    ] {
+        let answer = ask(elsewhere.clone()).await;
+        assert!(matches!(answer, Err(FetchError::Blocked)), "{elsewhere}: {answer:?}");
+    }
+    assert_eq!(other.connections(), 0);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::{Opened, progress::Bar};
 use crate::{Failure, terminal::Terminal};
 
 /// How many people whose data key does not open are named in a table; JSON has more.
-const SHOWN: usize = 20;
+const SHOWN: usize = 5;
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -87,6 +87,9 @@ impl Report {
         if !terminal.is_machine() {
             for Person { user, why } in self.unreadable_people.iter().take(SHOWN) {
                 terminal.message(format_args!("{user}: {why}"));
+            }
+            if self.unreadable_people.len() > SHOWN {
+                terminal.message("and more: -o json names up to 1,000");
             }
         }
     }

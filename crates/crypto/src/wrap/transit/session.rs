@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use attache_core::{Secret, outbound::Outbound};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 
@@ -22,6 +25,8 @@ const RENEW_AGAIN: Duration = Duration::from_secs(10);
 /// The least and the most that [`Session::stay`] asks its caller to wait.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_hours(1);
+
+const RENEW: &str = "auth/token/renew-self";
 
 pub(super) struct Session {
     vault: Vault,
@@ -74,8 +79,10 @@ struct Answer<D> {
 
 #[derive(Deserialize)]
 struct Lookup {
-    /// Seconds; 0 is without end.
+    /// Whole seconds that are left: 0 also in the last one.
     ttl: u64,
+    /// `null` is without end.
+    expire_time: Option<IgnoredAny>,
     renewable: bool,
 }
 
@@ -119,6 +126,7 @@ impl Session {
             Some(token) if token.life.is_some_and(|life| life.renewable && now < life.end) => {
                 self.renew(token).await?
             }
+            // There is no other.
             Some(token) if matches!(self.sign_in, SignIn::Token(_)) && token.is_live(now) => token,
             _ => self.sign_in().await?,
         };
@@ -132,7 +140,7 @@ impl Session {
     }
 
     async fn renew(&self, token: Token) -> Result<Token, KeyError> {
-        let renewed = self.vault.post("auth/token/renew-self", Some(&token.secret), &Nothing {});
+        let renewed = self.vault.post(RENEW, Some(&token.secret), &Nothing {});
         match renewed.await {
             Ok(SignedIn { auth }) => Ok(Token { signed_in: token.signed_in, ..Token::of(auth) }),
             // It still has the half of its life.
@@ -146,12 +154,7 @@ impl Session {
 
     async fn sign_in(&self) -> Result<Token, KeyError> {
         match &self.sign_in {
-            SignIn::Token(secret) => {
-                let looked_up = self.vault.get("auth/token/lookup-self", secret).await;
-                let Answer { data: Lookup { ttl, renewable } } = looked_up
-                    .map_err(|error| key_error(error, "the token is not valid, or not any more"))?;
-                Ok(Token::new(secret.clone(), ttl, renewable))
-            }
+            SignIn::Token(secret) => self.take_up(secret).await,
             SignIn::AppRole { role_id, secret_id } => {
                 let login = Login { role_id, secret_id: secret_id.expose() };
                 let signed_in = self.vault.post("auth/approle/login", None, &login).await;
@@ -162,20 +165,35 @@ impl Session {
             }
         }
     }
+
+    /// A token that was given may have little of its life left: it is renewed at once.
+    async fn take_up(&self, secret: &Secret) -> Result<Token, KeyError> {
+        let looked_up = self.vault.get("auth/token/lookup-self", secret).await;
+        let Answer { data: Lookup { ttl, expire_time, renewable } } = looked_up
+            .map_err(|error| key_error(error, "the token is not valid, or not any more"))?;
+        let left = expire_time.map(|_| Duration::from_secs(ttl));
+        let token = Token::new(secret.clone(), left, renewable);
+        if !renewable {
+            return Ok(token);
+        }
+        let renewed = self.vault.post(RENEW, Some(secret), &Nothing {}).await;
+        Ok(renewed.map_or(token, |SignedIn { auth }| Token::of(auth)))
+    }
 }
 
 impl Token {
     fn of(auth: Auth) -> Self {
-        Self::new(Secret::new(auth.client_token), auth.lease_duration, auth.renewable)
+        let Auth { client_token, lease_duration, renewable } = auth;
+        let life = (lease_duration > 0).then(|| Duration::from_secs(lease_duration));
+        Self::new(Secret::new(client_token), life, renewable)
     }
 
-    fn new(secret: Secret, seconds: u64, renewable: bool) -> Self {
+    fn new(secret: Secret, left: Option<Duration>, renewable: bool) -> Self {
         let signed_in = Instant::now();
-        let span = Duration::from_secs(seconds);
-        let life = (seconds > 0)
-            .then(|| Some((signed_in.checked_add(span / 2)?, signed_in.checked_add(span)?)))
-            .flatten()
-            .map(|(renew_at, end)| Life { renew_at, end, renewable });
+        let life = left.and_then(|left| {
+            let (renew_at, end) = (signed_in.checked_add(left / 2)?, signed_in.checked_add(left)?);
+            Some(Life { renew_at, end, renewable })
+        });
         Self { secret, signed_in, life }
     }
 
