@@ -4,6 +4,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use attache_config::schema::Span;
+use attache_core::{UpstreamName, audit::Action};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -83,6 +85,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Keys,
     },
+    /// Who did what with whose credential, and the proof that nothing was changed.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Print the attache.toml that does what a mcpproxy mcp_config.json does.
     Import(Import),
     /// Copy the embedded store while the gateway runs.
@@ -160,6 +167,52 @@ pub enum Keys {
         #[arg(long)]
         discard_unreadable: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// The newest entries.
+    List {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// How many, at most 10000.
+        #[arg(long, value_name = "N", default_value_t = 50,
+            value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Every entry, the oldest first, as one JSON object a line.
+    Export {
+        #[command(flatten)]
+        filter: AuditFilter,
+    },
+    /// Prove that no entry was removed, changed, moved or slipped in.
+    #[command(after_help = "Needs every key that entries were written under: see keys.retired.")]
+    Verify {
+        /// The configuration that names the store and the keys; else as for `serve`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AuditFilter {
+    /// Of one person, by their id.
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// Of one upstream.
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| UpstreamName::parse(name))]
+    pub server: Option<UpstreamName>,
+    /// Of one kind: acquire, refresh, inject, connect, deny, disconnect, revoke, sign_in, …
+    #[arg(long, value_parser = |word: &str| Action::parse(word).ok_or("no such action"))]
+    pub action: Option<Action>,
+    /// Not older than this: 90s, 15m, 24h, 7d.
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| {
+        Span::parse(text).ok_or("a duration is a whole number and one of ms, s, m, h, d")
+    })]
+    pub since: Option<Span>,
+    /// The configuration that names the store; else as for `serve`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

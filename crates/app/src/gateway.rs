@@ -92,6 +92,9 @@ impl Gateway {
         if tokio::time::timeout(SETTLE, self.wired.tasks.drained()).await.is_err() {
             tracing::error!("some work was still under way and was given up");
         }
+        if let Err(error) = self.wired.ledger.end().await {
+            tracing::warn!(%error, "the audit has no end");
+        }
         self.wired.store.close().await;
     }
 }

@@ -76,6 +76,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
                 commands::credential::run(&command, &global, terminal).await
             }
             Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
+            Command::Audit { command } => commands::audit::run(&command, terminal).await,
             Command::Import(import) => commands::import::run(&import, terminal),
             Command::Backup(backup) => commands::backup::run(&backup, terminal).await,
             Command::Schema { document } => {

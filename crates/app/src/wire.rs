@@ -7,14 +7,16 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Parts, Tasks, audit::Audit, connect::OauthConnect,
+    Broker, Brokered, Connections, HeaderForm, Parts, Tasks,
+    audit::{Audit, Ledger},
+    connect::OauthConnect,
     vault::Vault,
 };
 use attache_config::{
     Config,
     model::{self, ClientAuth, Mode, StoreUrl},
 };
-use attache_core::{Access, Clock, PublicOrigin, outbound::Outbound};
+use attache_core::{Access, Clock, PublicOrigin, outbound::Outbound, store::Stores};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
@@ -57,6 +59,8 @@ pub struct Wired {
     pub front: FrontParts,
     pub rules: Arc<EgressRules>,
     pub trust: Trust,
+    /// Ended last, when everything else is written.
+    pub ledger: Arc<Ledger>,
     pub tasks: Tasks,
     /// Ends the audit's writer, after the last request.
     pub stop: CancellationToken,
@@ -85,9 +89,16 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let routes = routes(config, &brokered)?;
 
     let store = Store::open(&location(&config.store)).await?;
-    let stores = store.stores();
     let tasks = Tasks::new(Handle::current());
     let stop = CancellationToken::new();
+    let ledger = Arc::new(Ledger::new(
+        store.trail(),
+        ring.clone(),
+        Arc::clone(&world.clock),
+        Arc::clone(&world.random),
+    ));
+    ledger.keep(config.audit.retention, &tasks, stop.clone());
+    let stores = Stores { audit: ledger.clone(), ..store.stores() };
     let audit =
         Audit::start(Arc::clone(&stores.audit), Arc::clone(&world.clock), &tasks, stop.clone());
     for transit in transits {
@@ -133,7 +144,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         control: Handle::current(),
         fallback: fallback(web, &Handle::current()),
     };
-    Ok(Wired { store, front, rules, trust, tasks, stop })
+    Ok(Wired { store, front, rules, trust, ledger, tasks, stop })
 }
 
 pub(crate) fn location(url: &StoreUrl) -> Location {

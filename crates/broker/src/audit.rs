@@ -1,5 +1,17 @@
 //! Two speeds of writing down. A security act is written before its answer, and fails with it; an
 //! injection goes through a bounded queue, and what did not fit is counted in the log itself.
+//!
+//! Both end in the [`Ledger`], which seals every entry with the one before it; [`verify`] proves a
+//! log, [`retention`] shortens it and keeps the rest provable.
+
+mod keeper;
+mod ledger;
+pub mod retention;
+mod seal;
+pub mod verify;
+mod walk;
+
+pub use ledger::Ledger;
 
 use std::{
     sync::{
@@ -104,7 +116,7 @@ impl Writer {
         let unwritten = lost + u64::try_from(batch.len()).unwrap_or(u64::MAX);
         if lost > 0 {
             tracing::warn!(lost, "injections were not written to the audit: the queue was full");
-            batch.push(self.drop_marker());
+            batch.push(self.drop_marker(lost));
         }
         if batch.is_empty() {
             return;
@@ -116,7 +128,7 @@ impl Writer {
         batch.clear();
     }
 
-    fn drop_marker(&self) -> AuditEvent {
+    fn drop_marker(&self, lost: u64) -> AuditEvent {
         AuditEvent {
             at: self.clock.now(),
             user: None,
@@ -125,6 +137,7 @@ impl Writer {
             action: Action::Dropped,
             outcome: Outcome::Success,
             request_id: None,
+            count: Some(lost),
         }
     }
 }

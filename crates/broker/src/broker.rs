@@ -209,6 +209,7 @@ impl Broker {
             action: Action::Inject,
             outcome: Outcome::Success,
             request_id: Some(request.clone()),
+            count: None,
         });
     }
 

@@ -455,6 +455,7 @@ impl Connections {
             action,
             outcome,
             request_id: None,
+            count: None,
         };
         self.broker.parts.audit.record(event).await
     }

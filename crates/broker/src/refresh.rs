@@ -328,6 +328,7 @@ impl Errand {
             action,
             outcome,
             request_id: None,
+            count: None,
         };
         if let Err(error) = self.parts().audit.record(event).await {
             tracing::warn!(%error, "a refresh was not written to the audit");

@@ -26,6 +26,7 @@ pub struct Config {
     pub keys: Option<Keys>,
     pub identity: Identity,
     pub authorization_server: AuthorizationServer,
+    pub audit: Audit,
     pub egress: Egress,
     /// In the order of the file, each name once.
     pub upstreams: Vec<Upstream>,
@@ -103,6 +104,12 @@ pub struct AuthorizationServer {
     pub access_token_ttl: Duration,
     /// How long a rotated refresh token still answers with its successor (AS-20).
     pub refresh_grace: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// How long an entry is kept.
+    pub retention: Duration,
 }
 
 #[derive(Clone, Debug)]

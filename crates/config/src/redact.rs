@@ -27,6 +27,7 @@ const SHOWN: &[&str] = &[
     "public_url",
     "refresh_grace",
     "resource",
+    "retention",
     "revocation_endpoint",
     "role_id",
     "scopes",

@@ -49,6 +49,7 @@ pub struct File {
     pub keys: Keys,
     pub identity: Identity,
     pub authorization_server: AuthorizationServer,
+    pub audit: Audit,
     pub egress: Egress,
     /// The servers and APIs that are reached through the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -66,6 +67,7 @@ impl Default for File {
             keys: Keys::default(),
             identity: Identity::default(),
             authorization_server: AuthorizationServer::default(),
+            audit: Audit::default(),
             egress: Egress::default(),
             upstream: Vec::new(),
         }
@@ -218,6 +220,20 @@ impl Default for AuthorizationServer {
     }
 }
 
+/// Who did what with whose credential.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Audit {
+    /// How long an entry is kept, a week at least.
+    pub retention: Span,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention: Span(Duration::from_hours(400 * 24)) }
+    }
+}
+
 /// What the gateway may connect to.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -353,7 +369,7 @@ const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Span {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at_checked(digits)?;
         let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;

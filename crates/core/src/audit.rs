@@ -1,6 +1,8 @@
 //! What is written down. No field can hold a secret: every one is an id, a time or a word of a
 //! closed list.
 
+pub mod trail;
+
 use crate::{ObtainedVia, RequestId, Timestamp, UpstreamName, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct AuditEvent {
     pub action: Action,
     pub outcome: Outcome,
     pub request_id: Option<RequestId>,
+    /// With [`Action::Dropped`]: how many.
+    pub count: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,16 @@ words! {
         Revoke = "revoke",
         SignIn = "sign_in",
         SignOut = "sign_out",
-        /// Injections that were not written because the queue was full; the count is in the log.
+        /// Injections that were not written, because the queue was full or the store away.
         Dropped = "dropped",
+        /// A process began to write here.
+        LogBegin = "log_begin",
+        /// Says how far the other writers are.
+        LogCheckpoint = "log_checkpoint",
+        /// What is older than `audit.retention` was removed.
+        LogExpire = "log_expire",
+        /// A process ended in good order: this is its last entry.
+        LogEnd = "log_end",
     }
 }
 

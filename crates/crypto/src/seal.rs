@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 pub use crate::aead::OpenError;
 use crate::{
     aead::{self, Key},
+    digest::hmac_sha256,
     random::Random,
 };
 
@@ -22,6 +23,12 @@ impl DataKey {
         let mut key = Key::default();
         random.fill(key.as_mut_slice());
         Self(key)
+    }
+
+    /// HMAC-SHA-256 over `parts` under a key that is derived from this one for `purpose` alone.
+    pub fn authenticate(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let derived = Zeroizing::new(hmac_sha256(self.0.as_slice(), &[purpose.as_bytes()]));
+        hmac_sha256(derived.as_slice(), parts)
     }
 }
 

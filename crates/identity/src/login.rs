@@ -235,6 +235,7 @@ impl Login {
             action: Action::SignIn,
             outcome,
             request_id: None,
+            count: None,
         };
         Ok(self.audit.append(&[event]).await?)
     }

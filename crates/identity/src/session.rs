@@ -75,6 +75,7 @@ impl Sessions {
                     action: Action::SignOut,
                     outcome: Outcome::Success,
                     request_id: None,
+                    count: None,
                 };
                 self.audit.append(&[event]).await?;
             }

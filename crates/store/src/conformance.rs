@@ -556,6 +556,7 @@ async fn audit_is_listed_newest_first(one: &Stores, other: &Stores) {
         action: Action::Refresh,
         outcome,
         request_id: user.map(RequestId::new),
+        count: None,
     };
     let failed = Outcome::Failure(Reason::InvalidGrant);
     let early = event(1, Some("grace"), Outcome::Success);

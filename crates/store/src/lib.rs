@@ -17,6 +17,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use attache_core::{
     Secret,
+    audit::trail::AuditTrail,
     store::{Result, Stores},
 };
 
@@ -70,6 +71,11 @@ impl Store {
             data_keys: self.db.clone(),
             audit: self.db.clone(),
         }
+    }
+
+    /// The audit log with its chains; what writes through it is the broker's ledger.
+    pub fn trail(&self) -> Arc<dyn AuditTrail> {
+        self.db.clone()
     }
 
     /// Whether the store answers, for readiness.

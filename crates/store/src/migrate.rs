@@ -16,11 +16,23 @@ pub(crate) struct Step {
     sql: &'static str,
 }
 
-pub(crate) const SQLITE: &[Step] =
-    &[Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sqlite.sql") }];
+pub(crate) const SQLITE: &[Step] = &[
+    Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sqlite.sql") },
+    Step {
+        version: 2,
+        name: "audit chain",
+        sql: include_str!("../migrations/0002_audit_chain.sqlite.sql"),
+    },
+];
 
-pub(crate) const POSTGRES: &[Step] =
-    &[Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.postgres.sql") }];
+pub(crate) const POSTGRES: &[Step] = &[
+    Step { version: 1, name: "init", sql: include_str!("../migrations/0001_init.postgres.sql") },
+    Step {
+        version: 2,
+        name: "audit chain",
+        sql: include_str!("../migrations/0002_audit_chain.postgres.sql"),
+    },
+];
 
 /// Applies what is missing. On `PostgreSQL` one replica at a time does; the others wait.
 pub(crate) async fn migrate<C: Migrate>(

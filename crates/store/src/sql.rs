@@ -11,6 +11,7 @@ mod data_key;
 mod login;
 mod person;
 mod session;
+mod trail;
 
 use serde_json::Value;
 

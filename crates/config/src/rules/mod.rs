@@ -11,14 +11,14 @@ mod net;
 mod store;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use attache_core::Secret;
 use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{AuthorizationServer, Config, Egress},
+    model::{Audit, AuthorizationServer, Config, Egress},
     schema::{self, File, SecretSource},
     secrets::Secrets,
 };
@@ -40,6 +40,7 @@ pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -
     let identity = identity::identity(&file.identity, secrets, &root.key("identity"));
     let authorization_server =
         authorization_server(&file.authorization_server, &root.key("authorization_server"));
+    let audit = audit(&file.audit, &root.key("audit"));
     let allow_private =
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
     let upstreams = upstream::upstreams(&file.upstream, secrets, &root.key("upstream"));
@@ -54,6 +55,7 @@ pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -
         keys,
         identity: identity?,
         authorization_server: authorization_server?,
+        audit: audit?,
         egress: Egress { allow_private: allow_private? },
         upstreams,
     })
@@ -110,7 +112,21 @@ fn authorization_server(
     })
 }
 
-fn positive(span: schema::Span, name: &str, place: &Place<'_>) -> Option<std::time::Duration> {
+fn audit(section: &schema::Audit, place: &Place<'_>) -> Option<Audit> {
+    /// Longer than replicas take to notice each other.
+    const SHORTEST: Duration = Duration::from_hours(7 * 24);
+    let retention = section.retention.0;
+    if retention < SHORTEST {
+        place.key("retention").error(
+            "an audit log that forgets within a week proves little",
+            "write \"7d\" or more; the default is \"400d\"",
+        );
+        return None;
+    }
+    Some(Audit { retention })
+}
+
+fn positive(span: schema::Span, name: &str, place: &Place<'_>) -> Option<Duration> {
     if span.0.is_zero() {
         place.error(format!("{name} must be longer than nothing"), "");
         return None;

@@ -49,6 +49,14 @@ impl Row {
         self.cell(column)
     }
 
+    pub(crate) fn maybe_int(&self, column: &'static str) -> Result<Option<i64>, Unreadable> {
+        self.cell(column)
+    }
+
+    pub(crate) fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, Unreadable> {
+        self.cell(column)
+    }
+
     pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, Unreadable> {
         self.int(column).map(Timestamp)
     }

@@ -2,6 +2,7 @@
 
 use attache_core::{
     IssuerId, Timestamp, UpstreamName, UserId,
+    audit::trail::{Seal, WriterId},
     store::{KeyId, Version},
 };
 
@@ -40,6 +41,11 @@ from! {
     &'a Vec<u8> => |bytes| Self::Bytes(Some(bytes));
     &'a [u8; 32] => |digest| Self::Bytes(Some(digest));
     &'a [u8; 16] => |id| Self::Bytes(Some(id));
+    &'a WriterId => |writer| Self::Bytes(Some(&writer.0));
+    &'a Seal => |seal| Self::Bytes(Some(&seal.0));
+    Option<&'a [u8]> => |bytes| Self::Bytes(bytes);
+    i64 => |int| Self::Int(Some(int));
+    Option<i64> => |int| Self::Int(int);
     u32 => |count| Self::Int(Some(i64::from(count)));
     Version => |version| Self::Int(Some(version.0));
     Timestamp => |time| Self::Int(Some(time.0));

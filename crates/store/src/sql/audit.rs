@@ -6,16 +6,18 @@ use attache_core::{
 
 use crate::db::{Db, Row, Statement, Unreadable, Value, values};
 
+/// Of no writer: the broker's ledger writes entries, and `audit verify` names what came this way.
 const APPEND: &str = "
-    INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, request_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, request_id,
+        count)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 const LIST: &str = "
-    SELECT id, at, user_id, server, method, action, outcome, reason, request_id
+    SELECT id, at, user_id, server, method, action, outcome, reason, request_id, count
     FROM audit_event ORDER BY at DESC, id DESC LIMIT $1";
 
 const LIST_OF_PERSON: &str = "
-    SELECT id, at, user_id, server, method, action, outcome, reason, request_id
+    SELECT id, at, user_id, server, method, action, outcome, reason, request_id, count
     FROM audit_event WHERE user_id = $2 ORDER BY at DESC, id DESC LIMIT $1";
 
 #[async_trait::async_trait]
@@ -32,16 +34,13 @@ impl AuditStore for Db {
             Some(user) => self.read(LIST_OF_PERSON, values![limit, user]).await?,
             None => self.read(LIST, values![limit]).await?,
         };
-        rows.iter().map(event).collect()
+        rows.iter().map(listed).collect()
     }
 }
 
-fn columns(event: &AuditEvent) -> [Value<'_>; 8] {
-    let AuditEvent { at, user, server, method, action, outcome, request_id } = event;
-    let (outcome, reason) = match outcome {
-        Outcome::Success => ("success", None),
-        Outcome::Failure(reason) => ("failure", Some(reason.as_str())),
-    };
+fn columns(event: &AuditEvent) -> [Value<'_>; 9] {
+    let AuditEvent { at, user, server, method, action, outcome, request_id, count } = event;
+    let (outcome, reason) = outcome_words(*outcome);
     *values![
         *at,
         user.as_ref().map(UserId::as_str),
@@ -51,23 +50,34 @@ fn columns(event: &AuditEvent) -> [Value<'_>; 8] {
         outcome,
         reason,
         request_id.as_ref().map(RequestId::as_str),
+        count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
     ]
 }
 
-fn event(row: &Row) -> Result<AuditEvent> {
+pub(super) fn outcome_words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        Outcome::Success => ("success", None),
+        Outcome::Failure(reason) => ("failure", Some(reason.as_str())),
+    }
+}
+
+fn listed(row: &Row) -> Result<AuditEvent> {
     let id = row.int("id").map_err(|unreadable| unreadable.of("audit_event", "?"))?;
-    let read = || {
-        Ok::<_, Unreadable>(AuditEvent {
-            at: row.time("at")?,
-            user: row.maybe_text("user_id")?.map(UserId::new),
-            server: row.maybe_word("server", |name| UpstreamName::parse(name).ok())?,
-            method: row.maybe_word("method", Method::parse)?,
-            action: row.word("action", Action::parse)?,
-            outcome: outcome(row)?,
-            request_id: row.maybe_text("request_id")?.map(RequestId::new),
-        })
-    };
-    read().map_err(|unreadable| unreadable.of("audit_event", id))
+    event(row).map_err(|unreadable| unreadable.of("audit_event", id))
+}
+
+pub(super) fn event(row: &Row) -> Result<AuditEvent, Unreadable> {
+    let count = row.maybe_int("count")?.map(u64::try_from).transpose();
+    Ok(AuditEvent {
+        at: row.time("at")?,
+        user: row.maybe_text("user_id")?.map(UserId::new),
+        server: row.maybe_word("server", |name| UpstreamName::parse(name).ok())?,
+        method: row.maybe_word("method", Method::parse)?,
+        action: row.word("action", Action::parse)?,
+        outcome: outcome(row)?,
+        request_id: row.maybe_text("request_id")?.map(RequestId::new),
+        count: count.map_err(|_| Unreadable("count"))?,
+    })
 }
 
 fn outcome(row: &Row) -> Result<Outcome, Unreadable> {

@@ -1,0 +1,102 @@
+//! What an entry's seal covers: everything it says, its place, and the seal before it.
+
+use attache_core::{
+    RequestId, Timestamp, UpstreamName, UserId,
+    audit::{
+        AuditEvent, Method, Outcome,
+        trail::{Entry, Head, Position, Seal, Writer, WriterId},
+    },
+    store::WrappedKey,
+};
+use attache_crypto::{
+    keyring::{KeyError, KeyRing},
+    random::Random,
+    seal::DataKey,
+};
+
+/// Seals the entries of one writer.
+#[derive(Debug)]
+pub(super) struct WriterKey(DataKey);
+
+impl WriterKey {
+    pub(super) async fn generate(
+        random: &dyn Random,
+        ring: &KeyRing,
+        writer: WriterId,
+        started_at: Timestamp,
+    ) -> Result<(Self, WrappedKey), KeyError> {
+        let key = DataKey::generate(random);
+        let wrapped = ring.wrap(&key, &owner(writer, started_at)).await?;
+        Ok((Self(key), wrapped))
+    }
+
+    pub(super) async fn unwrap(ring: &KeyRing, writer: &Writer) -> Result<Self, KeyError> {
+        ring.unwrap(&writer.key, &owner(writer.id, writer.started_at)).await.map(Self)
+    }
+
+    pub(super) fn seal(
+        &self,
+        at: Position,
+        event: &AuditEvent,
+        seen: &[Position],
+        before: Seal,
+    ) -> Seal {
+        let AuditEvent { at: when, user, server, method, action, outcome, request_id, count } =
+            event;
+        let (outcome, reason) = match outcome {
+            Outcome::Success => ("success", None),
+            Outcome::Failure(reason) => ("failure", Some(reason.as_str())),
+        };
+        let seen: Vec<u8> = seen
+            .iter()
+            .flat_map(|position| place(*position).into_iter().flatten().collect::<Vec<u8>>())
+            .collect();
+        let [writer, sequence] = place(at);
+        let parts: [&[u8]; 13] = [
+            &writer,
+            &sequence,
+            &when.0.to_be_bytes(),
+            &optional(user.as_ref().map(UserId::as_str)),
+            &optional(server.as_ref().map(UpstreamName::as_str)),
+            &optional(method.map(Method::as_str)),
+            action.as_str().as_bytes(),
+            outcome.as_bytes(),
+            &optional(reason),
+            &optional(request_id.as_ref().map(RequestId::as_str)),
+            &optional(count.map(|count| count.to_string()).as_deref()),
+            &seen,
+            &before.0,
+        ];
+        Seal(self.0.authenticate("attache/audit-entry/1", &parts))
+    }
+
+    /// Seals what `draft` says as the next entry after `head`, and moves `head` there.
+    pub(super) fn entry(&self, writer: WriterId, head: &mut Head, draft: Draft) -> Entry {
+        let Draft { event, seen } = draft;
+        let at = Position { writer, sequence: head.sequence.saturating_add(1) };
+        let seal = self.seal(at, &event, &seen, head.seal);
+        *head = Head { sequence: at.sequence, seal };
+        Entry { at, event, seen, seal }
+    }
+}
+
+/// An entry without a place.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) event: AuditEvent,
+    pub(super) seen: Vec<Position>,
+}
+
+/// Whom a writer's key is wrapped for. Nobody has this id: those of people hold no colon.
+fn owner(writer: WriterId, started_at: Timestamp) -> UserId {
+    UserId::new(format!("audit:{writer}:{}", started_at.0))
+}
+
+fn place(Position { writer, sequence }: Position) -> [Vec<u8>; 2] {
+    [writer.0.to_vec(), sequence.to_be_bytes().to_vec()]
+}
+
+/// Absent differs from empty.
+fn optional(text: Option<&str>) -> Vec<u8> {
+    text.map_or_else(Vec::new, |text| [b"=", text.as_bytes()].concat())
+}

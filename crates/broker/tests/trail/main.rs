@@ -1,0 +1,10 @@
+//! The audit log against somebody who can write to the database, but has no key: on both databases,
+//! whatever they do shows.
+
+mod desk;
+mod ledger;
+mod retention;
+mod tamper;
+
+#[path = "../../../store/tests/support/postgres.rs"]
+mod postgres;
