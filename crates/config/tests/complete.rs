@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use attache_config::{
     Config, Loaded, Source, load,
@@ -53,6 +53,9 @@ dynamic_registration = true
 client_id_metadata_documents = true
 access_token_ttl = "15m"
 refresh_grace = "60s"
+
+[audit]
+retention = "90d"
 
 [egress]
 allow_private = ["10.1.0.0/16"]
@@ -117,6 +120,7 @@ fn every_key_means_what_it_says() {
     assert_eq!(claims, ["oid", "sub"]);
     let broker = config.upstreams[0].broker.as_ref().unwrap();
     assert_eq!(broker.client_auth, ClientAuth::Basic);
+    assert_eq!(config.audit.retention, Duration::from_hours(90 * 24));
     let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
     assert_eq!(broker.header_format, bearer);
 }

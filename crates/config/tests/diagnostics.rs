@@ -285,6 +285,11 @@ fn top_level_rules() {
             "this does not say where a key is",
         ),
         (
+            &format!("{url}audit.retention = '6d'"),
+            "audit.retention",
+            "an audit log that forgets within a week proves little",
+        ),
+        (
             &format!("{url}keys.retired = ['env:SECRET']"),
             "keys.retired[0]",
             "what is in SECRET is not the base64 of 32 bytes",

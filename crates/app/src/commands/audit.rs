@@ -5,8 +5,8 @@ use attache_config::{Config, model::StoreUrl};
 use attache_core::{
     Clock as _, SystemClock, UserId,
     audit::{
-        Outcome,
-        trail::{Filter, Listed, Position, Seal},
+        Method, Outcome,
+        trail::{Filter, Listed, Position},
     },
 };
 use attache_net::tls::Trust;
@@ -123,7 +123,7 @@ fn object(listed: &Listed) -> Value {
         "at": event.at,
         "user": event.user,
         "server": event.server,
-        "method": event.method.map(|method| method.as_str()),
+        "method": event.method.map(Method::as_str),
         "action": event.action.as_str(),
         "outcome": outcome,
         "reason": reason,
@@ -131,12 +131,8 @@ fn object(listed: &Listed) -> Value {
         "count": event.count,
         "writer": at.map(|at| at.writer.to_string()),
         "sequence": at.map(|at| at.sequence),
-        "seal": seal.map(hexadecimal),
+        "seal": seal.map(|seal| seal.to_string()),
     })
-}
-
-fn hexadecimal(Seal(bytes): Seal) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn table(events: &[Value]) -> Vec<Vec<String>> {

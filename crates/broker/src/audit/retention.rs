@@ -82,17 +82,15 @@ impl Ledger {
         };
         let mut walk = Walk::begin(&key, writer);
         for row in rows.iter().take_while(|row| is_old(row, cutoff)) {
-            match (walk.step(row), &row.entry) {
-                ((0, Judgement::Proven), Some(entry)) => {
-                    end = Head { sequence: row.sequence, seal: entry.seal };
-                }
-                _ => {
-                    tracing::warn!(writer = %writer.id, sequence = row.sequence,
-                        "old audit entries are kept: they cannot be proved. Run `attache audit \
-                         verify`");
-                    return Ok((end, false));
-                }
+            let (step, Some(entry)) = (walk.step(row), &row.entry) else { break };
+            if step != (0, Judgement::Proven) {
+                tracing::warn!(
+                    writer = %writer.id, sequence = row.sequence,
+                    "old audit entries are kept: they cannot be proved. Run `attache audit verify`"
+                );
+                return Ok((end, false));
             }
+            end = Head { sequence: row.sequence, seal: entry.seal };
         }
         let full = u32::try_from(rows.len()).is_ok_and(|count| count == ROWS);
         let all_old = rows.last().is_some_and(|row| is_old(row, cutoff));
@@ -101,7 +99,8 @@ impl Ledger {
 }
 
 fn is_old(row: &Row, cutoff: Timestamp) -> bool {
-    row.entry.as_ref().is_none_or(|entry| {
+    // What cannot be read is evidence, and stays with all that follows.
+    row.entry.as_ref().is_some_and(|entry| {
         let kept_longer = entry.event.action == Action::LogExpire;
         let at = entry.event.at;
         if kept_longer { at.plus(MARGIN) < cutoff } else { at < cutoff }

@@ -1,6 +1,7 @@
 //! A log on a real database, gateways that write it, and a pen that knows no keys.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::PathBuf,
     process,
@@ -34,7 +35,8 @@ pub(crate) struct Hands(AtomicI64);
 
 impl Hands {
     pub(crate) fn advance(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+        self.0
+            .fetch_add(i64::try_from(span.as_millis()).expect("no faults here"), Ordering::SeqCst);
     }
 }
 
@@ -60,7 +62,7 @@ impl Desk {
     pub(crate) async fn sqlite(name: &str) -> Self {
         let directory =
             std::env::temp_dir().join(format!("attache-trail-{}-{name}", process::id()));
-        fs::create_dir(&directory).unwrap();
+        fs::create_dir(&directory).expect("no faults here");
         Self::at(Database::Sqlite(directory.join("attache.db"))).await
     }
 
@@ -69,14 +71,14 @@ impl Desk {
     }
 
     async fn at(database: Database) -> Self {
-        let store = Store::open(&location(&database)).await.unwrap();
+        let store = Store::open(&location(&database)).await.expect("no faults here");
         let clock = Arc::new(Hands(AtomicI64::new(1_795_435_200_000)));
         Self { database, store, clock, ring: ring() }
     }
 
     /// One process, with a store of its own.
     pub(crate) async fn gateway(&self) -> Ledger {
-        let store = Store::open(&location(&self.database)).await.unwrap();
+        let store = Store::open(&location(&self.database)).await.expect("no faults here");
         self.clock.advance(Duration::from_secs(1));
         self.ledger(store.trail())
     }
@@ -89,11 +91,11 @@ impl Desk {
     pub(crate) async fn write_a_log(&self) {
         let killed = self.gateway().await;
         for number in 2..=6 {
-            killed.append(&[self.event(number)]).await.unwrap();
+            killed.append(&[self.event(number)]).await.expect("no faults here");
         }
         let ended = self.gateway().await;
-        ended.append(&[self.event(1), self.event(2), self.event(3)]).await.unwrap();
-        ended.end().await.unwrap();
+        ended.append(&[self.event(1), self.event(2), self.event(3)]).await.expect("no faults here");
+        ended.end().await.expect("no faults here");
     }
 
     /// Every field is filled.
@@ -102,7 +104,7 @@ impl Desk {
         AuditEvent {
             at: self.clock.now(),
             user: Some(UserId::new("ada")),
-            server: Some(UpstreamName::parse("notes").unwrap()),
+            server: Some(UpstreamName::parse("notes").expect("no faults here")),
             method: Some(Method::Connect),
             action: Action::Refresh,
             outcome: Outcome::Failure(Reason::InvalidGrant),
@@ -116,7 +118,7 @@ impl Desk {
     }
 
     pub(crate) async fn report(&self) -> Report {
-        verify(&*self.store.trail(), &self.ring).await.unwrap()
+        verify(&*self.store.trail(), &self.ring).await.expect("no faults here")
     }
 
     /// What is wrong, and where first.
@@ -128,13 +130,16 @@ impl Desk {
     /// The writers, in the order in which they began.
     pub(crate) async fn writers(&self) -> Vec<WriterId> {
         let all = self.store.trail().writers(Timestamp(i64::MAX), WriterId([0; 16]), 100).await;
-        let mut all: Vec<Writer> = all.unwrap();
+        let mut all: Vec<Writer> = all.expect("no faults here");
         all.sort_by_key(|writer| writer.started_at);
         all.into_iter().map(|writer| writer.id).collect()
     }
 
     pub(crate) fn bytes(&self, bytes: &[u8]) -> String {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = String::new();
+        for byte in bytes {
+            write!(digits, "{byte:02x}").expect("a String takes any text");
+        }
         match self.database {
             Database::Sqlite(_) => format!("x'{digits}'"),
             Database::Postgres(_) => format!("'\\x{digits}'::bytea"),
@@ -152,12 +157,13 @@ impl Desk {
             Database::Sqlite(file) => {
                 let options =
                     sqlx::sqlite::SqliteConnectOptions::new().filename(file).foreign_keys(false);
-                let mut raw = options.connect().await.unwrap();
+                let mut raw = options.connect().await.expect("no faults here");
                 sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut raw).await.expect(&sql);
-                raw.close().await.unwrap();
+                raw.close().await.expect("no faults here");
             }
             Database::Postgres(cluster) => {
-                let mut raw = PgConnection::connect(cluster.url().expose()).await.unwrap();
+                let mut raw =
+                    PgConnection::connect(cluster.url().expose()).await.expect("no faults here");
                 let sql = format!("SET session_replication_role = replica; {sql}");
                 sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut raw).await.expect(&sql);
             }
@@ -168,13 +174,13 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         if let Database::Sqlite(file) = &self.database {
-            fs::remove_dir_all(file.parent().unwrap()).ok();
+            fs::remove_dir_all(file.parent().expect("no faults here")).ok();
         }
     }
 }
 
 pub(crate) fn ring() -> KeyRing {
-    let key = LocalKey::from_base64(&LocalKey::generate(&SystemRandom)).unwrap();
+    let key = LocalKey::from_base64(&LocalKey::generate(&SystemRandom)).expect("no faults here");
     KeyRing { active: Arc::new(key), retired: Vec::new() }
 }
 

@@ -6,5 +6,6 @@ mod ledger;
 mod retention;
 mod tamper;
 
+#[expect(dead_code, reason = "other tests crash their server")]
 #[path = "../../../store/tests/support/postgres.rs"]
 mod postgres;

@@ -1,10 +1,18 @@
 //! Every way to change a log that we could think of, and what `verify` calls it.
 
-use attache_broker::audit::verify::{Place, Problem};
+use std::fmt::Write as _;
+
+use attache_broker::audit::verify::{
+    Place,
+    Problem::{self, Altered, Beheaded, Cut, Duplicate, Missing, Stray, UnknownKey, WriterAltered},
+};
 use attache_core::audit::trail::WriterId;
 use attache_crypto::digest::sha256;
 
-use crate::desk::{Desk, entry};
+use crate::{
+    desk::{Desk, entry},
+    tamper::At::{A, ARow, B, WriterA},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_unseen_on_sqlite() {
@@ -29,8 +37,6 @@ const COPY: &str = "INSERT INTO audit_event (at, user_id, server, method, action
     SELECT at, user_id, server, method, action, outcome, reason, request_id, count";
 
 async fn matrix(desk: &Desk) {
-    use At::{A, ARow, B, WriterA};
-    use Problem::{Altered, Beheaded, Cut, Duplicate, Missing, Stray, UnknownKey, WriterAltered};
     desk.write_a_log().await;
     let untouched = desk.report().await;
     assert!(untouched.problems.is_empty(), "{untouched:?}");
@@ -38,10 +44,46 @@ async fn matrix(desk: &Desk) {
     let ends: Vec<_> = untouched.chains.iter().map(|chain| (chain.last, chain.ended)).collect();
     assert!(ends.contains(&(6, false)) && ends.contains(&(5, true)), "{ends:?}");
 
-    let edit =
-        |set: &str| format!("UPDATE audit_event SET {set} WHERE writer = {{A}} AND sequence = 3");
-    let mut cases = Vec::new();
-    for set in [
+    for (sql, expected) in [edits(), moves(), others(desk)].concat() {
+        desk.clear().await;
+        desk.write_a_log().await;
+        let writers = desk.writers().await;
+        let [a, b] = writers[..] else { unreachable!("{writers:?}") };
+        desk.run(&sql).await;
+        let found = desk.problems().await;
+        for (problem, at) in expected {
+            let shown = found.iter().find(|(kind, _)| *kind == problem).map(|(_, at)| *at);
+            match place(at, a, b) {
+                Some(place) => assert_eq!(shown, Some(place), "{sql}: {problem:?} in {found:?}"),
+                None => assert!(matches!(shown, Some(Place::Row(_))), "{sql}: {found:?}"),
+            }
+        }
+        if sql.starts_with("DROP INDEX") {
+            desk.clear().await;
+            desk.run("CREATE UNIQUE INDEX audit_event_by_place ON audit_event (writer, sequence)")
+                .await;
+        }
+    }
+}
+
+/// What is typed, and what must be said of it.
+type Case = (String, Vec<(Problem, At)>);
+
+fn edit(set: &str) -> String {
+    format!("UPDATE audit_event SET {set} WHERE writer = {{A}} AND sequence = 3")
+}
+
+fn delete(rows: &str) -> String {
+    format!("DELETE FROM audit_event WHERE {rows}")
+}
+
+fn copy(place: &str) -> String {
+    format!("{COPY}, {place} FROM audit_event WHERE writer = {{A}} AND sequence = 3")
+}
+
+/// Each column of one entry.
+fn edits() -> Vec<Case> {
+    [
         "at = at + 1",
         "user_id = 'grace'",
         "user_id = NULL",
@@ -59,14 +101,14 @@ async fn matrix(desk: &Desk) {
         "seen = seal",
         "seal = (SELECT seal FROM audit_event WHERE writer = {A} AND sequence = 4)",
         "seal = NULL",
-    ] {
-        cases.push((edit(set), vec![(Altered, A(3))]));
-    }
-    let delete = |rows: &str| format!("DELETE FROM audit_event WHERE {rows}");
-    let copy = |place: &str| {
-        format!("{COPY}, {place} FROM audit_event WHERE writer = {{A}} AND sequence = 3")
-    };
-    cases.extend([
+    ]
+    .map(|set| (edit(set), vec![(Altered, A(3))]))
+    .to_vec()
+}
+
+/// Entries that are taken away or put elsewhere.
+fn moves() -> Vec<Case> {
+    vec![
         // Moved to the end, of its own chain or of another one.
         (edit("sequence = 60"), vec![(Missing, A(3))]),
         (edit("writer = {B}, sequence = 6"), vec![(Altered, B(6)), (Missing, A(3))]),
@@ -85,7 +127,7 @@ async fn matrix(desk: &Desk) {
         (
             ["3 -> 99", "4 -> 3", "99 -> 4"]
                 .map(|step| {
-                    let (from, to) = step.split_once(" -> ").unwrap();
+                    let (from, to) = step.split_once(" -> ").expect("no faults here");
                     format!(
                         "UPDATE audit_event SET sequence = {to} WHERE writer = {{A}} AND sequence = {from}"
                     )
@@ -93,6 +135,12 @@ async fn matrix(desk: &Desk) {
                 .join("; "),
             vec![(Altered, A(3))],
         ),
+    ]
+}
+
+fn others(desk: &Desk) -> Vec<Case> {
+    vec![
+        (rewritten_suffix(desk), vec![(Altered, A(4))]),
         // Copies: at the end, at no place, and, without the index that forbids it, twice at one.
         (copy("writer, 7, seen, seal"), vec![(Altered, A(7))]),
         (copy("NULL, NULL, NULL, NULL"), vec![(Stray, ARow)]),
@@ -123,52 +171,31 @@ async fn matrix(desk: &Desk) {
             "UPDATE audit_writer SET wrapped_by = 'local:0' WHERE writer = {A}".to_owned(),
             vec![(UnknownKey("local:0".into()), WriterA)],
         ),
-    ]);
-    cases.push((rewritten_suffix(desk), vec![(Altered, A(4))]));
-
-    for (sql, expected) in cases {
-        desk.clear().await;
-        desk.write_a_log().await;
-        let writers = desk.writers().await;
-        let [a, b] = writers[..] else { panic!("{writers:?}") };
-        desk.run(&sql).await;
-        let found = desk.problems().await;
-        for (problem, at) in expected {
-            let shown = found.iter().find(|(kind, _)| *kind == problem);
-            let shown = shown.unwrap_or_else(|| panic!("{sql}: no {problem:?} in {found:?}"));
-            match place(at, a, b) {
-                Some(place) => assert_eq!(shown.1, place, "{sql}: {found:?}"),
-                None => assert!(matches!(shown.1, Place::Row(_)), "{sql}: {found:?}"),
-            }
-        }
-        if sql.starts_with("DROP INDEX") {
-            desk.clear().await;
-            desk.run("CREATE UNIQUE INDEX audit_event_by_place ON audit_event (writer, sequence)")
-                .await;
-        }
-    }
+    ]
 }
 
 fn place(at: At, a: WriterId, b: WriterId) -> Option<Place> {
     match at {
-        At::A(sequence) => Some(entry(a, sequence)),
-        At::B(sequence) => Some(entry(b, sequence)),
-        At::WriterA => Some(Place::Writer(a)),
-        At::ARow => None,
+        A(sequence) => Some(entry(a, sequence)),
+        B(sequence) => Some(entry(b, sequence)),
+        WriterA => Some(Place::Writer(a)),
+        ARow => None,
     }
 }
 
 /// Everything from the fourth entry on is somebody else's doing, with hashes that follow from each
 /// other: what a chain without a key would take for true.
 fn rewritten_suffix(desk: &Desk) -> String {
-    let mut hash = [0; 32];
-    (4..=6)
-        .map(|sequence| {
-            hash = sha256(&[&hash[..], b"mallory"].concat());
-            format!(
-                "UPDATE audit_event SET user_id = 'mallory', seal = {} WHERE writer = {{A}} AND sequence = {sequence}; ",
-                desk.bytes(&hash)
-            )
-        })
-        .collect()
+    let (mut hash, mut sql) = ([0; 32], String::new());
+    for sequence in 4..=6 {
+        hash = sha256(&[&hash[..], b"mallory"].concat());
+        let seal = desk.bytes(&hash);
+        write!(
+            sql,
+            "UPDATE audit_event SET user_id = 'mallory', seal = {seal}
+             WHERE writer = {{A}} AND sequence = {sequence}; "
+        )
+        .expect("a String takes any text");
+    }
+    sql
 }
