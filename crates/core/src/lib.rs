@@ -14,6 +14,7 @@ pub mod line_service;
 pub mod origin;
 pub mod outbound;
 pub mod principal;
+pub mod problem;
 pub mod secret;
 pub mod store;
 pub mod time;

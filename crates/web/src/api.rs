@@ -1,7 +1,9 @@
 //! `/api/v1/user/credentials`: a person's connections, for programs.
 
 use attache_broker::{Connection, connections::Revocation};
-use attache_core::{ObtainedVia, Timestamp, UpstreamName, audit::Reason, store::StoreError};
+use attache_core::{
+    ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
+};
 use axum::{
     Json,
     extract::{Path, State},
@@ -14,7 +16,6 @@ use crate::{
     Web,
     caller::Caller,
     problem::{Problem, refuse, store_failed},
-    refusal::Refusal,
 };
 
 /// `GET /api/v1/user/credentials`
@@ -37,7 +38,7 @@ pub(crate) async fn disconnect(
     parts: Parts,
 ) -> Result<Json<Receipt>, Response> {
     let Ok(server) = UpstreamName::parse(&server) else {
-        return Err(refuse(&parts, Refusal::NotFound));
+        return Err(refuse(&parts, Kind::NoSuchUpstream));
     };
     let unavailable = |error: StoreError| store_failed(&parts, &error);
     if let Some(revocation) =
@@ -46,10 +47,10 @@ pub(crate) async fn disconnect(
         return Ok(Json(Receipt::new(server, revocation)));
     }
     Err(match web.connections.offer(&who, &server).await.map_err(unavailable)? {
-        Some(offer) => Problem::new(Refusal::NotConnected, &parts)
+        Some(offer) => Problem::new(Kind::NothingToDisconnect, &parts)
             .with_connect_path(&connect_path(&offer.server), &parts)
             .into_response(),
-        None => refuse(&parts, Refusal::NotFound),
+        None => refuse(&parts, Kind::NoSuchUpstream),
     })
 }
 
@@ -57,7 +58,7 @@ pub(crate) async fn disconnect(
 pub(crate) async fn connect(Path(server): Path<String>, parts: Parts) -> Response {
     match UpstreamName::parse(&server) {
         Ok(server) => Redirect::to(&connect_path(&server)).into_response(),
-        Err(_) => refuse(&parts, Refusal::NotFound),
+        Err(_) => refuse(&parts, Kind::NoSuchUpstream),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{error::Error, sync::Arc};
 
 use attache_broker::BrowserSession;
-use attache_core::{Principal, RequestId, authenticator::AuthnError, principal::AuthenticatedBy};
+use attache_core::{
+    Principal, RequestId, authenticator::AuthnError, principal::AuthenticatedBy, problem::Kind,
+};
 use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Redirect, Response},
@@ -15,7 +17,6 @@ use crate::{
     Web,
     context::Context,
     problem::{Problem, refuse},
-    refusal::Refusal,
 };
 
 /// Whoever proved who they are, with a session or a bearer token: for the API.
@@ -53,7 +54,7 @@ impl FromRequestParts<Web> for Visitor {
                 let browser = BrowserSession { digest: *digest, secret };
                 Ok(Self { who, browser })
             }
-            _ => Err(Stranger::new(Refusal::Unauthenticated, parts)),
+            _ => Err(Stranger::new(Kind::Unauthenticated, parts)),
         }
     }
 }
@@ -61,22 +62,22 @@ impl FromRequestParts<Web> for Visitor {
 /// Nobody we know, and what to answer them: to sign in first, where that leads back here.
 #[derive(Debug)]
 pub(crate) struct Stranger {
-    pub(crate) refusal: Refusal,
+    pub(crate) kind: Kind,
     answer: Response,
 }
 
 impl Stranger {
-    fn new(refusal: Refusal, parts: &Parts) -> Self {
+    fn new(kind: Kind, parts: &Parts) -> Self {
         // After a form the way back is not safe to take by itself, and `form-action` would stop
         // the browser at the identity provider: the page has a link instead.
         let leads_back = matches!(parts.method, Method::GET | Method::HEAD);
-        let signs_in = matches!(refusal, Refusal::Unauthenticated | Refusal::InvalidToken);
+        let signs_in = matches!(kind, Kind::Unauthenticated | Kind::InvalidToken);
         let answer = if signs_in && leads_back {
             Redirect::to(&login_path(parts)).into_response()
         } else {
-            refuse(parts, refusal)
+            refuse(parts, kind)
         };
-        Self { refusal, answer }
+        Self { kind, answer }
     }
 }
 

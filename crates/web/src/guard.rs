@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attache_core::PublicOrigin;
+use attache_core::{PublicOrigin, problem::Kind};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderMap, header};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-use crate::{problem::refuse, refusal::Refusal};
+use crate::problem::refuse;
 
 /// Cross-site requests that change something end here, by `Sec-Fetch-Site` or `Origin`.
 pub(crate) fn csrf(origin: &PublicOrigin) -> CsrfLayer {
@@ -27,7 +27,7 @@ pub(crate) async fn only_our_host(
 ) -> Response {
     let (parts, body) = request.into_parts();
     if !origin.is_asked(&parts.uri, &parts.headers) {
-        return refuse(&parts, Refusal::ForeignHost);
+        return refuse(&parts, Kind::ForeignHost);
     }
     next.run(Request::from_parts(parts, body)).await
 }
@@ -40,12 +40,12 @@ pub(crate) async fn only_our_origin(
 ) -> Response {
     let (parts, body) = request.into_parts();
     if !is_ours(&origin, &parts.headers) {
-        return refuse(&parts, Refusal::ForeignOrigin);
+        return refuse(&parts, Kind::ForeignOrigin);
     }
     let asked = parts.clone();
     let response = next.run(Request::from_parts(parts, body)).await;
     if response.extensions().get::<ProtectionError>().is_some() {
-        return refuse(&asked, Refusal::ForeignOrigin);
+        return refuse(&asked, Kind::ForeignOrigin);
     }
     response
 }

@@ -14,7 +14,6 @@ mod moment;
 pub mod pages;
 mod problem;
 mod protected_resource;
-pub mod refusal;
 pub mod result;
 mod routes;
 

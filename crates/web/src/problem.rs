@@ -1,9 +1,9 @@
 //! Everything the web surface refuses: as `application/problem+json` (RFC 9457) under `/api/`, as a
 //! page elsewhere. Both say what happened, whose move it is, and what to do next.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
-use attache_core::{RequestId, authenticator::AuthnError, store::StoreError};
+use attache_core::{RequestId, authenticator::AuthnError, problem::Kind, store::StoreError};
 use axum::{
     Json,
     extract::Path,
@@ -12,16 +12,16 @@ use axum::{
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 
-use crate::{context::Context, pages::Notice, refusal::Refusal};
+use crate::{context::Context, pages::Notice};
 
 /// RFC 9457, with our `request_id`, and a `connect_url` where that is the next step.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
-    kind: String,
+    address: String,
     title: &'static str,
     status: u16,
-    detail: &'static str,
+    detail: Cow<'static, str>,
     request_id: Option<RequestId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<String>,
@@ -30,20 +30,20 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(refusal: Refusal, parts: &Parts) -> Self {
-        let facts = refusal.facts();
+    pub(crate) fn new(kind: Kind, parts: &Parts) -> Self {
+        let facts = kind.facts();
         // RFC 6750 section 3.1: no `error` when nothing was presented.
-        let challenge = match refusal {
-            Refusal::Unauthenticated => Some("Bearer"),
-            Refusal::InvalidToken => Some("Bearer error=\"invalid_token\""),
-            Refusal::MalformedCredentials => Some("Bearer error=\"invalid_request\""),
+        let challenge = match kind {
+            Kind::Unauthenticated => Some("Bearer"),
+            Kind::InvalidToken => Some("Bearer error=\"invalid_token\""),
+            Kind::MalformedCredentials => Some("Bearer error=\"invalid_request\""),
             _ => None,
         };
         Self {
-            kind: url(parts, &format!("/problems/{}", facts.slug)),
+            address: url(parts, &facts.path()),
             title: facts.title,
             status: facts.status.as_u16(),
-            detail: facts.happened,
+            detail: facts.detail().into(),
             request_id: Context::request_id(parts),
             connect_url: None,
             challenge,
@@ -62,7 +62,7 @@ impl From<(&AuthnError, &Parts)> for Problem {
         let problem = Self::new(error.into(), parts);
         match error {
             AuthnError::Rejected(why) | AuthnError::Malformed(why) => {
-                Self { detail: why, ..problem }
+                Self { detail: (*why).into(), ..problem }
             }
             AuthnError::Missing | AuthnError::Unavailable(_) => problem,
         }
@@ -91,11 +91,11 @@ impl IntoResponse for Problem {
 const RETRY_AFTER_SECONDS: &str = "30";
 
 /// The answer in the form that the address implies.
-pub(crate) fn refuse(parts: &Parts, refusal: Refusal) -> Response {
+pub(crate) fn refuse(parts: &Parts, kind: Kind) -> Response {
     if parts.uri.path().starts_with("/api/") {
-        Problem::new(refusal, parts).into_response()
+        Problem::new(kind, parts).into_response()
     } else {
-        Notice::of(refusal, Context::request_id(parts)).into_response()
+        Notice::of(kind, Context::request_id(parts)).into_response()
     }
 }
 
@@ -109,8 +109,8 @@ pub(crate) fn store_failed(parts: &Parts, error: &StoreError) -> Response {
     refuse(
         parts,
         match error {
-            StoreError::Conflict | StoreError::Unavailable(_) => Refusal::Unavailable,
-            StoreError::Inconsistent { .. } => Refusal::Internal,
+            StoreError::Conflict | StoreError::Unavailable(_) => Kind::Unavailable,
+            StoreError::Inconsistent { .. } => Kind::Internal,
         },
     )
 }
@@ -120,10 +120,10 @@ pub(crate) fn url(parts: &Parts, path: &str) -> String {
     Context::of(parts).map_or_else(|| path.to_owned(), |context| context.origin.url(path))
 }
 
-/// `/problems/{slug}`: what a problem's `type` means.
+/// `/problems/{slug}`: what a problem's `type` means, here or on the data plane.
 pub(crate) async fn explain(Path(slug): Path<String>) -> Response {
-    match Refusal::ALL.into_iter().find(|refusal| refusal.facts().slug == slug) {
-        Some(refusal) => (StatusCode::OK, Notice::of(refusal, None).html()).into_response(),
-        None => Notice::of(Refusal::NotFound, None).into_response(),
+    match Kind::parse(&slug) {
+        Some(kind) => (StatusCode::OK, Notice::of(kind, None).html()).into_response(),
+        None => Notice::of(Kind::NotFound, None).into_response(),
     }
 }

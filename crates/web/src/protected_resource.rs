@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use attache_core::{IssuerId, UpstreamName};
+use attache_core::{IssuerId, UpstreamName, problem::Kind};
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -20,7 +20,6 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::{
     Web,
     problem::{refuse, url},
-    refusal::Refusal,
 };
 
 /// How long a client may go without looking again: long enough for one sign-in, short enough for
@@ -59,7 +58,7 @@ fn upstream(web: &Web, door: &str, name: &str, parts: &Parts) -> Response {
         Ok(name) => {
             document(web, url(parts, &format!("/{door}/{name}")), format!("attache: {name}"))
         }
-        Err(_) => refuse(parts, Refusal::NotFound),
+        Err(_) => refuse(parts, Kind::NoSuchUpstream),
     }
 }
 

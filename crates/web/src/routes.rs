@@ -4,19 +4,20 @@ pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod signin;
 
+use attache_core::problem::Kind;
 use axum::response::{Redirect, Response};
 use http::request::Parts;
 
-use crate::{problem::refuse, refusal::Refusal};
+use crate::problem::refuse;
 
 pub(crate) async fn home() -> Redirect {
     Redirect::to("/ui/connections")
 }
 
 pub(crate) async fn not_found(parts: Parts) -> Response {
-    refuse(&parts, Refusal::NotFound)
+    refuse(&parts, Kind::NotFound)
 }
 
 pub(crate) async fn method_not_allowed(parts: Parts) -> Response {
-    refuse(&parts, Refusal::MethodNotAllowed)
+    refuse(&parts, Kind::MethodNotAllowed)
 }

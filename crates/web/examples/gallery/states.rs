@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use attache_broker::{Connection, Offer, Status};
-use attache_core::{ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason};
+use attache_core::{ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind};
 use attache_identity::LoginError;
 use attache_web::{
     pages::{ConnectPage, ConnectionsPage, Notice, Person},
-    refusal::Refusal,
     result::{ConnectResult, Ending},
 };
 
@@ -61,8 +60,8 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         Notice::not_signed_in(&LoginError::UserinfoUnavailable, id()).to_string(),
     ));
     pages.push(("not-begun", Notice::not_begun(ada(), Reason::StoreUnavailable, id()).to_string()));
-    for refusal in Refusal::ALL {
-        pages.push((refusal.facts().slug, Notice::of(refusal, id()).to_string()));
+    for kind in Kind::ALL {
+        pages.push((kind.facts().slug, Notice::of(*kind, id()).to_string()));
     }
     pages
 }

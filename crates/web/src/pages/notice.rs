@@ -7,13 +7,14 @@ use attache_core::{
     RequestId,
     audit::Reason,
     explain::{Explanation, explain},
+    problem::Kind,
 };
 use attache_identity::LoginError;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::Person;
-use crate::{assets, refusal::Refusal};
+use crate::assets;
 
 #[derive(Debug, Template)]
 #[template(path = "notice.html")]
@@ -39,11 +40,11 @@ const SIGN_IN_AGAIN: Link = Link { href: "/login", label: "Sign in again" };
 const SIGN_IN: Link = Link { href: "/login", label: "Sign in" };
 
 impl Notice {
-    pub fn of(refusal: Refusal, request_id: Option<RequestId>) -> Self {
-        let facts = refusal.facts();
-        let action = match refusal {
-            Refusal::Unauthenticated | Refusal::InvalidToken => Some(SIGN_IN),
-            Refusal::ForeignHost | Refusal::Internal => None,
+    pub fn of(kind: Kind, request_id: Option<RequestId>) -> Self {
+        let facts = kind.facts();
+        let action = match kind {
+            Kind::Unauthenticated | Kind::InvalidToken => Some(SIGN_IN),
+            Kind::ForeignHost | Kind::Internal => None,
             _ => Some(CONNECTIONS),
         };
         Self {

@@ -1,7 +1,7 @@
 //! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
 
 use attache_broker::ConnectError;
-use attache_core::{UpstreamName, audit::Reason};
+use attache_core::{UpstreamName, audit::Reason, problem::Kind};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
@@ -14,7 +14,6 @@ use crate::{
     context::Context,
     pages::{ConnectPage, Notice, Person},
     problem::{refuse, store_failed},
-    refusal::Refusal,
     result::{ConnectResult, Ending},
 };
 
@@ -25,10 +24,12 @@ pub(crate) async fn ask(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
     match web.connections.offer(&who, &server).await {
         Ok(Some(offer)) => ConnectPage::new(Person::from(&*who), offer).into_response(),
-        Ok(None) => refuse(&parts, Refusal::NotFound),
+        Ok(None) => refuse(&parts, Kind::NoSuchUpstream),
         Err(error) => store_failed(&parts, &error),
     }
 }
@@ -40,10 +41,14 @@ pub(crate) async fn begin(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
     match web.connections.begin(&who, &browser, &server).await {
         Ok(url) => Redirect::to(url.as_str()).into_response(),
-        Err(error) if error.reason() == Reason::WrongUpstream => refuse(&parts, Refusal::NotFound),
+        Err(error) if error.reason() == Reason::WrongUpstream => {
+            refuse(&parts, Kind::NoSuchUpstream)
+        }
         Err(error) => {
             let person = Person::from(&*who);
             Notice::not_begun(person, error.reason(), Context::request_id(&parts)).into_response()
@@ -60,7 +65,9 @@ pub(crate) async fn callback(
     RawQuery(query): RawQuery,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
     let query = query.unwrap_or_default();
     let ended = match visitor {
         Ok(Visitor { who, browser }) => web
@@ -69,7 +76,7 @@ pub(crate) async fn callback(
             .await
             .map_err(ConnectError::reason),
         // Nobody to compare with the one who began: the state is not spent (EL-3).
-        Err(Stranger { refusal: Refusal::Unavailable, .. }) => Err(Reason::StoreUnavailable),
+        Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => Err(Reason::StoreUnavailable),
         Err(_) => Err(Reason::WrongBrowser),
     };
     let ending = match ended {

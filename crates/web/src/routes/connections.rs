@@ -1,7 +1,7 @@
 //! `/ui/connections`
 
 use attache_broker::connections::Revocation;
-use attache_core::{UpstreamName, audit::Reason};
+use attache_core::{UpstreamName, audit::Reason, problem::Kind};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
@@ -13,7 +13,6 @@ use crate::{
     caller::Visitor,
     pages::{ConnectionsPage, Person},
     problem::{refuse, store_failed},
-    refusal::Refusal,
     result::{ConnectResult, Ending},
 };
 
@@ -38,7 +37,9 @@ pub(crate) async fn disconnect(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Refusal::NotFound) };
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
     let told = match web.connections.disconnect(&who, &server).await {
         Ok(Some(Some(Revocation::Revoked)) | None) => None,
         Ok(Some(Some(Revocation::Failed(reason)))) => Some(reason),

@@ -4,7 +4,10 @@
 #[cfg(test)] // where clippy lets tests unwrap
 mod world;
 
-use attache_core::audit::{Action, Outcome};
+use attache_core::{
+    audit::{Action, Outcome},
+    problem::Kind,
+};
 use http::{Method, StatusCode, header};
 
 use crate::world::{World, location, query};
@@ -42,7 +45,7 @@ async fn a_person_connects_looks_and_disconnects() {
     let again = ada.send(Method::DELETE, SERVER, &[]).await;
     assert_eq!(again.status(), StatusCode::NOT_FOUND);
     let problem = again.json().await;
-    assert_eq!(problem["type"], "https://gw.example.com/problems/not-connected");
+    assert_eq!(problem["type"], "https://gw.example.com/problems/nothing-to-disconnect");
     assert_eq!(problem["connect_url"], "https://gw.example.com/connect/github");
 }
 
@@ -118,7 +121,7 @@ async fn a_server_that_is_not_for_this_person_does_not_exist() {
         assert_eq!(gone.status(), StatusCode::NOT_FOUND, "{server}");
         assert_eq!(
             gone.json().await["type"],
-            "https://gw.example.com/problems/not-found",
+            "https://gw.example.com/problems/no-such-upstream",
             "{server}"
         );
     }
@@ -222,4 +225,20 @@ async fn whoever_may_not_call_yet_learns_where_tokens_come_from() {
         let answer = nobody.send(Method::GET, path, &[headers]).await;
         assert_eq!(answer.status(), expected, "{path}");
     }
+}
+
+/// Every `type` that anything here prints, the data plane's too, can be looked up.
+#[tokio::test]
+async fn every_problem_has_a_page() {
+    let world = World::new().await;
+    for kind in Kind::ALL {
+        let facts = kind.facts();
+        let page = world.nobody().get(&facts.path()).await;
+        assert_eq!(page.status(), StatusCode::OK, "{}", facts.slug);
+        let html = page.text().await.replace("&#39;", "'");
+        for words in [facts.title, facts.happened, facts.next] {
+            assert!(html.contains(words), "{}: {words}", facts.slug);
+        }
+    }
+    assert_eq!(world.nobody().get("/problems/none").await.status(), StatusCode::NOT_FOUND);
 }

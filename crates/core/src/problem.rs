@@ -1,0 +1,180 @@
+//! Everything the gateway refuses, as one closed list: what a kind of problem is called, and what
+//! it means to whoever meets it.
+//!
+//! Each has a page at `/problems/{slug}`, whose address is the `type` of an answer (RFC 9457). An
+//! upstream that is not there and one that is for others are the same kind.
+
+use http::StatusCode;
+
+use crate::authenticator::AuthnError;
+
+/// What a [`Kind`] says. The sentences are ours; an answer may have a more exact one of the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The last part of its address, for ever.
+    pub slug: &'static str,
+    pub status: StatusCode,
+    pub title: &'static str,
+    pub happened: &'static str,
+    /// Whose move it is, and which.
+    pub next: &'static str,
+}
+
+macro_rules! kinds {
+    ($(
+        $kind:ident: $status:ident $slug:literal, $title:literal,
+        $happened:literal, $next:literal;
+    )+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind { $($kind,)+ }
+
+        impl Kind {
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            pub fn facts(self) -> Facts {
+                match self {
+                    $(Self::$kind => Facts {
+                        slug: $slug,
+                        status: StatusCode::$status,
+                        title: $title,
+                        happened: $happened,
+                        next: $next,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    // Who is calling, and from where.
+    ForeignHost: FORBIDDEN "foreign-host", "Wrong host name",
+        "The request was for a host name that this gateway does not answer for.",
+        "Use the address you were given. If it is this one, whoever runs this gateway sets \
+         public_url to it, and the proxy in front passes Host on unchanged.";
+    ForeignOrigin: FORBIDDEN "foreign-origin", "This came from another site",
+        "A page of another site asked your browser to do this in your name. Nothing was done.",
+        "If you meant it, do it from your connections.";
+    Unauthenticated: UNAUTHORIZED "unauthenticated", "Sign in first",
+        "This needs to know who you are, and nothing that was sent proves it.",
+        "In a browser, sign in. A program sends an access token of yours, as a Bearer token in \
+         the Authorization header.";
+    InvalidToken: UNAUTHORIZED "invalid-token", "Not a valid access token",
+        "What was presented is expired, revoked, or not for this gateway.",
+        "Sign in again, or present another token.";
+    MalformedCredentials: BAD_REQUEST "malformed-credentials", "Malformed credentials",
+        "The request says who is calling twice, or in a place where it must not be said.",
+        "Correct the program that sent it.";
+    IdentityUnavailable: SERVICE_UNAVAILABLE "identity-unavailable",
+        "You cannot be recognized right now",
+        "The issuer of your token, or this gateway's own storage, does not answer.",
+        "Try again shortly.";
+
+    // What was asked for.
+    NotFound: NOT_FOUND "not-found", "There is nothing here",
+        "No page and no address of the API is called this.",
+        "Begin from your connections.";
+    NoSuchUpstream: NOT_FOUND "no-such-upstream", "No such upstream",
+        "There is no upstream of this name that you may use here.",
+        "Look at your connections. If one is missing, ask whoever runs this gateway.";
+    MethodNotAllowed: METHOD_NOT_ALLOWED "method-not-allowed", "That cannot be done here",
+        "This address exists, but not for this method.",
+        "Begin from your connections.";
+    UnsafePath: BAD_REQUEST "unsafe-path", "Unsafe path",
+        "The path has a segment of one or two dots, perhaps encoded.",
+        "Send the path you mean.";
+    UnknownSession: NOT_FOUND "unknown-session", "Unknown session",
+        "This Mcp-Session-Id is not one of yours any more.",
+        "Begin a new session.";
+    BodyTooLarge: PAYLOAD_TOO_LARGE "body-too-large", "Body too large",
+        "This message is too large for an upstream that is not connected yet.",
+        "Connect it first.";
+    BodyTooSlow: REQUEST_TIMEOUT "body-too-slow", "Body too slow",
+        "The message did not arrive in time.",
+        "Send it again.";
+
+    // A person's credential.
+    NotConnected: FORBIDDEN "not-connected", "Connect this upstream first",
+        "There is no credential of yours for this upstream, or its provider ended it.",
+        "Connect it to use it.";
+    NothingToDisconnect: NOT_FOUND "nothing-to-disconnect", "You are not connected",
+        "There is no credential of yours for this upstream.",
+        "To use it, connect it.";
+    CredentialUnavailable: SERVICE_UNAVAILABLE "credential-unavailable",
+        "Your credential is not available right now",
+        "The provider that renews it, or this gateway's own storage or keys, does not answer.",
+        "Try again shortly. There is no need to connect again.";
+    CredentialMisconfigured: BAD_GATEWAY "credential-misconfigured",
+        "Your credential cannot be used",
+        "The provider, or this gateway, is not set up for it correctly.",
+        "Tell whoever runs this gateway; there is nothing you can change.";
+    SendAgain: SERVICE_UNAVAILABLE "send-again", "Send this request again",
+        "The upstream refused an outdated credential. It has been renewed, but this request was \
+         too large to be repeated for you.",
+        "Send it again.";
+
+    // The upstream.
+    UpstreamUnreachable: BAD_GATEWAY "upstream-unreachable", "The upstream cannot be reached",
+        "It refused the connection or broke it off.",
+        "Whoever runs it has to look.";
+    UpstreamBlocked: BAD_GATEWAY "upstream-blocked", "The upstream's address is not allowed",
+        "Its name leads to an address that the gateway's egress rules refuse.",
+        "Whoever runs this gateway has to change egress.allow_private or the upstream's URL.";
+    UpstreamSilent: GATEWAY_TIMEOUT "upstream-silent", "The upstream does not answer",
+        "It took the request and sent no answer in time. It may still have acted on it.",
+        "Look there before you send it again.";
+
+    // The gateway itself.
+    Unavailable: SERVICE_UNAVAILABLE "unavailable", "Not possible just now",
+        "Something this gateway needs does not answer: its storage, its keys, or the identity \
+         provider.",
+        "Try again in a few minutes. Nothing you have is lost.";
+    Internal: INTERNAL_SERVER_ERROR "internal", "That went wrong here",
+        "This gateway made a mistake.",
+        "Tell whoever runs it, with the id of the request.";
+}
+
+impl Kind {
+    pub fn parse(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.facts().slug == slug)
+    }
+}
+
+impl From<&AuthnError> for Kind {
+    fn from(error: &AuthnError) -> Self {
+        match error {
+            AuthnError::Missing => Self::Unauthenticated,
+            AuthnError::Rejected(_) => Self::InvalidToken,
+            AuthnError::Malformed(_) => Self::MalformedCredentials,
+            AuthnError::Unavailable(_) => Self::IdentityUnavailable,
+        }
+    }
+}
+
+impl Facts {
+    /// The path of the page that explains it.
+    pub fn path(&self) -> String {
+        format!("/problems/{}", self.slug)
+    }
+
+    /// For an answer that has nothing more exact to say.
+    pub fn detail(&self) -> String {
+        format!("{} {}", self.happened, self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slug_is_its_own_and_fits_a_path() {
+        for kind in Kind::ALL {
+            let Facts { slug, status, .. } = kind.facts();
+            assert_eq!(Kind::parse(slug), Some(*kind));
+            assert!(slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{slug}");
+            assert!(status.is_client_error() || status.is_server_error(), "{slug}");
+        }
+        assert_eq!(Kind::parse("no-such-kind"), None);
+    }
+}
