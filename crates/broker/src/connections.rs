@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Credential, CredentialKey, ObtainedVia, Principal, Secret, Slot, Timestamp, UpstreamName,
+    Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
+    UpstreamName,
     audit::{Action, AuditEvent, Outcome, Reason},
     principal::SessionDigest,
     store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored, Version},
@@ -36,6 +37,15 @@ pub struct BrowserSession {
     /// The session cookie's value: PKCE verifiers are derived from it, so that the store holds
     /// none.
     pub secret: Secret,
+}
+
+/// A person acts on one of their connections: what the audit says of it.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub who: Arc<Principal>,
+    pub server: UpstreamName,
+    /// Of the request that asked for it.
+    pub request_id: Option<RequestId>,
 }
 
 /// One line of "my connections".
@@ -207,16 +217,15 @@ impl Connections {
         Ok(connect.authorization_url(&state, &verifier(browser, &state)))
     }
 
-    /// What came back from the authorization server, in the browser of `who`. Whoever may not
-    /// finish a flow does not spend it either (EL-3).
+    /// What came back from the authorization server, in the browser of the one who acts. Whoever may
+    /// not finish a flow does not spend it either (EL-3).
     pub async fn callback(
         &self,
-        who: &Principal,
+        act: &Act,
         browser: &BrowserSession,
-        server: &UpstreamName,
         query: &str,
     ) -> Result<(), ConnectError> {
-        let finished = self.finish(who, browser, server, query).await;
+        let finished = self.finish(act, browser, query).await;
         let (action, outcome) = match finished {
             Ok(()) => (Action::Connect, Outcome::Success),
             Err(ConnectError(Reason::AccessDenied)) => {
@@ -224,27 +233,23 @@ impl Connections {
             }
             Err(ConnectError(reason)) => (Action::Connect, Outcome::Failure(reason)),
         };
-        self.audit(who, server, action, outcome).await?;
+        self.audit(act, action, outcome).await?;
         finished
     }
 
     /// Deletes the credential and what is pending, then tells the provider (RFC 7009) as well as
     /// it can. `None` when nothing was connected.
-    pub async fn disconnect(
-        &self,
-        who: &Principal,
-        server: &UpstreamName,
-    ) -> Result<Option<Option<Revocation>>, StoreError> {
-        let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
-        let key = upstream.key(who);
-        self.flows.clear(&who.user, server).await?;
+    pub async fn disconnect(&self, act: &Act) -> Result<Option<Option<Revocation>>, StoreError> {
+        let Some(upstream) = self.permitted(&act.who, &act.server) else { return Ok(None) };
+        let key = upstream.key(&act.who);
+        self.flows.clear(&act.who.user, &act.server).await?;
         let seen = self.vault().seen(&key);
         let removed = self.broker.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.
         self.broker.forget(&key);
         self.broker.forgive(&key);
         let Some(removed) = removed? else { return Ok(None) };
-        let written = self.audit(who, server, Action::Disconnect, Outcome::Success).await;
+        let written = self.audit(act, Action::Disconnect, Outcome::Success).await;
         // Nobody else has the tokens any more: the grant ends now, or lives on unseen.
         let revocation = self.revoke(upstream, &key, &removed, seen).await;
         written?;
@@ -253,18 +258,18 @@ impl Connections {
                 Revocation::Revoked => Outcome::Success,
                 Revocation::Failed(reason) => Outcome::Failure(reason),
             };
-            self.audit(who, server, Action::Revoke, outcome).await?;
+            self.audit(act, Action::Revoke, outcome).await?;
         }
         Ok(Some(revocation))
     }
 
     async fn finish(
         &self,
-        who: &Principal,
+        act: &Act,
         browser: &BrowserSession,
-        server: &UpstreamName,
         query: &str,
     ) -> Result<(), ConnectError> {
+        let Act { who, server, .. } = act;
         let refuse = |reason| Err(ConnectError(reason));
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
         let Ok(callback) = Callback::parse(query) else {
@@ -439,22 +444,16 @@ impl Connections {
     }
 
     /// A security act: written before the answer, and the answer fails with it.
-    async fn audit(
-        &self,
-        who: &Principal,
-        server: &UpstreamName,
-        action: Action,
-        outcome: Outcome,
-    ) -> Result<(), StoreError> {
-        let known = self.upstreams.iter().find(|upstream| upstream.name == *server);
+    async fn audit(&self, act: &Act, action: Action, outcome: Outcome) -> Result<(), StoreError> {
+        let known = self.upstreams.iter().find(|upstream| upstream.name == act.server);
         let event = AuditEvent {
             at: self.broker.parts.clock.now(),
-            user: Some(who.user.clone()),
+            user: Some(act.who.user.clone()),
             server: known.map(|upstream| upstream.name.clone()),
             method: known.map(|upstream| upstream.method()),
             action,
             outcome,
-            request_id: None,
+            request_id: act.request_id.clone(),
             count: None,
         };
         self.broker.parts.audit.record(event).await

@@ -23,7 +23,7 @@ pub mod upstream;
 pub mod vault;
 
 pub use broker::{Broker, ObtainError, Parts};
-pub use connections::{BrowserSession, ConnectError, Connection, Connections, Offer, Status};
+pub use connections::{Act, BrowserSession, ConnectError, Connection, Connections, Offer, Status};
 pub use injection::{HeaderForm, Injection};
 pub use tasks::Tasks;
 pub use upstream::Brokered;

@@ -1,5 +1,7 @@
 //! `/api/v1/user/credentials`: a person's connections, for programs.
 
+use std::sync::Arc;
+
 use attache_broker::{Connection, connections::Revocation};
 use attache_core::{
     ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
@@ -15,6 +17,7 @@ use serde::Serialize;
 use crate::{
     Web,
     caller::Caller,
+    context::Context,
     problem::{Problem, refuse, store_failed},
 };
 
@@ -41,9 +44,8 @@ pub(crate) async fn disconnect(
         return Err(refuse(&parts, Kind::NoSuchUpstream));
     };
     let unavailable = |error: StoreError| store_failed(&parts, &error);
-    if let Some(revocation) =
-        web.connections.disconnect(&who, &server).await.map_err(unavailable)?
-    {
+    let act = Context::act(&parts, Arc::clone(&who), server.clone());
+    if let Some(revocation) = web.connections.disconnect(&act).await.map_err(unavailable)? {
         return Ok(Json(Receipt::new(server, revocation)));
     }
     Err(match web.connections.offer(&who, &server).await.map_err(unavailable)? {

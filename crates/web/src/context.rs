@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use attache_core::{PublicOrigin, RequestId};
+use attache_broker::Act;
+use attache_core::{Principal, PublicOrigin, RequestId, UpstreamName};
 use attache_crypto::{digest::base64url, random::Random};
 use axum::{
     extract::{Request, State},
@@ -22,6 +23,11 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn of(parts: &Parts) -> Option<&Self> {
         parts.extensions.get()
+    }
+
+    /// What this request has somebody do.
+    pub(crate) fn act(parts: &Parts, who: Arc<Principal>, server: UpstreamName) -> Act {
+        Act { who, server, request_id: Self::request_id(parts) }
     }
 
     pub(crate) fn request_id(parts: &Parts) -> Option<RequestId> {

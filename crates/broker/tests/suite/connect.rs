@@ -290,7 +290,7 @@ async fn an_upstream_for_others_is_no_upstream() {
         assert_eq!(begun, Err(ConnectError(Reason::WrongUpstream)), "{name}");
         assert_eq!(connections.find(&grace.who, name).await.unwrap(), None, "{name}");
         assert!(connections.offer(&grace.who, name).await.unwrap().is_none(), "{name}");
-        assert_eq!(connections.disconnect(&grace.who, name).await.unwrap(), None, "{name}");
+        assert_eq!(gateway.disconnect(grace, name.as_str()).await.unwrap(), None, "{name}");
     }
     let names = async |person: &Someone| {
         let listed = gateway.connections.list(&person.who).await.unwrap();

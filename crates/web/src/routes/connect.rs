@@ -70,11 +70,11 @@ pub(crate) async fn callback(
     };
     let query = query.unwrap_or_default();
     let ended = match visitor {
-        Ok(Visitor { who, browser }) => web
-            .connections
-            .callback(&who, &browser, &server, &query)
-            .await
-            .map_err(ConnectError::reason),
+        Ok(Visitor { who, browser }) => {
+            let act = Context::act(&parts, who, server.clone());
+            let ended = web.connections.callback(&act, &browser, &query).await;
+            ended.map_err(ConnectError::reason)
+        }
         // Nobody to compare with the one who began: the state is not spent (EL-3).
         Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => Err(Reason::StoreUnavailable),
         Err(_) => Err(Reason::WrongBrowser),

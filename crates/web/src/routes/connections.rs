@@ -11,6 +11,7 @@ use http::request::Parts;
 use crate::{
     Web,
     caller::Visitor,
+    context::Context,
     pages::{ConnectionsPage, Person},
     problem::{refuse, store_failed},
     result::{ConnectResult, Ending},
@@ -40,7 +41,8 @@ pub(crate) async fn disconnect(
     let Ok(server) = UpstreamName::parse(&server) else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
-    let told = match web.connections.disconnect(&who, &server).await {
+    let act = Context::act(&parts, who, server.clone());
+    let told = match web.connections.disconnect(&act).await {
         Ok(Some(Some(Revocation::Revoked)) | None) => None,
         Ok(Some(Some(Revocation::Failed(reason)))) => Some(reason),
         Ok(Some(None)) => Some(Reason::RevocationUnsupported),

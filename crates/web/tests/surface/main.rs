@@ -5,6 +5,7 @@
 mod world;
 
 use attache_core::{
+    RequestId,
     audit::{Action, Outcome},
     problem::Kind,
 };
@@ -40,8 +41,21 @@ async fn a_person_connects_looks_and_disconnects() {
     assert_eq!(github["connect_path"], "/connect/github");
     assert_eq!(github["expires_at"], "2026-11-23T13:00:00Z");
 
-    let receipt = ada.send(Method::DELETE, SERVER, &[]).await.json().await;
-    assert_eq!(receipt["revoked"], true);
+    let disconnected = ada.send(Method::DELETE, SERVER, &[]).await;
+    let ids = [ended.header("x-request-id"), disconnected.header("x-request-id")];
+    let [connect, disconnect] = ids.map(RequestId::new);
+    let written = world.stores.audit.list(None, 10).await.unwrap();
+    let written: Vec<_> =
+        written.into_iter().rev().map(|one| (one.action, one.request_id)).collect();
+    assert_eq!(
+        written,
+        [
+            (Action::Connect, Some(connect)),
+            (Action::Disconnect, Some(disconnect.clone())),
+            (Action::Revoke, Some(disconnect)),
+        ]
+    );
+    assert_eq!(disconnected.json().await["revoked"], true);
     let again = ada.send(Method::DELETE, SERVER, &[]).await;
     assert_eq!(again.status(), StatusCode::NOT_FOUND);
     let problem = again.json().await;

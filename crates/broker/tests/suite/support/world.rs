@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    BrowserSession, ConnectError, Connection, Connections, Injection, ObtainError, Parts, Tasks,
-    audit::Audit, broker::Broker, connect::OauthConnect, connections::Revocation,
+    Act, BrowserSession, ConnectError, Connection, Connections, Injection, ObtainError, Parts,
+    Tasks, audit::Audit, broker::Broker, connect::OauthConnect, connections::Revocation,
     injection::HeaderForm, upstream::Brokered, vault::Vault,
 };
 use attache_core::{
@@ -204,7 +204,7 @@ impl Gateway {
         name: &str,
         query: &str,
     ) -> Result<(), ConnectError> {
-        self.connections.callback(&person.who, &person.browser, &server(name), query).await
+        self.connections.callback(&person.act(name), &person.browser, query).await
     }
 
     /// `None` where nothing was connected, as the broker says it.
@@ -213,7 +213,7 @@ impl Gateway {
         person: &Someone,
         name: &str,
     ) -> Result<Option<Option<Revocation>>, StoreError> {
-        self.connections.disconnect(&person.who, &server(name)).await
+        self.connections.disconnect(&person.act(name)).await
     }
 
     pub(crate) async fn obtain(&self, person: &Someone, name: &str) -> Result<String, ObtainError> {
@@ -248,6 +248,10 @@ impl Gateway {
 impl Someone {
     pub(crate) fn key(&self, name: &str) -> CredentialKey {
         CredentialKey::upstream(self.who.user.clone(), server(name))
+    }
+
+    pub(crate) fn act(&self, name: &str) -> Act {
+        Act { who: Arc::new(self.who.clone()), server: server(name), request_id: None }
     }
 
     /// The same person, signed in once more elsewhere.
