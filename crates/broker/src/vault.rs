@@ -1,7 +1,7 @@
 //! Seals and opens a person's credentials under that person's data key.
 //!
 //! Data keys are wrapped by the key ring and stored beside the credentials; deleting one destroys
-//! everything it sealed, backups included.
+//! everything it sealed, except in copies of the store that still hold the key.
 
 use std::{sync::Arc, time::Duration};
 

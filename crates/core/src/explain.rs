@@ -30,10 +30,9 @@ pub fn explain(reason: Reason) -> Explanation {
             "The server refuses the credential that its own provider gave.",
             "Reconnect. If that does not help, tell whoever runs this gateway.",
         ),
-        Reason::FlowUnknown => (
-            "This attempt was already finished, or a newer one took its place.",
-            BEGIN_AGAIN,
-        ),
+        Reason::FlowUnknown => {
+            ("This attempt was already finished, or a newer one took its place.", BEGIN_AGAIN)
+        }
         Reason::FlowExpired => ("This attempt took too long.", BEGIN_AGAIN),
         Reason::WrongPerson => (
             "This attempt was begun by somebody else, and nothing was connected.",
@@ -43,9 +42,7 @@ pub fn explain(reason: Reason) -> Explanation {
             "This attempt was begun in another browser, or before you signed in to this one.",
             BEGIN_AGAIN,
         ),
-        Reason::WrongUpstream => {
-            ("The answer that came back was for another server.", BEGIN_AGAIN)
-        }
+        Reason::WrongUpstream => ("The answer that came back was for another server.", BEGIN_AGAIN),
         Reason::WrongIssuer => (
             "The answer came from a provider that was not asked, and was not used.",
             "Begin again. If it happens twice, tell whoever runs this gateway.",
@@ -66,9 +63,7 @@ pub fn explain(reason: Reason) -> Explanation {
         Reason::InvalidTarget => {
             ("The provider does not know the server that was asked for.", TELL_OPERATOR)
         }
-        Reason::InvalidRequest
-        | Reason::UnsupportedGrantType
-        | Reason::UnsupportedResponseType => {
+        Reason::InvalidRequest | Reason::UnsupportedGrantType | Reason::UnsupportedResponseType => {
             ("The provider does not accept how this gateway asks.", TELL_OPERATOR)
         }
         Reason::Misconfigured => ("This gateway is not set up for it correctly.", TELL_OPERATOR),

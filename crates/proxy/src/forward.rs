@@ -7,7 +7,7 @@ use attache_core::{Principal, RequestId, audit::Reason};
 use attache_net::upstream::SendError;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -127,6 +127,7 @@ impl Errand<'_> {
     /// The answer as the caller shall see it.
     fn inward(&self, asked: &Method, response: Response<Incoming>) -> Response<ResponseBody> {
         let (mut head, body) = response.into_parts();
+        head.version = Version::HTTP_11; // the upstream's is between it and us
         headers::clean_response(&mut head.headers);
         let session = head.headers.remove(MCP_SESSION_ID);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {

@@ -22,7 +22,7 @@ use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -37,6 +37,8 @@ use crate::{
 
 /// How long a request waits for its credential; the work for it goes on beyond.
 const OBTAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long a message may take to arrive that the gateway answers itself.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that is not the data plane's.
@@ -152,7 +154,8 @@ impl Front {
             Some(upstream) => match self.credential(&who, upstream).await {
                 Ok(injection) => Some(injection),
                 Err(error) if protocol == Protocol::Mcp => {
-                    let body = read_at_most(body, REPLAY_LIMIT).await;
+                    let body = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
+                    let body = body.map_err(|_| Refusal::BodyTooSlow)?;
                     return Ok(stand_in.speak(error, &body.map_err(|_| Refusal::BodyTooLarge)?));
                 }
                 Err(error) => return Err(Refusal::NoCredential(error)),
@@ -201,7 +204,7 @@ impl Front {
         if let Some(injection) = broker.ready(who, upstream, self.shared.parts.clock.now()) {
             return Ok(injection);
         }
-        let obtained = tokio::time::timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
+        let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
         obtained.unwrap_or(Err(ObtainError::Unavailable {
             reason: Reason::ProviderUnavailable,
             retry_after: None,

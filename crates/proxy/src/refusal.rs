@@ -23,6 +23,7 @@ pub(crate) enum Refusal {
     PathEscapes,
     UnknownSession,
     BodyTooLarge,
+    BodyTooSlow,
     NoCredential(ObtainError),
     /// The credential was renewed, but this request's body cannot be sent a second time.
     SendAgain,
@@ -77,6 +78,7 @@ impl Refusal {
             Self::PathEscapes => Kind::UnsafePath,
             Self::UnknownSession => Kind::UnknownSession,
             Self::BodyTooLarge => Kind::BodyTooLarge,
+            Self::BodyTooSlow => Kind::BodyTooSlow,
             // 403 and not 401: the caller's token for this gateway is fine (PX-21).
             Self::NoCredential(ObtainError::NotConnected { .. }) => Kind::NotConnected,
             Self::NoCredential(ObtainError::Unavailable { .. }) => Kind::CredentialUnavailable,

@@ -5,6 +5,7 @@ use askama::Template;
 use attache_broker::{Offer, Status};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
+use url::Url;
 
 use super::{Person, initial};
 use crate::{assets, headers};
@@ -50,7 +51,7 @@ impl ConnectPage {
             server: server.to_owned(),
             verb,
             lead,
-            provider_host: endpoint.host_str().unwrap_or_default().to_owned(),
+            provider_host: host(endpoint),
             policy: if endpoint.scheme() == "http" {
                 headers::LEAVING_LOOPBACK
             } else {
@@ -67,4 +68,10 @@ impl IntoResponse for ConnectPage {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy);
         response
     }
+}
+
+/// As the browser's address bar will show it: with the port, when it is an unusual one.
+fn host(endpoint: &Url) -> String {
+    let host = endpoint.host_str().unwrap_or_default();
+    endpoint.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
