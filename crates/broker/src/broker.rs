@@ -77,7 +77,7 @@ impl From<StoreError> for ObtainError {
 impl From<VaultError> for ObtainError {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::Unreadable(_) => Self::Operator { reason: Reason::Unreadable },
+            VaultError::Unreadable(cause) => Self::Operator { reason: cause.reason() },
             VaultError::KeysUnavailable(_) => {
                 Self::Unavailable { reason: Reason::KeysUnavailable, retry_after: None }
             }

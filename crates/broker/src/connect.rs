@@ -98,6 +98,13 @@ impl OauthConnect {
         }
     }
 
+    /// Whether these tokens may be shown to this authorization server: tokens of one issuer are
+    /// never shown to another (OC-7). Of a credential from before an issuer was configured nobody
+    /// knows better.
+    pub fn is_issuer_of(&self, credential: &Credential) -> bool {
+        credential.issuer.is_none() || credential.issuer == self.issuer
+    }
+
     /// Redeems the code; the scopes asked for stand when the answer names none (OC-21).
     pub async fn exchange_code(
         &self,
@@ -128,10 +135,6 @@ impl OauthConnect {
     /// Keeps the refresh token when the answer has none, and the scopes likewise; never asks for
     /// scopes (OC-24).
     pub async fn refresh(&self, old: &Credential) -> Result<Credential, ProviderError> {
-        // Tokens of one issuer are never shown to another (OC-7).
-        if old.issuer != self.issuer {
-            return Err(ProviderError::GrantEnded);
-        }
         let Some(refresh_token) = &old.refresh_token else {
             return Err(ProviderError::GrantEnded);
         };

@@ -198,6 +198,8 @@ impl Connections {
         server: &UpstreamName,
     ) -> Result<Url, ConnectError> {
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
+        // Nobody is sent to approve what could not be kept afterwards.
+        self.vault().can_seal_for(&upstream.key(who)).await?;
         let connect = &upstream.connect;
         let now = self.broker.parts.clock.now();
         let state = random::token(&*self.broker.parts.random);
@@ -218,29 +220,40 @@ impl Connections {
     }
 
     /// What came back from the authorization server, in the browser of the one who acts. Whoever may
-    /// not finish a flow does not spend it either (EL-3).
+    /// not finish a flow does not spend it either (EL-3). Written to the audit before it is stored:
+    /// there is no credential that the audit does not know.
     pub async fn callback(
         &self,
         act: &Act,
         browser: &BrowserSession,
         query: &str,
     ) -> Result<(), ConnectError> {
-        let finished = self.finish(act, browser, query).await;
-        let (action, outcome) = match finished {
-            Ok(()) => (Action::Connect, Outcome::Success),
-            Err(ConnectError(Reason::AccessDenied)) => {
-                (Action::Deny, Outcome::Failure(Reason::AccessDenied))
+        let (upstream, credential) = match self.finish(act, browser, query).await {
+            Ok(granted) => granted,
+            Err(ConnectError(reason)) => {
+                let denied = reason == Reason::AccessDenied;
+                let action = if denied { Action::Deny } else { Action::Connect };
+                self.audit(act, action, Outcome::Failure(reason)).await?;
+                return Err(ConnectError(reason));
             }
-            Err(ConnectError(reason)) => (Action::Connect, Outcome::Failure(reason)),
         };
-        self.audit(act, action, outcome).await?;
-        finished
+        let kept = match self.audit(act, Action::Connect, Outcome::Success).await {
+            Ok(()) => self.store(&upstream.key(&act.who), &credential).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(ConnectError(reason)) = kept {
+            // What cannot be kept must not live on at the provider.
+            self.revoke(upstream, &credential).await;
+            self.audit(act, Action::Connect, Outcome::Failure(reason)).await?;
+        }
+        kept
     }
 
     /// Deletes the credential and what is pending, then tells the provider (RFC 7009) as well as
-    /// it can. `None` when nothing was connected.
+    /// it can. `None` when nothing was connected. Also for somebody who may not use the upstream
+    /// any more: what is theirs they may end.
     pub async fn disconnect(&self, act: &Act) -> Result<Option<Option<Revocation>>, StoreError> {
-        let Some(upstream) = self.permitted(&act.who, &act.server) else { return Ok(None) };
+        let Some(upstream) = self.upstream(&act.server) else { return Ok(None) };
         let key = upstream.key(&act.who);
         self.flows.clear(&act.who.user, &act.server).await?;
         let seen = self.vault().seen(&key);
@@ -251,7 +264,11 @@ impl Connections {
         let Some(removed) = removed? else { return Ok(None) };
         let written = self.audit(act, Action::Disconnect, Outcome::Success).await;
         // Nobody else has the tokens any more: the grant ends now, or lives on unseen.
-        let revocation = self.revoke(upstream, &key, &removed, seen).await;
+        let revocation = match self.vault().open(&key, &removed.record, seen).await {
+            Ok(credential) => self.revoke(upstream, &credential).await,
+            Err(_) if upstream.connect.revocation_endpoint.is_none() => None,
+            Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
+        };
         written?;
         if let Some(revocation) = revocation {
             let outcome = match revocation {
@@ -268,7 +285,7 @@ impl Connections {
         act: &Act,
         browser: &BrowserSession,
         query: &str,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<(&Arc<Brokered>, Credential), ConnectError> {
         let Act { who, server, .. } = act;
         let refuse = |reason| Err(ConnectError(reason));
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
@@ -313,7 +330,7 @@ impl Connections {
             .exchange_code(&code, &verifier, asked)
             .await
             .map_err(|error: ProviderError| ConnectError(error.reason()))?;
-        self.store(&upstream.key(who), &credential).await
+        Ok((upstream, credential))
     }
 
     async fn store(
@@ -347,18 +364,12 @@ impl Connections {
         Err(ConnectError(Reason::Conflict))
     }
 
-    async fn revoke(
-        &self,
-        upstream: &Brokered,
-        key: &CredentialKey,
-        removed: &Stored,
-        seen: Option<Version>,
-    ) -> Option<Revocation> {
-        upstream.connect.revocation_endpoint.as_ref()?;
-        let Ok(credential) = self.vault().open(key, &removed.record, seen).await else {
-            return Some(Revocation::Failed(Reason::Unreadable));
-        };
-        Some(match upstream.connect.revoke(&credential).await? {
+    /// `None` when the operator configured no way to.
+    async fn revoke(&self, upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
+        if !upstream.connect.is_issuer_of(credential) {
+            return Some(Revocation::Failed(Reason::WrongIssuer));
+        }
+        Some(match upstream.connect.revoke(credential).await? {
             Ok(()) => Revocation::Revoked,
             Err(error) => {
                 tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");
@@ -401,7 +412,9 @@ impl Connections {
                 return connection;
             }
         };
-        (connection.status, connection.reason) = self.status(&key, record, &credential);
+        let renewable =
+            credential.refresh_token.is_some() && upstream.connect.is_issuer_of(&credential);
+        (connection.status, connection.reason) = self.status(&key, record, &credential, renewable);
         connection.token_type = Some(credential.token_type);
         connection.scopes = credential.scopes;
         connection.audience = credential.audience;
@@ -413,9 +426,9 @@ impl Connections {
         key: &CredentialKey,
         record: &Record,
         credential: &Credential,
+        renewable: bool,
     ) -> (Status, Option<Reason>) {
         let now = self.broker.parts.clock.now();
-        let renewable = credential.refresh_token.is_some();
         let expired = credential.expires_at.is_some_and(|end| now >= end);
         let rejection = self.broker.rejection(key, record.version);
         let beyond_refresh = |tried: bool| !renewable || tried;
@@ -435,8 +448,11 @@ impl Connections {
     }
 
     fn permitted(&self, who: &Principal, server: &UpstreamName) -> Option<&Arc<Brokered>> {
-        let upstream = self.upstreams.iter().find(|upstream| upstream.name == *server)?;
-        upstream.access.permits(who).then_some(upstream)
+        self.upstream(server).filter(|upstream| upstream.access.permits(who))
+    }
+
+    fn upstream(&self, server: &UpstreamName) -> Option<&Arc<Brokered>> {
+        self.upstreams.iter().find(|upstream| upstream.name == *server)
     }
 
     fn vault(&self) -> &Vault {

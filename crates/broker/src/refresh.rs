@@ -89,7 +89,8 @@ impl Errand {
                 Err(rest.error)
             }));
         }
-        if credential.refresh_token.is_none() {
+        let issuer_changed = !self.upstream.connect.is_issuer_of(&credential);
+        if issuer_changed || credential.refresh_token.is_none() {
             let rejected = rejection.is_some();
             let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
             return Err(ObtainError::NotConnected { reason });

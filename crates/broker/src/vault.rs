@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use attache_core::{
     Clock, Credential, CredentialKey, Timestamp, UserId,
+    audit::Reason,
     store::{DataKeyStore, KeyId, Record, Sealed, StoreError, Version},
 };
 use attache_crypto::{
@@ -53,6 +54,18 @@ pub enum Unreadable {
     DataKey,
     #[error("this person's data key is wrapped by {}, which is not configured", .0.0)]
     UnknownKey(KeyId),
+}
+
+impl Unreadable {
+    pub fn reason(&self) -> Reason {
+        match self {
+            // A new credential would be sealed under a key that does not open either.
+            Self::UnknownKey(_) | Self::DataKey => Reason::KeyMissing,
+            Self::Record(_) | Self::RolledBack | Self::Content | Self::NoDataKey => {
+                Reason::Unreadable
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +130,17 @@ impl Vault {
         credential: &Credential,
     ) -> Result<Sealed, VaultError> {
         self.try_seal(key, version, credential).await.map_err(|error| log(key, error))
+    }
+
+    /// Whether a credential for this person could be sealed: before they are asked to approve one.
+    ///
+    /// # Errors
+    /// [`VaultError`], which is in the log by then.
+    pub(crate) async fn can_seal_for(&self, key: &CredentialKey) -> Result<(), VaultError> {
+        match self.existing_key(&key.user).await {
+            Ok(_) | Err(VaultError::Unreadable(Unreadable::NoDataKey)) => Ok(()),
+            Err(error) => Err(log(key, error)),
+        }
     }
 
     async fn try_open(

@@ -122,7 +122,10 @@ words! {
         UnsupportedGrantType = "unsupported_grant_type",
         UnsupportedResponseType = "unsupported_response_type",
         Misconfigured = "misconfigured",
+        /// The record does not open: it was changed, cut, moved, or put back from an old copy.
         Unreadable = "unreadable",
+        /// The key that would open the person's records is not among the gateway's.
+        KeyMissing = "key_missing",
         // Nobody's: wait.
         ServerError = "server_error",
         TemporarilyUnavailable = "temporarily_unavailable",

@@ -68,8 +68,12 @@ pub fn explain(reason: Reason) -> Explanation {
         }
         Reason::Misconfigured => ("This gateway is not set up for it correctly.", TELL_OPERATOR),
         Reason::Unreadable => (
-            "The stored credential cannot be opened with the gateway's present keys.",
+            "The stored credential was changed or damaged, and cannot be opened.",
             "Tell whoever runs this gateway. Reconnecting replaces it.",
+        ),
+        Reason::KeyMissing => (
+            "The stored credential cannot be opened with the gateway's present keys.",
+            TELL_OPERATOR,
         ),
         Reason::ServerError | Reason::TemporarilyUnavailable | Reason::ProviderUnavailable => {
             ("The provider is not answering properly just now.", TRY_LATER)

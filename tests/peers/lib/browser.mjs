@@ -8,7 +8,7 @@ export class Browser {
 
   /**
    * Opens a URL and goes on as long as there is a redirect, or a form that `answers` can fill in: by the
-   * name of a field or button, or by the label of a button without a name, which is pressed once.
+   * name of a field or button, or by how the label of a button without a name begins, which is pressed once.
    * Stops before a URL that starts with `until`: nobody need listen there.
    */
   async open(url, { answers = {}, until } = {}) {
@@ -74,9 +74,11 @@ function submitted(url, html, answers) {
   for (const [, opening, content] of html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gs)) {
     const controls = [...content.matchAll(/<(?:input\b([^>]*)>|button\b([^>]*)>(.*?)<\/button>)/gs)]
       .map(([, input, button, label]) => ({ label: label?.trim(), ...attributes(input ?? button) }));
-    const known = controls.find(({ name, label }) => (name ?? label) in answers);
-    if (!known) continue;
-    if (!known.name) delete answers[known.label];
+    const known = controls.some(({ name }) => name in answers);
+    const pressed = Object.keys(answers).find((answer) => (
+      controls.some(({ name, label }) => !name && label?.startsWith(answer))));
+    if (!known && !pressed) continue;
+    if (!known) delete answers[pressed];
     const body = new URLSearchParams();
     for (const { name, type, value = '' } of controls) {
       if (name in answers) body.set(name, answers[name]);

@@ -21,12 +21,16 @@ async fn connected() -> World {
     world
 }
 
-/// Said loudly, to everybody whose move it may be, and never taken for "not connected".
 async fn unreadable(world: &World) {
+    said_loudly(world, "unavailable: unreadable", "changed or damaged").await;
+}
+
+/// Said loudly, to everybody whose move it may be, and never taken for "not connected".
+async fn said_loudly(world: &World, status: &str, words: &str) {
     for person in [ADA, GRACE] {
-        assert_eq!(world.status(person, "notes").await, "unavailable: unreadable");
+        assert_eq!(world.status(person, "notes").await, status);
         let said = world.program(person).whoami("notes").await;
-        assert!(said.contains("cannot be opened with the gateway's present keys"), "{said}");
+        assert!(said.contains(words), "{said}");
         assert!(!said.contains("/connect/"), "{said}");
     }
     assert_eq!(world.mcp.recorder().arrived(), 0, "nothing was sent for either");
@@ -136,9 +140,12 @@ async fn another_key_is_said_loudly_and_the_old_one_beside_it_mends_it() {
     let old = fs::read(world.home.key_file()).unwrap();
     fs::write(world.home.key_file(), LocalKey::generate(&SystemRandom).expose()).unwrap();
     world.restart().await;
-    unreadable(&world).await;
-    // A key may come back: nothing that it sealed is thrown away for one that is new.
-    assert_eq!(world.ada().await.connect("notes").await.outcome, "unreadable");
+    said_loudly(&world, "unavailable: key_missing", "the gateway's present keys").await;
+    // A key may come back: nothing that it sealed is thrown away for one that is new, and nobody
+    // is sent to approve what could not be kept.
+    let refused = world.ada().await.try_to_begin("notes").await;
+    assert!(refused.location().is_none(), "{refused:?}");
+    assert!(refused.body.contains("the gateway&#39;s present keys"), "{}", refused.body);
 
     fs::write(world.home.retired_key_file(), old).unwrap();
     world.restart().await;

@@ -64,6 +64,6 @@ impl Person {
     }
 
     fn answers(&self, decision: &str) -> Value {
-        json!({ "login": self.name, "Continue to 127.0.0.1": "", "decision": decision })
+        json!({ "login": self.name, "Continue to": "", "decision": decision })
     }
 }

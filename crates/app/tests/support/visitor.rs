@@ -74,10 +74,23 @@ impl Visitor {
     pub(crate) async fn begin(&mut self, upstream: &str) -> Url {
         let asked = self.visit(&format!("/connect/{upstream}")).await;
         assert_eq!(asked.status, StatusCode::OK, "the connect page of {upstream}");
-        let pressed = self.browser.press(&asked, "Continue to 127.0.0.1").await;
-        let sent_away = self.noted(pressed.expect("the connect page has its button"));
+        let sent_away = self.go_on(&asked, upstream).await;
         assert_eq!(sent_away.status, StatusCode::SEE_OTHER, "what was posted stays here");
         sent_away.location().expect("an authorization server to go to")
+    }
+
+    /// Opens the connect page, presses the button, and gives what came of that.
+    pub(crate) async fn try_to_begin(&mut self, upstream: &str) -> Page {
+        let asked = self.visit(&format!("/connect/{upstream}")).await;
+        self.go_on(&asked, upstream).await
+    }
+
+    async fn go_on(&mut self, asked: &Page, upstream: &str) -> Page {
+        let action = format!("/connect/{upstream}");
+        let form = asked.forms().into_iter().find(|form| form.action.path() == action);
+        let form = form.expect("the connect page has its form");
+        let pressed = self.browser.submit(asked, &form, form.buttons.first()).await;
+        self.noted(pressed.expect("the gateway answers"))
     }
 
     /// Says yes there: the callback that the browser is sent to, not yet opened.

@@ -120,12 +120,14 @@ async fn an_act_that_cannot_be_written_down_is_no_success() {
     world.faulty.refuse(Operation::Append, 1);
     let connected = gateway.callback(ada, "notes", &query).await;
     assert_eq!(connected, Err(ConnectError(Reason::StoreUnavailable)));
+    assert!(world.stored(ada, "notes").await.is_none());
+    assert_eq!(world.provider.revocations().len(), 2, "what is not kept does not live on there");
 
     gateway.connect(ada, "notes").await;
     world.faulty.refuse(Operation::Append, 1);
     gateway.disconnect(ada, "notes").await.unwrap_err();
     assert!(world.stored(ada, "notes").await.is_none());
-    assert_eq!(world.provider.revocations().len(), 2, "the provider is told all the same");
+    assert_eq!(world.provider.revocations().len(), 4, "the provider is told all the same");
 }
 
 /// Tokens, codes and the texts of the authorization server carry a mark; it is in no row, no answer

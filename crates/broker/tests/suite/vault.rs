@@ -15,8 +15,6 @@ use attache_crypto::{
 
 use crate::support::{Gateway, LIFE, Someone, World, key_ring, server};
 
-const UNREADABLE: ObtainError = ObtainError::Operator { reason: Reason::Unreadable };
-
 /// Puts a record where one is, as whoever can write to the database may.
 async fn overwrite(world: &World, person: &Someone, name: &str, record: &Record) {
     let old = world.stored(person, name).await.unwrap().record.version;
@@ -29,11 +27,26 @@ async fn record(world: &World, person: &Someone, name: &str) -> Record {
 }
 
 async fn assert_unreadable(gateway: &Gateway, person: &Someone, name: &str, case: &str) {
-    assert_eq!(gateway.obtain(person, name).await, Err(UNREADABLE), "{case}");
+    assert_unavailable(gateway, person, name, Reason::Unreadable, case).await;
+}
+
+async fn assert_key_missing(gateway: &Gateway, person: &Someone, name: &str, case: &str) {
+    assert_unavailable(gateway, person, name, Reason::KeyMissing, case).await;
+}
+
+async fn assert_unavailable(
+    gateway: &Gateway,
+    person: &Someone,
+    name: &str,
+    reason: Reason,
+    case: &str,
+) {
+    let error = ObtainError::Operator { reason };
+    assert_eq!(gateway.obtain(person, name).await, Err(error), "{case}");
     let listed = gateway.connections.list(&person.who).await.unwrap();
     let connection = listed.into_iter().find(|one| one.server == server(name)).unwrap();
     assert_eq!(connection.status, Status::Unavailable, "{case}");
-    assert_eq!(connection.reason, Some(Reason::Unreadable), "{case}");
+    assert_eq!(connection.reason, Some(reason), "{case}");
     assert!(connection.updated_at.is_some() && connection.scopes.is_empty(), "{case}");
     assert_eq!(gateway.connection(person, name).await, connection, "{case}");
 }
@@ -133,7 +146,7 @@ async fn without_the_persons_data_key_nothing_opens() {
 
     let graces = world.stores.data_keys.find(&world.grace.who.user).await.unwrap().unwrap();
     other.data_keys.insert(&ada.who.user, &graces, world.now()).await.unwrap();
-    assert_unreadable(&world.gateway(), &ada, "notes", "the data key of another person").await;
+    assert_key_missing(&world.gateway(), &ada, "notes", "the data key of another person").await;
 }
 
 #[tokio::test]
@@ -154,14 +167,14 @@ async fn a_key_that_left_the_ring_takes_its_records_with_it_until_it_is_back() {
 
     let old = std::mem::replace(&mut world.ring, key_ring());
     let without = world.gateway();
-    assert_unreadable(&without, &world.ada, "notes", "a ring without the key").await;
+    assert_key_missing(&without, &world.ada, "notes", "a ring without the key").await;
 
     world.ring.retired.push(old.active);
     assert_eq!(world.gateway().obtain(&world.ada, "notes").await, before);
 
     world.ring = key_ring();
     let done = without.disconnect(&world.ada, "notes").await.unwrap();
-    assert_eq!(done, Some(Some(Revocation::Failed(Reason::Unreadable))));
+    assert_eq!(done, Some(Some(Revocation::Failed(Reason::KeyMissing))));
     assert!(world.stored(&world.ada, "notes").await.is_none());
 }
 
