@@ -53,7 +53,7 @@ kinds! {
         "Use the address you were given. If it is this one, whoever runs this gateway sets \
          public_url to it, and the proxy in front passes Host on unchanged.";
     ForeignOrigin: FORBIDDEN "foreign-origin", "This came from another site",
-        "A page of another site asked your browser to do this in your name. Nothing was done.",
+        "Another site asked your browser to do this in your name. Nothing was done.",
         "If you meant it, do it from your connections.";
     Unauthenticated: UNAUTHORIZED "unauthenticated", "Sign in first",
         "This needs to know who you are, and nothing that was sent proves it.",
