@@ -19,6 +19,7 @@ use url::Url;
 use crate::{
     broker::{Broker, ObtainError},
     connect::{Asked, ProviderError},
+    disconnect::{Disconnect, revoke},
     upstream::Brokered,
     vault::{Vault, VaultError},
 };
@@ -219,9 +220,12 @@ impl Connections {
         Ok(connect.authorization_url(&state, &verifier(browser, &state)))
     }
 
-    /// What came back from the authorization server, in the browser of the one who acts. Whoever may
-    /// not finish a flow does not spend it either (EL-3). Written to the audit before it is stored:
-    /// there is no credential that the audit does not know.
+    /// What came back from the authorization server, in the browser of the one who acts. Whoever
+    /// may not finish a flow does not spend it either (EL-3). Written to the audit before it is
+    /// stored: there is no credential that the audit does not know.
+    ///
+    /// To be driven to its end: the code is redeemed once, and a consent dropped in between is
+    /// lost. So a caller runs it on a task of its own, which the person's leaving does not end.
     pub async fn callback(
         &self,
         act: &Act,
@@ -243,7 +247,7 @@ impl Connections {
         };
         if let Err(ConnectError(reason)) = kept {
             // What cannot be kept must not live on at the provider.
-            self.revoke(upstream, &credential).await;
+            revoke(upstream, &credential).await;
             self.audit(act, Action::Connect, Outcome::Failure(reason)).await?;
         }
         kept
@@ -252,32 +256,19 @@ impl Connections {
     /// Deletes the credential and what is pending, then tells the provider (RFC 7009) as well as
     /// it can. `None` when nothing was connected. Also for somebody who may not use the upstream
     /// any more: what is theirs they may end.
+    ///
+    /// It is done to its end even when nobody waits for it any more. Whoever waits is told of the
+    /// provider what the provider said.
     pub async fn disconnect(&self, act: &Act) -> Result<Option<Option<Revocation>>, StoreError> {
         let Some(upstream) = self.upstream(&act.server) else { return Ok(None) };
-        let key = upstream.key(&act.who);
-        self.flows.clear(&act.who.user, &act.server).await?;
-        let seen = self.vault().seen(&key);
-        let removed = self.broker.parts.store.remove(&key).await;
-        // Also when nobody knows whether it was removed.
-        self.broker.forget(&key);
-        self.broker.forgive(&key);
-        let Some(removed) = removed? else { return Ok(None) };
-        let written = self.audit(act, Action::Disconnect, Outcome::Success).await;
-        // Nobody else has the tokens any more: the grant ends now, or lives on unseen.
-        let revocation = match self.vault().open(&key, &removed.record, seen).await {
-            Ok(credential) => self.revoke(upstream, &credential).await,
-            Err(_) if upstream.connect.revocation_endpoint.is_none() => None,
-            Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
+        let disconnect = Disconnect {
+            broker: Arc::clone(&self.broker),
+            flows: Arc::clone(&self.flows),
+            upstream: Arc::clone(upstream),
+            act: act.clone(),
         };
-        written?;
-        if let Some(revocation) = revocation {
-            let outcome = match revocation {
-                Revocation::Revoked => Outcome::Success,
-                Revocation::Failed(reason) => Outcome::Failure(reason),
-            };
-            self.audit(act, Action::Revoke, outcome).await?;
-        }
-        Ok(Some(revocation))
+        let ended = self.broker.parts.tasks.finish(disconnect.run()).await;
+        ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(Box::new(panicked))))
     }
 
     async fn finish(
@@ -364,20 +355,6 @@ impl Connections {
         Err(ConnectError(Reason::Conflict))
     }
 
-    /// `None` when the operator configured no way to.
-    async fn revoke(&self, upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
-        if !upstream.connect.is_issuer_of(credential) {
-            return Some(Revocation::Failed(Reason::WrongIssuer));
-        }
-        Some(match upstream.connect.revoke(credential).await? {
-            Ok(()) => Revocation::Revoked,
-            Err(error) => {
-                tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");
-                Revocation::Failed(error.reason())
-            }
-        })
-    }
-
     /// A record's state as its owner sees it.
     async fn describe(
         &self,
@@ -459,21 +436,32 @@ impl Connections {
         &self.broker.parts.vault
     }
 
-    /// A security act: written before the answer, and the answer fails with it.
     async fn audit(&self, act: &Act, action: Action, outcome: Outcome) -> Result<(), StoreError> {
-        let known = self.upstreams.iter().find(|upstream| upstream.name == act.server);
-        let event = AuditEvent {
-            at: self.broker.parts.clock.now(),
-            user: Some(act.who.user.clone()),
-            server: known.map(|upstream| upstream.name.clone()),
-            method: known.map(|upstream| upstream.method()),
-            action,
-            outcome,
-            request_id: act.request_id.clone(),
-            count: None,
-        };
-        self.broker.parts.audit.record(event).await
+        let upstream = self.upstream(&act.server).map(|upstream| &**upstream);
+        audit(&self.broker, act, upstream, action, outcome).await
     }
+}
+
+/// A security act: written before the answer, and the answer fails with it. A server that is not
+/// configured is somebody's text, and is not named.
+pub(crate) async fn audit(
+    broker: &Broker,
+    act: &Act,
+    upstream: Option<&Brokered>,
+    action: Action,
+    outcome: Outcome,
+) -> Result<(), StoreError> {
+    let event = AuditEvent {
+        at: broker.parts.clock.now(),
+        user: Some(act.who.user.clone()),
+        server: upstream.map(|upstream| upstream.name.clone()),
+        method: upstream.map(Brokered::method),
+        action,
+        outcome,
+        request_id: act.request_id.clone(),
+        count: None,
+    };
+    broker.parts.audit.record(event).await
 }
 
 /// The PKCE verifier of a flow (RFC 7636 section 4.1: 43 characters), which only the browser that

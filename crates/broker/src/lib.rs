@@ -13,6 +13,7 @@ pub mod audit;
 pub mod broker;
 pub mod connect;
 pub mod connections;
+mod disconnect;
 pub mod flight;
 pub mod injection;
 mod plaintext;

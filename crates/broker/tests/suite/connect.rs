@@ -12,7 +12,9 @@ use attache_core::{
 };
 use attache_crypto::digest::{base64url, sha256};
 
-use crate::support::{LIFE, MARK, Manner, Operation, Someone, Trouble, World, bearer, server};
+use crate::support::{
+    Held, LIFE, MARK, Manner, Operation, Someone, Trouble, World, bearer, eventually, server,
+};
 
 const WRONG: Result<(), ConnectError> = Err(ConnectError(Reason::WrongIssuer));
 const NOT_CONNECTED: ObtainError = ObtainError::NotConnected { reason: Reason::NotConnected };
@@ -350,6 +352,35 @@ async fn a_disconnect_does_not_wait_for_a_provider_to_agree() {
         assert_eq!(done, Some(expected), "{name} {trouble:?}");
         assert!(world.stored(ada, name).await.is_none(), "{name} {trouble:?}");
         world.provider.recover();
+    }
+}
+
+/// A disconnect goes on when whoever asked for it leaves, wherever it stands: nobody else could
+/// end the grant any more.
+#[tokio::test]
+async fn a_disconnect_is_finished_without_its_caller() {
+    let world = World::new().await;
+    let (gateway, ada) = (world.gateway(), &world.ada);
+    let holds: [(&str, &dyn Fn() -> Held); 4] = [
+        ("removing", &|| world.faulty.hold_call(Operation::Remove)),
+        ("removed", &|| world.faulty.hold_answer(Operation::Remove)),
+        ("written down", &|| world.faulty.hold_answer(Operation::Append)),
+        ("revoked", &|| world.provider.hold()),
+    ];
+    let whole = [Action::Connect, Action::Disconnect, Action::Revoke];
+    for (round, (stage, hold)) in (1..).zip(holds) {
+        gateway.connect(ada, "notes").await;
+        let mut held = hold();
+        tokio::select! {
+            done = gateway.disconnect(ada, "notes") => panic!("{stage}: {done:?}"),
+            () = held.reached() => {}
+        }
+        held.release();
+        let audited = async || world.audited().await.into_iter().map(|(action, _)| action);
+        let done = async || audited().await.eq(whole.repeat(round));
+        eventually(stage, done).await;
+        assert_eq!(world.provider.revocations().len(), 2 * round, "{stage}");
+        assert!(world.stored(ada, "notes").await.is_none(), "{stage}");
     }
 }
 

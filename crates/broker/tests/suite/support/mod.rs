@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(crate) use self::{
     authorization_server::{AuthorizationServer, LIFE, Manner, Trouble},
     faulty_store::Operation,
+    gate::Held,
     world::{Gateway, Someone, World, bearer, key_ring, server},
 };
 

@@ -1,0 +1,72 @@
+//! The end of a connection: deleted here, and ended at the provider.
+//!
+//! Between the two nobody but this piece of work has the tokens, so it belongs to the process:
+//! whoever asked for it may leave, and shutdown waits for it.
+
+use std::sync::Arc;
+
+use attache_core::{
+    Credential,
+    audit::{Action, Outcome, Reason},
+    store::{ConnectFlowStore, StoreError},
+};
+
+use crate::{
+    broker::{Broker, ObtainError},
+    connections::{Act, Revocation, audit},
+    upstream::Brokered,
+};
+
+pub(crate) struct Disconnect {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) flows: Arc<dyn ConnectFlowStore>,
+    pub(crate) upstream: Arc<Brokered>,
+    pub(crate) act: Act,
+}
+
+impl Disconnect {
+    /// As [`Connections::disconnect`](crate::Connections::disconnect) answers.
+    pub(crate) async fn run(self) -> Result<Option<Option<Revocation>>, StoreError> {
+        let key = self.upstream.key(&self.act.who);
+        self.flows.clear(&self.act.who.user, &self.act.server).await?;
+        let seen = self.broker.parts.vault.seen(&key);
+        let removed = self.broker.parts.store.remove(&key).await;
+        // Also when nobody knows whether it was removed.
+        self.broker.forget(&key);
+        self.broker.forgive(&key);
+        let Some(removed) = removed? else { return Ok(None) };
+        let written = self.audit(Action::Disconnect, Outcome::Success).await;
+        // Also when that was not written: the grant ends now, or lives on unseen.
+        let revocation = match self.broker.parts.vault.open(&key, &removed.record, seen).await {
+            Ok(credential) => revoke(&self.upstream, &credential).await,
+            Err(_) if self.upstream.connect.revocation_endpoint.is_none() => None,
+            Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
+        };
+        if let Some(revocation) = revocation {
+            let outcome = match revocation {
+                Revocation::Revoked => Outcome::Success,
+                Revocation::Failed(reason) => Outcome::Failure(reason),
+            };
+            self.audit(Action::Revoke, outcome).await?;
+        }
+        written.map(|()| Some(revocation))
+    }
+
+    async fn audit(&self, action: Action, outcome: Outcome) -> Result<(), StoreError> {
+        audit(&self.broker, &self.act, Some(&self.upstream), action, outcome).await
+    }
+}
+
+/// RFC 7009, as well as it can be done. `None` when the operator configured no way to.
+pub(crate) async fn revoke(upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
+    if !upstream.connect.is_issuer_of(credential) {
+        return Some(Revocation::Failed(Reason::WrongIssuer));
+    }
+    Some(match upstream.connect.revoke(credential).await? {
+        Ok(()) => Revocation::Revoked,
+        Err(error) => {
+            tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");
+            Revocation::Failed(error.reason())
+        }
+    })
+}
