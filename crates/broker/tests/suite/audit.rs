@@ -99,16 +99,16 @@ async fn an_injection_is_written_before_the_process_ends() {
 async fn injections_that_were_not_written_leave_a_mark() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
-    for number in 0..9_000 {
+    for number in 0..33_576 {
         let request = RequestId::new(number.to_string());
         gateway.broker.injected(&ada.who, gateway.upstream("notes"), &request);
     }
     gateway.stop.cancel();
     gateway.tasks.drained().await;
-    let events = world.stores.audit.list(None, 10_000).await.unwrap();
+    let events = world.stores.audit.list(None, 40_000).await.unwrap();
     let written = events.iter().filter(|event| event.action == Inject).count();
     let marks = events.iter().filter(|event| event.action == Action::Dropped);
-    assert_eq!((written, marks.map(|mark| mark.count).collect()), (8_192, vec![Some(808)]));
+    assert_eq!((written, marks.map(|mark| mark.count).collect()), (32_768, vec![Some(808)]));
 }
 
 /// A security act fails with its audit.

@@ -1,6 +1,8 @@
 //! The audit log with its chains. A writer's entries have a place each, and no place is taken
 //! twice: whoever lost track of the end of a chain hears of it.
 
+use std::sync::LazyLock;
+
 use attache_core::{
     RequestId, Timestamp, UpstreamName, UserId,
     audit::{
@@ -21,10 +23,28 @@ const INSERT_WRITER: &str = "
         expired_seal)
     VALUES ($1, $2, $3, $4, $5, $6)";
 
-const INSERT: &str = "
-    INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, request_id,
-        count, writer, sequence, seen, seal)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const INSERT_COLUMNS: usize = 13;
+/// Entries that one statement takes where there are that many: most of an insert's cost is the
+/// statement's.
+const MANY: usize = 64;
+
+/// The two texts that write entries: one of them, and [`MANY`].
+static INSERT: LazyLock<String> = LazyLock::new(|| insert_of(1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_of(MANY));
+
+fn insert_of(entries: usize) -> String {
+    let row = |entry: usize| {
+        let first = entry * INSERT_COLUMNS + 1;
+        let values: Vec<_> = (first..first + INSERT_COLUMNS).map(|n| format!("${n}")).collect();
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<_> = (0..entries).map(row).collect();
+    format!(
+        "INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, \
+         request_id, count, writer, sequence, seen, seal) VALUES {}",
+        rows.join(", ")
+    )
+}
 
 const DELETE_EXPIRED: &str = "DELETE FROM audit_event WHERE writer = $1 AND sequence <= $2";
 
@@ -200,15 +220,19 @@ impl Db {
     ) -> Result<()> {
         let seen: Vec<_> = entries.iter().map(|entry| seen_bytes(&entry.seen)).collect();
         let rows: Vec<_> =
-            entries.iter().zip(&seen).map(|(entry, seen)| row_values(entry, seen)).collect();
-        let inserts = rows.iter().map(|values| Statement { sql: INSERT, values });
+            entries.iter().zip(&seen).flat_map(|(entry, seen)| row_values(entry, seen)).collect();
+        let many = rows.chunks_exact(MANY * INSERT_COLUMNS);
+        let rest = many.remainder().chunks_exact(INSERT_COLUMNS);
+        let inserts = many
+            .map(|values| Statement { sql: &INSERT_MANY, values })
+            .chain(rest.map(|values| Statement { sql: &INSERT, values }));
         let after = after.iter().map(|Statement { sql, values }| Statement { sql, values });
         let batch: Vec<_> = before.into_iter().chain(inserts).chain(after).collect();
         self.execute_all(&batch).await
     }
 }
 
-fn row_values<'a>(entry: &'a Entry, seen: &'a [u8]) -> [Value<'a>; 13] {
+fn row_values<'a>(entry: &'a Entry, seen: &'a [u8]) -> [Value<'a>; INSERT_COLUMNS] {
     let Entry { at: Position { writer, sequence }, event, seen: _, seal } = entry;
     let AuditEvent { at, user, server, method, action, outcome, request_id, count } = event;
     let (outcome, reason) = outcome_words(*outcome);
