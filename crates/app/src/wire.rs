@@ -2,21 +2,18 @@
 //! listens.
 
 pub(crate) mod keys;
+pub(crate) mod upstreams;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Parts, Tasks,
+    Broker, Connections, Parts, Tasks,
     audit::{Audit, Ledger},
-    connect::OauthConnect,
     vault::Vault,
 };
-use attache_config::{
-    Config,
-    model::{self, ClientAuth, Mode, StoreUrl},
-};
-use attache_core::{Access, Clock, PublicOrigin, outbound::Outbound, store::Stores};
+use attache_config::{Config, model::StoreUrl};
+use attache_core::{Clock, outbound::Outbound, store::Stores};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
@@ -24,14 +21,10 @@ use attache_net::{
     outbound::ControlClient,
     tls::{Trust, TrustError},
 };
-use attache_oauth::{
-    client_auth::{Client, ClientAuthentication},
-    token::TokenEndpoint,
-};
+use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, Protocol, Route, Snapshot,
+    FrontParts, Snapshot,
     body::{BodyError, ResponseBody},
-    snapshot::Target,
 };
 use attache_store::{Location, OpenError, Store};
 use attache_web::Web;
@@ -43,7 +36,10 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::keys::{KeyRingError, Keys};
+use self::{
+    keys::{KeyRingError, Keys},
+    upstreams::{UpstreamError, Upstreams},
+};
 
 /// What a process brings to a gateway; tests bring their own.
 #[derive(Clone, Debug)]
@@ -71,8 +67,8 @@ pub struct Wired {
 pub enum WireError {
     #[error(transparent)]
     Keys(#[from] KeyRingError),
-    #[error("upstream {upstream}: {what}")]
-    Upstream { upstream: String, what: &'static str },
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
@@ -85,8 +81,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let trust = Trust::load(None)?;
     let Keys { ring, transits } = keys::wire(config, &trust).await?;
     let outbound: Arc<dyn Outbound> = Arc::new(ControlClient::new(Arc::clone(&rules), &trust));
-    let brokered = brokered(config, &outbound, &world.clock)?;
-    let routes = routes(config, &brokered)?;
+    let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
     let store = Store::open(&location(&config.store)).await?;
     let tasks = Tasks::new(Handle::current());
@@ -152,115 +147,6 @@ pub(crate) fn location(url: &StoreUrl) -> Location {
         StoreUrl::Sqlite(file) => Location::Sqlite(file.clone()),
         StoreUrl::Postgres(url) => Location::Postgres(url.clone()),
     }
-}
-
-/// The upstreams with an `auth_broker` block.
-fn brokered(
-    config: &Config,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<Arc<Brokered>>, WireError> {
-    let origin = PublicOrigin::new(&config.public_url);
-    config
-        .upstreams
-        .iter()
-        .filter_map(|upstream| upstream.broker.as_ref().map(|broker| (upstream, broker)))
-        .map(|(upstream, broker)| {
-            let redirect_uri =
-                origin.url(&format!("/api/v1/user/credentials/{}/callback", upstream.name));
-            let unsupported =
-                |what| WireError::Upstream { upstream: upstream.name.to_string(), what };
-            let connect = oauth_connect(broker, redirect_uri, outbound, clock);
-            Ok(Arc::new(Brokered {
-                name: upstream.name.clone(),
-                access: access(upstream.allow.as_ref()),
-                form: HeaderForm {
-                    name: broker.header.clone(),
-                    prefix: broker.header_format.prefix.clone(),
-                    suffix: broker.header_format.suffix.clone(),
-                },
-                connect: Arc::new(connect.map_err(unsupported)?),
-            }))
-        })
-        .collect()
-}
-
-fn oauth_connect(
-    broker: &model::AuthBroker,
-    redirect_uri: String,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Result<OauthConnect, &'static str> {
-    if broker.mode != Mode::OauthConnect {
-        return Err("this version knows auth_broker.mode \"oauth_connect\" only");
-    }
-    let (Some(authorization_endpoint), Some(token_endpoint), Some(client_id)) =
-        (&broker.authorization_endpoint, &broker.token_endpoint, &broker.client_id)
-    else {
-        return Err("this version does not discover authorization servers: set \
-                    auth_broker.authorization_endpoint, token_endpoint and client_id");
-    };
-    if broker.provider.is_some() {
-        return Err("this version has no provider templates: write the endpoints out instead of \
-                    auth_broker.provider");
-    }
-    let authentication = match (broker.client_auth, &broker.client_secret) {
-        (ClientAuth::None, _) => ClientAuthentication::None,
-        (ClientAuth::Basic, Some(secret)) => ClientAuthentication::Basic(secret.clone()),
-        (ClientAuth::Post, Some(secret)) => ClientAuthentication::Post(secret.clone()),
-        (ClientAuth::Basic | ClientAuth::Post, None) => {
-            return Err("auth_broker.client_secret is required for this client_auth");
-        }
-        (ClientAuth::PrivateKeyJwt, _) => {
-            return Err("this version does not support client_auth \"private_key_jwt\"");
-        }
-    };
-    Ok(OauthConnect {
-        authorization_endpoint: authorization_endpoint.clone(),
-        token: TokenEndpoint {
-            url: token_endpoint.clone(),
-            client: Client { id: client_id.clone(), authentication },
-        },
-        revocation_endpoint: broker.revocation_endpoint.clone(),
-        issuer: broker.issuer.clone(),
-        redirect_uri,
-        scopes: broker.scopes.clone(),
-        resource: broker.resource.clone(),
-        outbound: Arc::clone(outbound),
-        clock: Arc::clone(clock),
-    })
-}
-
-fn access(allow: Option<&model::Allow>) -> Access {
-    allow.map_or(Access::Everyone, |allow| Access::Only {
-        groups: allow.groups.clone(),
-        emails: allow.emails.clone(),
-    })
-}
-
-fn routes(config: &Config, brokered: &[Arc<Brokered>]) -> Result<Vec<Route>, WireError> {
-    config
-        .upstreams
-        .iter()
-        .map(|upstream| {
-            let refuse = |what| WireError::Upstream { upstream: upstream.name.to_string(), what };
-            Ok(Route {
-                name: upstream.name.clone(),
-                protocol: match upstream.protocol {
-                    model::Protocol::StreamableHttp => Protocol::Mcp,
-                    model::Protocol::Http => Protocol::Http,
-                    model::Protocol::Sse => {
-                        return Err(refuse("this version does not support protocol \"sse\""));
-                    }
-                },
-                target: Target::parse(&upstream.url)
-                    .map_err(|_| refuse("url is not an http or https URL with a host"))?,
-                access: access(upstream.allow.as_ref()),
-                headers: upstream.headers.clone(),
-                broker: brokered.iter().find(|one| one.name == upstream.name).cloned(),
-            })
-        })
-        .collect()
 }
 
 fn identity_settings(config: &Config) -> IdentitySettings {

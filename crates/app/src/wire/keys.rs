@@ -6,6 +6,7 @@ use attache_config::{
     Config,
     model::{KeySource, VaultSignIn},
 };
+use attache_core::Secret;
 use attache_crypto::{
     keyring::{KeyError, KeyRing, KeyWrapper},
     wrap::{
@@ -51,6 +52,21 @@ pub(crate) async fn wire(config: &Config, trust: &Trust) -> Result<Keys, KeyRing
     Ok(Keys { ring: KeyRing { active, retired }, transits })
 }
 
+/// What [`wire`] would refuse before it asks anybody.
+pub(crate) fn problem(config: &Config) -> Option<KeyRingError> {
+    let Some(keys) = &config.keys else { return Some(KeyRingError::NoKey) };
+    let named = std::iter::once((&keys.active, "keys.active"))
+        .chain(keys.retired.iter().map(|source| (source, "keys.retired")));
+    named.into_iter().find_map(|(source, key)| match source {
+        KeySource::Local(text) => local(text, key).err(),
+        KeySource::Transit { .. } | KeySource::Plugin(_) => None,
+    })
+}
+
+fn local(text: &Secret, key: &'static str) -> Result<LocalKey, KeyRingError> {
+    LocalKey::from_base64(text).map_err(|_| KeyRingError::InvalidKey(key))
+}
+
 async fn wrapper(
     source: &KeySource,
     key: &'static str,
@@ -58,10 +74,7 @@ async fn wrapper(
     transits: &mut Vec<Arc<Transit>>,
 ) -> Result<Arc<dyn KeyWrapper>, KeyRingError> {
     match source {
-        KeySource::Local(text) => {
-            let local = LocalKey::from_base64(text).map_err(|_| KeyRingError::InvalidKey(key))?;
-            Ok(Arc::new(local))
-        }
+        KeySource::Local(text) => Ok(Arc::new(local(text, key)?)),
         KeySource::Transit { name, address, sign_in } => {
             let settings = TransitSettings {
                 name: name.clone(),

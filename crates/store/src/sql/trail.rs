@@ -25,8 +25,8 @@ const INSERT_WRITER: &str = "
 
 const INSERT_COLUMNS: usize = 13;
 /// Entries that one statement takes where there are that many: most of an insert's cost is the
-/// statement's.
-const MANY: usize = 64;
+/// statement's. No more, because `SQLite` looks parameters up by walking through all of them.
+const MANY: usize = 8;
 
 /// The two texts that write entries: one of them, and [`MANY`].
 static INSERT: LazyLock<String> = LazyLock::new(|| insert_of(1));
