@@ -30,6 +30,9 @@ public_url = "https://gw.example.com"
 issuer = "https://idp.example.com"
 client_id = "attache"
 store_subject_token = true
+[[identity.jwt]]
+issuer = "https://idp.example.com"
+audience = "https://gw.example.com"
 "#;
 
 fn broker(lines: &str) -> String {
@@ -334,6 +337,48 @@ fn top_level_rules() {
     for (text, key, message) in cases {
         refuses(text, key, message);
     }
+}
+
+/// Key and message.
+type Told = (&'static str, &'static str);
+
+#[test]
+fn a_gateway_that_nobody_can_use_is_not_fine() {
+    let upstream = "[[upstream]]\nname = 'a'\nurl = 'https://a.example.com'\n";
+    let connect = format!("{upstream}auth_broker.mode = 'oauth_connect'\n");
+    let oidc = "[identity.oidc]\nissuer = 'https://idp.example.com'\nclient_id = 'c'\n";
+    let jwt = "[[identity.jwt]]\nissuer = 'https://idp.example.com'\naudience = 'a'\n";
+    let nowhere = "people connect in a browser, and there is nowhere to sign in";
+    let no_program = "no program can call: there is no issuer whose access tokens are accepted";
+    let cases: &[(&[&str], &[Told])] = &[
+        (&[oidc], &[]),
+        (&[jwt, upstream], &[]),
+        (&[oidc, jwt, &connect], &[]),
+        (&[jwt, &connect], &[("identity", nowhere)]),
+        (&[&connect], &[("identity", nowhere), ("identity.jwt", no_program)]),
+        (&[oidc, upstream], &[("identity.jwt", no_program)]),
+        (&[oidc, &connect], &[("identity.jwt", no_program)]),
+    ];
+    for (sections, expected) in cases {
+        let text = format!("public_url = 'https://gw.example.com'\n{}", sections.concat());
+        let loaded = loaded("attache.toml", &text);
+        let all = found(&loaded.diagnostics);
+        let all: Vec<_> = all.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        assert_eq!(all, *expected, "{text}");
+        let refused = expected.iter().any(|(_, message)| *message == nowhere);
+        assert_eq!(loaded.accept().is_err(), refused, "{text}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_missing_is_asked_for_and_nothing_else() {
+    let text = broker(
+        "mode = 'oauth_connect'\nclient_id = 'c'\ntoken_endpoint = 'https://as.example.com/token'",
+    );
+    let help = loaded("attache.toml", &text).diagnostics.iter().find_map(|one| one.help.clone());
+    let help = help.unwrap();
+    assert!(help.starts_with("add authorization_endpoint"), "{help}");
+    assert!(!help.contains("discover") && !help.contains("remove"), "{help}");
 }
 
 #[test]

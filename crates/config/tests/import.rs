@@ -75,7 +75,10 @@ fn a_server_edition_becomes_a_gateway() {
     let oidc = config.identity.oidc.unwrap();
     assert_eq!(oidc.issuer.as_str(), "https://login.microsoftonline.com/t1/v2.0");
     assert_eq!((oidc.subject_claim.as_str(), oidc.store_subject_token), ("oid", true));
-    assert_eq!(oidc.client_secret.unwrap().expose(), "value-of-IDP_CLIENT_SECRET");
+    assert_eq!(oidc.client_secret.as_ref().unwrap().expose(), "value-of-IDP_CLIENT_SECRET");
+
+    let [jwt] = &config.identity.jwt[..] else { panic!("programs can call") };
+    assert_eq!((&jwt.issuer, jwt.subject_claim.as_str()), (&oidc.issuer, "oid"));
 
     let names: Vec<&str> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["github-enterprise", "github-enterprise-2", "shared"]);
@@ -131,6 +134,7 @@ fn a_table_of_servers_is_read_too() {
     let names: Vec<&str> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
     assert!(names.contains(&"docs"), "{text}");
     assert!(text.contains("CHANGE: the OpenID provider"), "{text}");
+    assert!(text.contains("CHANGE: whose access tokens programs call with"), "{text}");
     assert!(text.contains("https://q.example.com/mcp\"") && !text.contains("hunter2"), "{text}");
     assert!(text.contains("these settings of this server: \"headers\""), "{text}");
 }

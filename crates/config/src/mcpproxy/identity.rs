@@ -42,7 +42,7 @@ pub(super) fn identity(edition: Option<Fields<'_>>, exchanges: bool, draft: &mut
     edition.report_rest("settings of the server edition", draft);
 
     draft.gap();
-    provider(&mut oauth, draft);
+    let issuer = provider(&mut oauth, draft);
     let client_id = oauth.take_text("client_id").unwrap_or_else(|| {
         draft.comment("CHANGE: register the gateway there and write the id it gives.");
         "attache"
@@ -61,33 +61,47 @@ pub(super) fn identity(edition: Option<Fields<'_>>, exchanges: bool, draft: &mut
         draft.entry("store_subject_token", true);
     }
     oauth.report_rest("settings of the identity provider", draft);
+    programs(&issuer, draft);
 }
 
-fn provider(oauth: &mut Fields<'_>, draft: &mut Draft) {
+/// mcpproxy gave programs a token of its own; here they bring one of the identity provider's.
+fn programs(issuer: &str, draft: &mut Draft) {
+    draft.gap();
+    draft.comment(
+        "CHANGE: whose access tokens programs call with, and the audience that names this gateway \
+         in them. Without it no program can call.",
+    );
+    draft.section("[[identity.jwt]]");
+    draft.entry("issuer", issuer);
+    draft.entry("audience", "https://gateway.example.com");
+}
+
+/// Answers the issuer.
+fn provider(oauth: &mut Fields<'_>, draft: &mut Draft) -> String {
     let tenant = oauth.take_text("tenant_id").unwrap_or("common");
     let provider = oauth.take_text("provider");
-    match provider {
-        Some("google") => {
-            draft.section("[identity.oidc]");
-            draft.entry("issuer", "https://accounts.google.com");
-        }
+    let issuer = match provider {
+        Some("google") => "https://accounts.google.com".to_owned(),
         Some("microsoft") => {
             if tenant == "common" {
                 draft.comment("CHANGE: a tenant's id in place of common; only one is trusted.");
             }
-            draft.section("[identity.oidc]");
-            draft.entry("issuer", format!("https://login.microsoftonline.com/{tenant}/v2.0"));
-            draft.entry("subject_claim", "oid");
+            format!("https://login.microsoftonline.com/{tenant}/v2.0")
         }
         other => {
             if other == Some("github") {
                 draft.comment("GitHub is no OpenID provider: it cannot sign people in here.");
             }
             draft.comment("CHANGE: the OpenID provider people sign in at.");
-            draft.section("[identity.oidc]");
-            draft.entry("issuer", "https://idp.example.com");
+            "https://idp.example.com".to_owned()
         }
+    };
+    draft.section("[identity.oidc]");
+    draft.entry("issuer", issuer.as_str());
+    if provider == Some("microsoft") {
+        draft.entry("subject_claim", "oid");
     }
+    issuer
 }
 
 /// Go writes 24 hours as `24h0m0s`.

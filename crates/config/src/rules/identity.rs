@@ -98,22 +98,36 @@ fn issuer(text: Option<&str>, missing: &str, place: &Place<'_>) -> Option<Issuer
     net::issuer(required(text, missing, &place)?, &place)
 }
 
-/// A gateway nobody can call, or an exchange with nothing to exchange, is a mistake.
+/// A gateway that some of its callers cannot use, or an exchange with nothing to exchange, is a
+/// mistake.
 pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
+    const JWT: &str = "add [[identity.jwt]] with the issuer of the tokens that programs bring, and as \
+                       audience what names this gateway in them";
     let identity = &file.identity;
-    if !file.upstream.is_empty() && identity.oidc.is_none() && identity.jwt.is_empty() {
-        root.key("identity").missing(
-            "there are upstreams, but nobody could ever call them",
-            "add [identity.oidc] for people with browsers, or [[identity.jwt]] for callers with \
-             access tokens",
+    let place = root.key("identity");
+    let brokers = file.upstream.iter().filter_map(|upstream| upstream.auth_broker.as_ref());
+    let modes: Vec<Mode> = brokers.filter_map(|broker| broker.mode).collect();
+    let nowhere = modes.contains(&Mode::OauthConnect) && identity.oidc.is_none();
+    if nowhere {
+        place.missing(
+            "people connect in a browser, and there is nowhere to sign in",
+            "add [identity.oidc] with issuer and client_id",
         );
     }
+    if !file.upstream.is_empty() && identity.jwt.is_empty() {
+        if identity.oidc.is_none() && !nowhere {
+            place.missing("there are upstreams, but nobody could ever call them", JWT);
+        } else {
+            place.key("jwt").warning(
+                "no program can call: there is no issuer whose access tokens are accepted",
+                JWT,
+            );
+        }
+    }
     let exchanges =
-        file.upstream.iter().filter_map(|upstream| upstream.auth_broker.as_ref()).any(|broker| {
-            matches!(broker.mode, Some(Mode::TokenExchange | Mode::EntraObo | Mode::IdJag))
-        });
+        modes.iter().any(|mode| matches!(mode, Mode::TokenExchange | Mode::EntraObo | Mode::IdJag));
     if exchanges && identity.oidc.as_ref().is_some_and(|oidc| !oidc.store_subject_token) {
-        root.key("identity").key("oidc").key("store_subject_token").warning(
+        place.key("oidc").key("store_subject_token").warning(
             "people who sign in here will have no token to exchange",
             "set store_subject_token = true; callers that bring an access token do not need it",
         );
