@@ -80,7 +80,7 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
     if mode == Mode::OauthConnect && token && !authorization {
         place.key("authorization_endpoint").missing(
             "auth_broker.authorization_endpoint is required for mode \"oauth_connect\"",
-            "add it, or remove token_endpoint as well to have both discovered",
+            "add authorization_endpoint, the page of the authorization server where people consent",
         );
     }
     if mode == Mode::ApiKey {
