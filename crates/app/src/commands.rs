@@ -20,7 +20,7 @@ use crate::{Failure, terminal::Terminal};
 fn configuration(named: Option<&Path>, terminal: Terminal) -> Result<(PathBuf, Config), Failure> {
     let file = find(named)?;
     let source = Source::read(&file).map_err(Failure::usage)?;
-    match attache_config::load(&source, &environment).accept() {
+    match attache_config::load_supported(&source, &environment).accept() {
         Ok((config, warnings)) => {
             if !warnings.is_empty() {
                 terminal.message(warnings.render(terminal.colour()));

@@ -8,11 +8,12 @@ use std::{
 
 use crate::{
     decode::decode,
-    diagnose::{Diagnostics, Problems},
+    diagnose::{Diagnostics, Place, Problems},
     locate::offset,
     model::Config,
     print::Effective,
     rules,
+    schema::File,
     secrets::{Lookup, Secrets},
     tree::Tree,
 };
@@ -132,6 +133,15 @@ impl Loaded {
 /// Reads a whole configuration and reports every problem in it at once. Resolves the secrets, so
 /// it reads files and may run programs.
 pub fn load(source: &Source, variable: Lookup<'_>) -> Loaded {
+    load_and(source, variable, |_, _| {})
+}
+
+/// As [`load`], and what this version of the gateway cannot do is a problem, too.
+pub fn load_supported(source: &Source, variable: Lookup<'_>) -> Loaded {
+    load_and(source, variable, rules::supported)
+}
+
+fn load_and(source: &Source, variable: Lookup<'_>, more: impl FnOnce(&File, &Place<'_>)) -> Loaded {
     let tree = match parse(source) {
         Ok(tree) => tree,
         Err(diagnostics) => return Loaded { config: None, effective: None, diagnostics },
@@ -140,6 +150,7 @@ pub fn load(source: &Source, variable: Lookup<'_>) -> Loaded {
     let mut file = decode(tree.clone(), &problems);
     let base = source.file.parent().unwrap_or(Path::new(""));
     let config = rules::config(&mut file, &Secrets { variable, base }, &problems.root());
+    more(&file, &problems.root());
     let diagnostics = Diagnostics::locate(problems, source, &tree);
     let effective = (!diagnostics.has_errors()).then(|| Effective::new(file));
     Loaded { config, effective, diagnostics }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use attache_config::{Diagnostics, Loaded, Severity, Source, load};
+use attache_config::{Diagnostics, Loaded, Severity, Source, load, load_supported};
 
 const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
@@ -368,6 +368,39 @@ fn a_gateway_that_nobody_can_use_is_not_fine() {
         let refused = expected.iter().any(|(_, message)| *message == nowhere);
         assert_eq!(loaded.accept().is_err(), refused, "{text}");
     }
+}
+
+#[test]
+fn what_this_version_cannot_do_is_told_with_everything_else() {
+    let text = broker(
+        "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\
+         [[upstream]]\nname = 'b'\nurl = 'https://b.example.com'\nprotocol = 'sse'\n\
+         [upstream.auth_broker]\nmode = 'oauth_connect'\nprovider = 'github'\n\
+         client_auth = 'private_key_jwt'\nheader = 'a b'",
+    );
+    let source = Source::new(Path::new("attache.toml"), &text).unwrap();
+    let diagnostics = load_supported(&source, &environment).diagnostics;
+    let told: Vec<_> = diagnostics
+        .iter()
+        .map(|one| (text.lines().nth(one.line.unwrap() - 1).unwrap(), one.message.as_str()))
+        .collect();
+    let expected = [
+        ("mode = 'id_jag'", "this version knows auth_broker.mode \"oauth_connect\" only"),
+        ("protocol = 'sse'", "this version does not support protocol \"sse\""),
+        ("[upstream.auth_broker]", "this version does not discover authorization servers"),
+        ("provider = 'github'", "this version has no provider templates"),
+        (
+            "client_auth = 'private_key_jwt'",
+            "this version does not support client_auth \"private_key_jwt\"",
+        ),
+        ("header = 'a b'", "this is not a header's name"),
+    ];
+    assert_eq!(told, expected);
+    let whole = "mode = 'oauth_connect'\nclient_id = 'c'\n\
+                 authorization_endpoint = 'https://as.example.com/authorize'\n\
+                 token_endpoint = 'https://as.example.com/token'";
+    let source = Source::new(Path::new("attache.toml"), broker(whole)).unwrap();
+    assert!(load_supported(&source, &environment).accept().is_ok());
 }
 
 #[test]

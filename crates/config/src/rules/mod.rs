@@ -10,12 +10,14 @@ mod keys;
 mod net;
 mod store;
 mod upstream;
+mod version;
 
 use std::{net::SocketAddr, time::Duration};
 
 use attache_core::Secret;
 use url::Url;
 
+pub(crate) use self::version::supported;
 use crate::{
     diagnose::Place,
     model::{Audit, AuthorizationServer, Config, Egress},
