@@ -1,8 +1,10 @@
 //! The bounded reader: how a body becomes bytes.
 
-use bytes::Bytes;
+use std::pin::pin;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http_body::Body;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
 use crate::BoxError;
 
@@ -23,13 +25,19 @@ where
     if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > limit) {
         return Err(ReadError::TooLarge(limit));
     }
-    #[expect(clippy::disallowed_methods, reason = "`Limited` is the bound")]
-    let collected = Limited::new(body, limit).collect().await;
-    match collected {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
-        Err(error) => Err(ReadError::Broken(error)),
+    let mut body = pin!(body);
+    // Copied together: a frame may be a small slice that keeps a large buffer alive.
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ReadError::Broken(error.into()))?;
+        if let Ok(data) = frame.into_data() {
+            if data.remaining() > limit - whole.len() {
+                return Err(ReadError::TooLarge(limit));
+            }
+            whole.put(data);
+        }
     }
+    Ok(whole.freeze())
 }
 
 #[cfg(test)]

@@ -39,11 +39,19 @@ enum Passage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Copy(Arc<Mutex<Copied>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Copied {
-    frames: Vec<Bytes>,
-    length: usize,
+    /// Copied together: a frame may be a small slice that keeps a large buffer alive.
+    bytes: BytesMut,
     state: CopyState,
+    moved_at: Instant,
+}
+
+impl Default for Copied {
+    fn default() -> Self {
+        let (bytes, state) = (BytesMut::new(), CopyState::default());
+        Self { bytes, state, moved_at: Instant::now() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,18 +77,16 @@ impl RequestBody {
 }
 
 impl Copy {
-    /// The whole body, if all of it passed and it was small.
+    /// Takes the whole body, if all of it passed and it was small.
     pub(crate) fn whole(&self) -> Option<Bytes> {
-        let copied = self.lock();
-        if copied.state != CopyState::Complete {
-            return None;
-        }
-        if let [only] = copied.frames.as_slice() {
-            return Some(only.clone());
-        }
-        let mut whole = BytesMut::with_capacity(copied.length);
-        copied.frames.iter().for_each(|frame| whole.extend_from_slice(frame));
-        Some(whole.freeze())
+        let mut copied = self.lock();
+        let complete = copied.state == CopyState::Complete;
+        complete.then(|| copied.bytes.split().freeze())
+    }
+
+    /// When the body last came further; its beginning, while nothing came.
+    pub(crate) fn moved_at(&self) -> Instant {
+        self.lock().moved_at
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Copied> {
@@ -89,17 +95,18 @@ impl Copy {
 
     fn keep(&self, data: &Bytes) {
         let mut copied = self.lock();
-        copied.length = copied.length.saturating_add(data.len());
-        if copied.length > REPLAY_LIMIT {
+        copied.moved_at = Instant::now();
+        if copied.bytes.len() + data.len() > REPLAY_LIMIT {
             copied.state = CopyState::TooLarge;
-            copied.frames = Vec::new();
+            copied.bytes = BytesMut::new();
         } else if copied.state == CopyState::Partial {
-            copied.frames.push(data.clone());
+            copied.bytes.extend_from_slice(data);
         }
     }
 
     fn finish(&self) {
         let mut copied = self.lock();
+        copied.moved_at = Instant::now();
         if copied.state == CopyState::Partial {
             copied.state = CopyState::Complete;
         }

@@ -1,6 +1,6 @@
 //! There and back: the request with the caller's credential written last, the answer streamed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use attache_broker::{Injection, ObtainError};
 use attache_core::{Principal, RequestId, audit::Reason};
@@ -10,10 +10,11 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use hyper::body::Incoming;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    body::{RequestBody, ResponseBody},
+    body::{Copy, RequestBody, ResponseBody},
     front::Front,
     headers,
     refusal::Refusal,
@@ -21,8 +22,8 @@ use crate::{
     snapshot::{Protocol, Route},
 };
 
-/// From the last byte of the request to the first of the answer. Tool calls that take longer
-/// stream their progress.
+/// From the last byte of the request that came to the first of the answer. Tool calls that take
+/// longer stream their progress.
 const HEAD_LIMIT: Duration = Duration::from_mins(5);
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -53,7 +54,7 @@ impl Errand<'_> {
     ) -> Result<Outcome, Refusal> {
         let head = Outward { method, uri, headers: self.outward(headers)? };
         let (body, copy) = RequestBody::streamed(body);
-        let first = self.send(&head, body, injection.as_deref()).await?;
+        let first = self.send(&head, body, injection.as_deref(), &copy).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
             return Ok(Outcome::Answered(self.inward(&head.method, first)));
         }
@@ -72,7 +73,7 @@ impl Errand<'_> {
         };
         let whole = copy.whole().ok_or(Refusal::SendAgain)?;
         let body = RequestBody::replayed(whole.clone());
-        let second = self.send(&head, body, Some(&renewed)).await?;
+        let second = self.send(&head, body, Some(&renewed), &Copy::default()).await?;
         if second.status() == StatusCode::UNAUTHORIZED {
             broker.rejected(self.who, upstream, renewed.version);
             let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
@@ -102,6 +103,7 @@ impl Errand<'_> {
         head: &Outward,
         body: RequestBody,
         injection: Option<&Injection>,
+        sent: &Copy,
     ) -> Result<Response<Incoming>, Refusal> {
         let mut request = Request::new(body);
         request.method_mut().clone_from(&head.method);
@@ -114,14 +116,23 @@ impl Errand<'_> {
                 self.front.broker().injected(self.who, upstream, self.id);
             }
         }
-        let sent = tokio::time::timeout(HEAD_LIMIT, self.front.client().send(request)).await;
-        sent.map_err(|_| Refusal::UpstreamSilent)?.map_err(|error| {
+        let answered = patiently(self.front.client().send(request), sent).await?;
+        let response = answered.map_err(|error| {
+            if error == SendError::RequestBody {
+                tracing::debug!(upstream = %self.route.name, "a caller broke off");
+                return Refusal::BodyTooSlow;
+            }
             tracing::warn!(upstream = %self.route.name, %error, "an upstream did not answer");
             match error {
                 SendError::Blocked => Refusal::UpstreamBlocked,
                 _ => Refusal::UpstreamUnreachable,
             }
-        })
+        })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it: `Upgrade` is not carried.
+            return Err(Refusal::UpstreamUnreachable);
+        }
+        Ok(response)
     }
 
     /// The answer as the caller shall see it.
@@ -129,6 +140,9 @@ impl Errand<'_> {
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11; // the upstream's is between it and us
         headers::clean_response(&mut head.headers);
+        if self.route.broker.is_some() {
+            headers::keep_private(&mut head.headers);
+        }
         let session = head.headers.remove(MCP_SESSION_ID);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
             let (user, upstream) = (&self.who.user, &self.route.name);
@@ -148,6 +162,20 @@ impl Errand<'_> {
         // only listened to does not.
         let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
         Response::from_parts(head, ResponseBody::upstream(body, drain))
+    }
+}
+
+/// Waits for `answer` as long as the request's body comes on, and [`HEAD_LIMIT`] beyond.
+async fn patiently<T>(answer: impl Future<Output = T>, sent: &Copy) -> Result<T, Refusal> {
+    let mut answer = pin!(answer);
+    loop {
+        let moved_at = sent.moved_at();
+        if let Ok(answered) = timeout_at(moved_at + HEAD_LIMIT, answer.as_mut()).await {
+            return Ok(answered);
+        }
+        if sent.moved_at() == moved_at {
+            return Err(Refusal::UpstreamSilent);
+        }
     }
 }
 

@@ -127,6 +127,10 @@ impl Front {
             return Err(Refusal::ForeignOrigin);
         }
         let who = self.caller(&head).await.map_err(Refusal::Unauthenticated)?;
+        if matches!(head.method, Method::TRACE | Method::CONNECT) {
+            // An upstream that obeys would show the credential (RFC 9110 section 9.3.8).
+            return Err(Refusal::Method);
+        }
 
         let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
         let name = asked.name.ok_or(Refusal::NoSuchUpstream)?;

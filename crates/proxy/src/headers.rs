@@ -52,7 +52,15 @@ pub(crate) fn clean_request(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.iter().chain(&CALLERS_OWN) {
         headers.remove(name);
     }
-    remove_with_prefix(headers, "x-forwarded-");
+    remove_if(headers, |name| name.starts_with("x-forwarded"));
+    remove_if(headers, |name| {
+        // `X_Real_IP` and `X-Real-IP` are one to servers that make variables of headers.
+        name.contains('_') && {
+            let name = name.replace('_', "-");
+            let listed = HOP_BY_HOP.iter().chain(&CALLERS_OWN).any(|one| *one == *name);
+            listed || name.starts_with("x-forwarded")
+        }
+    });
 }
 
 /// Removes from a response what must not reach the caller.
@@ -61,11 +69,35 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.iter().chain(&UPSTREAMS_OWN) {
         headers.remove(name);
     }
-    remove_with_prefix(headers, "access-control-");
+    remove_if(headers, |name| name.starts_with("access-control-"));
 }
 
-/// Writes a header as the only one of its name.
+/// An answer to one person is for that person's caches alone, whatever the upstream says.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    let shared = |directive: &&str| {
+        let directive = directive.trim().to_ascii_lowercase();
+        directive == "public" || directive.starts_with("s-maxage")
+    };
+    let said: Vec<String> = headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok().map(str::to_owned))
+        .collect();
+    let said = said.join(", ");
+    if !said.split(',').any(|directive| shared(&directive)) {
+        return;
+    }
+    let rest = said.split(',').filter(|directive| !shared(directive)).map(str::trim);
+    let rest: Vec<&str> = std::iter::once("private").chain(rest).collect();
+    if let Ok(value) = HeaderValue::try_from(rest.join(", ")) {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+}
+
+/// Writes a header as the only one of its name, in any spelling.
 pub(crate) fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    let spelled = |other: &str| other.contains('_') && other.replace('_', "-") == name.as_str();
+    remove_if(headers, spelled);
     headers.insert(name.clone(), value.clone());
 }
 
@@ -86,9 +118,9 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_with_prefix(headers: &mut HeaderMap, prefix: &str) {
+fn remove_if(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
     let matching: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
+        headers.keys().filter(|name| matches(name.as_str())).cloned().collect();
     for name in matching {
         headers.remove(name);
     }
@@ -131,11 +163,36 @@ mod tests {
             ("x-forwarded-client-cert", "x"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-smuggled", "1"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("x_real_ip", "1.2.3.4"),
         ]);
         assert_eq!(
             names(request, clean_request),
             ["accept", "content-type", "mcp-protocol-version"]
         );
+    }
+
+    #[test]
+    fn what_is_written_stands_alone_in_any_spelling() {
+        let mut headers =
+            map(&[("x-api-key", "caller"), ("x_api_key", "caller"), ("x_other", "1")]);
+        let name = HeaderName::from_static("x-api-key");
+        write(&mut headers, &name, &HeaderValue::from_static("person"));
+        assert_eq!(headers, map(&[("x-api-key", "person"), ("x_other", "1")]));
+    }
+
+    #[test]
+    fn an_answer_to_one_person_is_not_for_shared_caches() {
+        for (said, heard) in [
+            ("public, max-age=60", "private, max-age=60"),
+            ("s-maxage=60", "private"),
+            ("max-age=60", "max-age=60"),
+            ("no-store", "no-store"),
+        ] {
+            let mut headers = map(&[("cache-control", said)]);
+            keep_private(&mut headers);
+            assert_eq!(headers, map(&[("cache-control", heard)]), "{said}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     /// Not there, or not for this person: the two look the same.
     NoSuchUpstream,
     PathEscapes,
+    /// TRACE or CONNECT.
+    Method,
     UnknownSession,
     BodyTooLarge,
     BodyTooSlow,
@@ -76,6 +78,7 @@ impl Refusal {
             Self::Unauthenticated(error) => error.into(),
             Self::NoSuchUpstream => Kind::NoSuchUpstream,
             Self::PathEscapes => Kind::UnsafePath,
+            Self::Method => Kind::MethodNotAllowed,
             Self::UnknownSession => Kind::UnknownSession,
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,

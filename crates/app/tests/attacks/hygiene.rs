@@ -271,3 +271,15 @@ async fn two_people_at_once_stay_two_people() {
     assert_eq!(ada.get_with("/http/api/me", &smuggled).await.status, 400);
     world.end().await;
 }
+
+/// TRACE would show a person the credential that is never shown (RFC 9110 section 9.3.8).
+#[tokio::test]
+async fn an_upstream_is_not_asked_to_echo_a_request() {
+    let world = World::new().await;
+    world.ada().await.connect("api").await;
+    let before = world.api.recorder().arrived();
+    let said = world.program(ADA).raw_request("TRACE", "/http/api/me", "").await;
+    assert_eq!(status(&said), Some(405), "{said}");
+    assert_eq!(world.api.recorder().arrived(), before);
+    world.end().await;
+}

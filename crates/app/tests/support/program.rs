@@ -93,10 +93,14 @@ impl Program {
 
     /// A whole request by hand, `target` untouched by any URL parser.
     pub(crate) async fn raw_get(&self, target: &str, headers: &str) -> String {
+        self.raw_request("GET", target, headers).await
+    }
+
+    pub(crate) async fn raw_request(&self, method: &str, target: &str, headers: &str) -> String {
         let host = self.origin.authority();
         let token = &self.token;
         self.raw(&format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
              {headers}Connection: close\r\n\r\n"
         ))
         .await
