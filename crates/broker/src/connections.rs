@@ -241,7 +241,7 @@ impl Connections {
                 return Err(ConnectError(reason));
             }
         };
-        let kept = match self.audit(act, Action::Connect, Outcome::Success).await {
+        let kept = match self.audit_grant(act).await {
             Ok(()) => self.store(&upstream.key(&act.who), &credential).await,
             Err(error) => Err(error.into()),
         };
@@ -434,6 +434,12 @@ impl Connections {
 
     fn vault(&self) -> &Vault {
         &self.broker.parts.vault
+    }
+
+    /// A credential was obtained, and by whose act.
+    async fn audit_grant(&self, act: &Act) -> Result<(), StoreError> {
+        self.audit(act, Action::Acquire, Outcome::Success).await?;
+        self.audit(act, Action::Connect, Outcome::Success).await
     }
 
     async fn audit(&self, act: &Act, action: Action, outcome: Outcome) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use attache_broker::ConnectError;
 use attache_core::{
     RequestId,
     audit::{
-        Action::{self, Connect, Deny, Disconnect, Inject, Refresh, Revoke},
+        Action::{self, Acquire, Connect, Deny, Disconnect, Inject, Refresh, Revoke},
         Method,
         Outcome::{self, Failure, Success},
         Reason,
@@ -26,7 +26,7 @@ async fn every_act_writes_its_words() {
     let mut expected: Vec<(Action, Outcome)> = Vec::new();
 
     gateway.connect(ada, "notes").await;
-    expected.push((Connect, Success));
+    expected.extend([(Acquire, Success), (Connect, Success)]);
     let query = gateway.consent(ada, "notes").await;
     let denied = query.replace("code=", "error=access_denied&x=");
     gateway.callback(&world.grace, "notes", &query).await.unwrap_err();
@@ -52,7 +52,8 @@ async fn every_act_writes_its_words() {
     world.provider.fail(Trouble::Silence);
     gateway.disconnect(ada, "notes").await.unwrap();
     let failed = Failure(Reason::ProviderUnavailable);
-    expected.extend([(Connect, Success), (Disconnect, Success), (Revoke, failed)]);
+    expected.extend([(Acquire, Success), (Connect, Success)]);
+    expected.extend([(Disconnect, Success), (Revoke, failed)]);
 
     assert_eq!(world.audited().await, expected);
     for event in world.stores.audit.list(Some(&ada.who.user), 100).await.unwrap() {

@@ -367,7 +367,7 @@ async fn a_disconnect_is_finished_without_its_caller() {
         ("written down", &|| world.faulty.hold_answer(Operation::Append)),
         ("revoked", &|| world.provider.hold()),
     ];
-    let whole = [Action::Connect, Action::Disconnect, Action::Revoke];
+    let whole = [Action::Acquire, Action::Connect, Action::Disconnect, Action::Revoke];
     for (round, (stage, hold)) in (1..).zip(holds) {
         gateway.connect(ada, "notes").await;
         let mut held = hold();
