@@ -137,7 +137,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         clock: world.clock,
         random: world.random,
         control: Handle::current(),
-        fallback: fallback(web, &Handle::current()),
+        fallback: fallback(web, tasks.clone()),
     };
     Ok(Wired { store, front, rules, trust, ledger, tasks, stop })
 }
@@ -181,25 +181,25 @@ fn identity_settings(config: &Config) -> IdentitySettings {
     }
 }
 
-/// A page or an API call may take this long, consent redemptions included.
+/// How long a caller waits for a page or an API call, consent redemptions included.
 const WEB_LIMIT: Duration = Duration::from_mins(1);
 
-/// The pages and the API, run to their end on the control runtime even when the caller leaves: a
-/// code is redeemed, or a credential revoked, once.
-fn fallback(web: Router, control: &Handle) -> attache_proxy::front::Fallback {
-    let control = control.clone();
+/// The pages and the API. What they do is the process's work and not the caller's: it goes on when
+/// they leave or have waited long enough, and shutdown waits for it. Everything in it has a bound of
+/// its own. A code is redeemed, or a credential revoked, once.
+fn fallback(web: Router, tasks: Tasks) -> attache_proxy::front::Fallback {
     Arc::new(move |request: Request<Incoming>| {
-        let (web, control) = (web.clone(), control.clone());
+        let (web, tasks) = (web.clone(), tasks.clone());
         let answered = async move {
-            let answer = control.spawn(tokio::time::timeout(WEB_LIMIT, web.oneshot(request)));
-            match answer.await {
+            let answer = tasks.finish(web.oneshot(request));
+            match tokio::time::timeout(WEB_LIMIT, answer).await {
                 Ok(Ok(Ok(response))) => response.map(|body| {
                     let body = body.map_err(|error| -> BodyError { Box::new(error) });
                     ResponseBody::Web(UnsyncBoxBody::new(body))
                 }),
                 Ok(Ok(Err(never))) => match never {},
-                Ok(Err(_)) => plain(StatusCode::GATEWAY_TIMEOUT, "This took too long. Try again."),
-                Err(_) => plain(
+                Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "This took too long. Try again."),
+                Ok(Err(_)) => plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something broke in the gateway. Whoever runs it finds more in its log.",
                 ),
