@@ -145,7 +145,8 @@ pub enum Credential {
 pub enum Keys {
     /// Make a key-encryption key: 32 random bytes in base64.
     #[command(after_help = "Examples:\n  attache keys generate attache.key\n  \
-        ATTACHE_KEY=$(attache keys generate) attache serve")]
+        attache keys generate | vault kv put secret/attache key=-\n\n\
+        Keep it: what was stored under a key opens with that key only.")]
     Generate {
         /// The file to write, readable by you alone; without it the key goes to stdout.
         file: Option<PathBuf>,

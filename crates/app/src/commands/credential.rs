@@ -50,7 +50,15 @@ pub(crate) async fn run(
             if terminal.is_machine() {
                 terminal.data(&receipt, Vec::new);
             } else {
-                terminal.message(format_args!("{server} is disconnected"));
+                let revoked = receipt.get("revoked").and_then(Value::as_bool).unwrap_or_default();
+                let told = match (revoked, field(&receipt, "reason")) {
+                    (true, _) => " and revoked at the provider",
+                    (false, "-" | "revocation_unsupported") => {
+                        "; the provider has no way to be told"
+                    }
+                    (false, _) => "; the provider could not be told: look there, too",
+                };
+                terminal.message(format_args!("{server} is disconnected{told}"));
             }
         }
     }
@@ -131,6 +139,11 @@ impl Gateway {
                 "which gateway? Name it with --url or ATTACHE_URL, as in https://gw.example.com",
             )
         })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(missing(
+                "the gateway's URL begins with https:// (or http:// on this machine)",
+            ));
+        }
         let token = global
             .token
             .as_deref()

@@ -2,9 +2,11 @@
 //! the gateway, configured by the very file a reader can look at.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +19,7 @@ use attache_crypto::{
 };
 use attache_sandbox::{
     Ambient, AuthorizationServer, Client, HttpApi, IdentityProvider, McpServer, Notes, Person,
+    people::EVERYBODY,
 };
 use url::Url;
 
@@ -84,7 +87,11 @@ impl Cast {
             accepted.map_err(|diagnostics| Failure::Failed(diagnostics.render(false)))?;
         let world = World { clock: ambient.clock, random: ambient.random };
         let gateway = Gateway::start(&config, world).await.map_err(Failure::failed)?;
-        Ok((Self { idp, provider, mcp, api, gateway_url, folder }, gateway))
+        let cast = Self { idp, provider, mcp, api, gateway_url, folder };
+        for person in EVERYBODY {
+            write_private(&cast.token_file(person), &cast.bearer(person)).map_err(failed)?;
+        }
+        Ok((cast, gateway))
     }
 
     /// The token that this person's MCP client got from the company's identity provider.
@@ -92,6 +99,11 @@ impl Cast {
         let audience = self.gateway_url.origin().ascii_serialization();
         let token = self.idp.access_token(person.id, &audience, TOKEN_LIFE);
         Secret::new(token.unwrap_or_default())
+    }
+
+    /// Where this person's token is, for their other programs.
+    pub(super) fn token_file(&self, person: Person) -> PathBuf {
+        self.folder.join(format!("{}.token", person.id))
     }
 
     pub(super) fn url(&self, path: &str) -> Url {
@@ -182,10 +194,13 @@ resource = "{api}"
     )
 }
 
+fn write_private(file: &Path, text: &Secret) -> io::Result<()> {
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    opened.write_all(text.expose().as_bytes())
+}
+
 /// Readable by nobody else.
 fn private_folder() -> io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
     let folder =
         std::env::temp_dir().join(format!("attache-demo-{}", random::token(&SystemRandom)));
     fs::DirBuilder::new().mode(0o700).create(&folder)?;

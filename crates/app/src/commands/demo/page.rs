@@ -20,7 +20,10 @@ use bytes::Bytes;
 use http::{Method, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 use super::{
     cast::Cast,
@@ -63,12 +66,27 @@ pub(super) async fn show(cast: &Arc<Cast>, terminal: Terminal) -> Result<(), Fai
     ));
     terminal.line(format_args!("Sandbox sign-in          {}", cast.idp.url()));
     terminal.line(format_args!("Sandbox Notes            {}", cast.provider.url()));
+    terminal.line(format_args!(
+        "\nBe Ada in a terminal:\n  export ATTACHE_URL={} ATTACHE_TOKEN=$(cat {})\n  \
+         attache credential list",
+        cast.gateway_url,
+        cast.token_file(ADA).display(),
+    ));
     terminal.line("\nCtrl-C ends it. `attache demo --check` plays the whole story by itself.");
 
     let served = axum::serve(listener, routes).with_graceful_shutdown(async {
-        drop(tokio::signal::ctrl_c().await);
+        told_to_stop().await;
     });
     served.await.map_err(Failure::failed)
+}
+
+/// Ctrl-C, or whatever else ends programs politely.
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 struct Stage {
