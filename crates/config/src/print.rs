@@ -1,6 +1,6 @@
 //! The configuration in effect, for `attache check --print`.
 
-use serde::{Serialize as _, Serializer};
+use serde::{Serialize, Serializer, ser::Error as _};
 use url::Url;
 
 use crate::schema::{File, SecretSource};
@@ -20,6 +20,13 @@ impl Effective {
     /// Only for a value that TOML cannot hold; this shape has none.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(&self.0)
+    }
+}
+
+/// References to secrets are shown, secrets are not; an absent key is absent, not null.
+impl Serialize for Effective {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        toml::Table::try_from(&self.0).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 

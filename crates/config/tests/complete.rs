@@ -144,9 +144,16 @@ fn neither_printing_nor_debugging_shows_a_secret() {
 
 #[test]
 fn what_is_printed_has_the_shape_of_the_file() {
-    let printed = loaded().effective.unwrap().to_toml().unwrap();
-    let source = Source::new(Path::new("/srv/attache.toml"), &printed).unwrap();
-    assert!(load(&source, &environment).accept().is_ok(), "{printed}");
+    let effective = loaded().effective.unwrap();
+    for (file, printed) in [
+        ("/srv/attache.toml", effective.to_toml().unwrap()),
+        ("/srv/attache.json", serde_json::to_string(&effective).unwrap()),
+        ("/srv/attache.yaml", yaml_serde::to_string(&effective).unwrap()),
+    ] {
+        assert!(!printed.contains("hunter2") && !printed.contains("null"), "{printed}");
+        let source = Source::new(Path::new(file), &printed).unwrap();
+        assert!(load(&source, &environment).accept().is_ok(), "{printed}");
+    }
 }
 
 #[test]

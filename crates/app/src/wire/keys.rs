@@ -6,7 +6,7 @@ use attache_config::{
     Config,
     model::{KeySource, VaultSignIn},
 };
-use attache_core::Secret;
+use attache_core::{Secret, store::DataKeyStore};
 use attache_crypto::{
     keyring::{KeyError, KeyRing, KeyWrapper},
     wrap::{
@@ -52,17 +52,6 @@ pub(crate) async fn wire(config: &Config, trust: &Trust) -> Result<Keys, KeyRing
     Ok(Keys { ring: KeyRing { active, retired }, transits })
 }
 
-/// What [`wire`] would refuse before it asks anybody.
-pub(crate) fn problem(config: &Config) -> Option<KeyRingError> {
-    let Some(keys) = &config.keys else { return Some(KeyRingError::NoKey) };
-    let named = std::iter::once((&keys.active, "keys.active"))
-        .chain(keys.retired.iter().map(|source| (source, "keys.retired")));
-    named.into_iter().find_map(|(source, key)| match source {
-        KeySource::Local(text) => local(text, key).err(),
-        KeySource::Transit { .. } | KeySource::Plugin(_) => None,
-    })
-}
-
 fn local(text: &Secret, key: &'static str) -> Result<LocalKey, KeyRingError> {
     LocalKey::from_base64(text).map_err(|_| KeyRingError::InvalidKey(key))
 }
@@ -97,6 +86,21 @@ async fn wrapper(
             let plugin =
                 met.map_err(|source| KeyRingError::Plugin { key, path: path(), source })?;
             Ok(Arc::new(plugin))
+        }
+    }
+}
+
+/// Tells the log at the start, and not at the first call, which configured keys are missing.
+pub(crate) async fn complain_of_missing(data_keys: Arc<dyn DataKeyStore>, ring: KeyRing) {
+    let Ok(counts) = data_keys.count().await else { return };
+    for (key, people) in counts {
+        let members = std::iter::once(&ring.active).chain(&ring.retired);
+        if members.into_iter().all(|member| *member.id() != key) {
+            tracing::error!(
+                key = %key.0, people,
+                "the credentials of these people cannot be opened: this key wraps them and is \
+                 not configured. Add it to `keys.retired`"
+            );
         }
     }
 }

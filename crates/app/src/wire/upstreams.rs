@@ -38,16 +38,6 @@ pub(crate) fn wire(
     Ok(Upstreams { brokered: routes.iter().filter_map(|r| r.broker.clone()).collect(), routes })
 }
 
-/// Everything that [`wire`] would refuse.
-pub(crate) fn problems(
-    config: &Config,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Vec<UpstreamError> {
-    let routes = config.upstreams.iter().map(|upstream| route(config, upstream, outbound, clock));
-    routes.filter_map(Result::err).collect()
-}
-
 fn route(
     config: &Config,
     upstream: &Upstream,

@@ -148,11 +148,18 @@ fn unknown(place: &Place<'_>) -> Option<KeySource> {
     None
 }
 
-/// Looks like the base64 of 32 bytes (RFC 4648 section 4); `crypto` decodes it.
+/// The last digit of 32 bytes in base64: four bits of them, and two that are zero.
+const LAST_DIGITS: &[char] =
+    &['A', 'E', 'I', 'M', 'Q', 'U', 'Y', 'c', 'g', 'k', 'o', 's', 'w', '0', '4', '8'];
+
+/// Is the base64 of 32 bytes (RFC 4648 section 4); `crypto` decodes it.
 fn local(text: Secret, origin: &str, place: &Place<'_>) -> Option<KeySource> {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let digits = text.expose().trim().strip_suffix('=');
-    if digits.is_some_and(|digits| digits.len() == 43 && digits.bytes().all(base64)) {
+    let whole = |digits: &str| {
+        digits.len() == 43 && digits.bytes().all(base64) && digits.ends_with(LAST_DIGITS)
+    };
+    if digits.is_some_and(whole) {
         return Some(KeySource::Local(text));
     }
     place.error(
