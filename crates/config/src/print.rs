@@ -51,3 +51,23 @@ pub(crate) fn store_url<S: Serializer>(
         None => source.serialize(serializer),
     }
 }
+
+/// A query may hold a secret: its names are shown, its values are not.
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+pub(crate) fn url<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let parsed = text.as_deref().and_then(|text| Url::parse(text).ok());
+    match parsed.filter(|url| url.query().is_some()) {
+        Some(url) => serializer.serialize_some(without_values(url).as_str()),
+        None => text.serialize(serializer),
+    }
+}
+
+fn without_values(mut url: Url) -> Url {
+    let names: Vec<String> = url
+        .query_pairs()
+        // `?secret` is a name that has no value.
+        .map(|(name, value)| if value.is_empty() { "***".into() } else { name.into_owned() })
+        .collect();
+    url.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name, "***")));
+    url
+}

@@ -48,7 +48,7 @@ pub(crate) fn redact(text: &str, tree: &Tree) -> Option<String> {
         .scalars()
         .into_iter()
         .filter(|(key, value)| {
-            !SHOWN.contains(key) || (value.contains("://") && value.contains('@'))
+            !SHOWN.contains(key) || (value.contains("://") && value.contains(['@', '?']))
         })
         .map(|(_, value)| value)
         .filter(|value| value.len() >= SHORTEST_SECRET)
@@ -72,9 +72,8 @@ mod tests {
 
     #[test]
     fn only_what_cannot_be_a_secret_is_shown() {
-        let text = "name = 'gh'\nclient_secrt = 'hunter2'\nurl = 'https://u:p@h/'\nmode = 'hunter'";
-        let shown =
-            "name = 'gh'\nclient_secrt = '*******'\nurl = '**************'\nmode = 'hunter'";
+        let text = "name = 'gh'\nclient_secrt = 'hunter2'\nurl = 'https://u:p@h/'\nurl2.url = 'https://h/?t=p'\nmode = 'hunter'";
+        let shown = "name = 'gh'\nclient_secrt = '*******'\nurl = '**************'\nurl2.url = '**************'\nmode = 'hunter'";
         assert_eq!(redacted(text).as_deref(), Some(shown));
         assert_eq!(redacted(r#"key = "a\"quote""#), None);
     }

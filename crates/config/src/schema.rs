@@ -250,6 +250,7 @@ pub struct Egress {
 pub struct Upstream {
     /// Its path segment: `/mcp/NAME`. 1 to 64 of a-z, 0-9, - and _.
     pub name: Option<String>,
+    #[serde(serialize_with = "crate::print::url")]
     pub url: Option<String>,
     /// `streamable-http`, `sse` or `http`.
     #[schemars(with = "Protocol")]
@@ -294,8 +295,11 @@ pub struct AuthBroker {
     /// A provider template, such as `github`.
     pub provider: Option<String>,
     /// With `token_endpoint`: static. With neither: discovered.
+    #[serde(serialize_with = "crate::print::url")]
     pub authorization_endpoint: Option<String>,
+    #[serde(serialize_with = "crate::print::url")]
     pub token_endpoint: Option<String>,
+    #[serde(serialize_with = "crate::print::url")]
     pub revocation_endpoint: Option<String>,
     /// The authorization server, exactly as it names itself.
     pub issuer: Option<String>,
@@ -305,6 +309,7 @@ pub struct AuthBroker {
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
     /// The audience tokens are asked for (RFC 8707).
+    #[serde(serialize_with = "crate::print::url")]
     pub resource: Option<String>,
     /// The header the credential is injected into.
     pub header: String,
@@ -451,10 +456,16 @@ impl Serialize for SecretSource {
             Self::Text(_) => return serializer.serialize_str(MASK),
             Self::Env { env } => reference.env = Some(env.clone()),
             Self::File { file } => reference.file = Some(file.clone()),
-            Self::Exec { exec } => reference.exec = Some(exec.clone()),
+            Self::Exec { exec } => reference.exec = Some(program_only(exec)),
         }
         reference.serialize(serializer)
     }
+}
+
+/// Which program it is, is shown; its arguments may be secrets.
+fn program_only(exec: &[String]) -> Vec<String> {
+    let masks = std::iter::repeat_n(MASK.to_owned(), exec.len().saturating_sub(1));
+    exec.iter().take(1).cloned().chain(masks).collect()
 }
 
 impl<'de> Deserialize<'de> for SecretSource {
@@ -535,5 +546,8 @@ mod tests {
         assert!(!format!("{text:?}").contains("hunter2"));
         let reference = SecretSource::Env { env: "IDP_SECRET".to_owned() };
         assert_eq!(serde_json::to_value(&reference).unwrap()["env"], "IDP_SECRET");
+        let exec = ["vault", "--token", "hunter2"].map(str::to_owned).to_vec();
+        let program = serde_json::to_value(SecretSource::Exec { exec }).unwrap();
+        assert_eq!(program["exec"], serde_json::json!(["vault", MASK, MASK]));
     }
 }

@@ -143,6 +143,25 @@ fn neither_printing_nor_debugging_shows_a_secret() {
 }
 
 #[test]
+fn printing_hides_secrets_where_none_should_be() {
+    let text = EVERY_KEY
+        .replace("example.com/mcp\"", "example.com/mcp?team=hunter2-team&hunter2-bare\"")
+        .replace("example.com/token\"", "example.com/token?code=hunter2-code\"")
+        .replace("\"core\"", "{ exec = [\"/bin/echo\", \"hunter2-argument\"] }");
+    let source = Source::new(Path::new("/srv/attache.toml"), text).unwrap();
+    let printed = load(&source, &environment).effective.unwrap().to_toml().unwrap();
+    for shown in [
+        "url = \"https://api.example.com/mcp?team=***&***=***\"",
+        "resource = \"https://api.example.com/mcp?team=***&***=***\"",
+        "\"https://as.example.com/token?code=***\"",
+        "exec = [\"/bin/echo\", \"••••••••\"]",
+    ] {
+        assert!(printed.contains(shown), "{shown} in {printed}");
+    }
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
 fn what_is_printed_has_the_shape_of_the_file() {
     let effective = loaded().effective.unwrap();
     for (file, printed) in [
