@@ -411,6 +411,46 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
 }
 
 #[test]
+fn an_address_that_is_neither_public_nor_allowed_is_warned_about() {
+    let lines = "mode = 'oauth_connect'\nclient_id = 'c'\n\
+                 authorization_endpoint = 'https://10.0.0.1/authorize'\n";
+    let broker = |url: &str| broker(&format!("{lines}token_endpoint = '{url}'"));
+    let warned = |allowed: &str, url: &str| {
+        let text = format!("egress.allow_private = [{allowed}]\n{}", broker(url));
+        let loaded = loaded("attache.toml", &text);
+        let all = loaded.diagnostics.iter().map(|one| (one.key.clone(), one.help.clone()));
+        let all: Vec<_> = all.collect();
+        assert!(loaded.accept().is_ok(), "{text}");
+        let [(key, Some(help))] = &all[..] else { return all.len() };
+        assert_eq!(key, "upstream[0].auth_broker.token_endpoint");
+        assert!(help.contains("egress.allow_private"), "{help}");
+        1
+    };
+    for (allowed, url, warnings) in [
+        ("", "https://8.8.8.8/", 0),
+        ("", "https://as.example.com/", 0),
+        ("", "https://10.1.2.3/", 1),
+        ("'10.2.0.0/16'", "https://10.1.2.3/", 1),
+        ("'10.1.0.0/16'", "https://10.1.2.3/", 0),
+        ("", "http://localhost:9/", 1),
+        ("'::1/128'", "http://localhost:9/", 0),
+        ("'127.0.0.0/8'", "http://localhost:9/", 0),
+        ("", "https://169.254.169.254/", 1),
+        ("", "https://[fd00::1]/", 1),
+        ("", "https://[::ffff:192.168.0.1]/", 1),
+    ] {
+        assert_eq!(warned(allowed, url), warnings, "{allowed} {url}");
+    }
+    let text = "public_url = 'https://gw.example.com'\n\
+                identity.oidc = { issuer = 'http://127.0.0.1:1', client_id = 'c' }\n\
+                identity.jwt = [{ issuer = 'http://127.0.0.1:1', audience = 'a' }]\n\
+                upstream = [{ name = 'a', url = 'http://127.0.0.1:2/mcp' }]";
+    let all = found(&loaded("attache.toml", text).diagnostics);
+    let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["identity.oidc.issuer", "identity.jwt[0].issuer", "upstream[0].url"]);
+}
+
+#[test]
 fn an_endpoint_that_is_missing_is_asked_for_and_nothing_else() {
     let text = broker(
         "mode = 'oauth_connect'\nclient_id = 'c'\ntoken_endpoint = 'https://as.example.com/token'",

@@ -4,6 +4,7 @@
 //! returns a value nobody has to look at again. Nothing stops at the first problem.
 
 mod broker;
+mod egress;
 mod header;
 mod identity;
 mod keys;
@@ -47,6 +48,9 @@ pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
     let upstreams = upstream::upstreams(&file.upstream, secrets, &root.key("upstream"));
     identity::somebody_can_call(file, root);
+    if let Some(allowed) = &allow_private {
+        egress::reachable(file, allowed, root);
+    }
 
     Some(Config {
         public_url: public_url?,
