@@ -94,6 +94,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     ));
     ledger.keep(config.audit.retention, &tasks, stop.clone());
     let stores = Stores { audit: ledger.clone(), ..store.stores() };
+    tasks.spawn(keys::complain_of_missing(Arc::clone(&stores.data_keys), ring.clone()));
     let audit =
         Audit::start(Arc::clone(&stores.audit), Arc::clone(&world.clock), &tasks, stop.clone());
     for transit in transits {

@@ -1,7 +1,10 @@
 //! The story for a person to play: a page with Ada's and Grace's assistants on it, and what the
 //! notes server saw of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use askama::Template;
 use attache_core::Secret;
@@ -33,6 +36,8 @@ use crate::{Failure, terminal::Terminal};
 
 /// Requests of the notes server that the page shows.
 const SHOWN: usize = 8;
+/// Tokens whose holders are remembered.
+const REMEMBERED: usize = 1_000;
 /// Bytes of a form with two short fields.
 const MAX_FORM: usize = 4 * 1024;
 
@@ -44,6 +49,7 @@ pub(super) async fn show(cast: &Arc<Cast>, terminal: Terminal) -> Result<(), Fai
         cast: Arc::clone(cast),
         bearers: [(ADA, cast.bearer(ADA)), (GRACE, cast.bearer(GRACE))],
         said: Mutex::default(),
+        known: Mutex::default(),
     });
     let routes = Router::new()
         .route("/", get(page))
@@ -93,6 +99,8 @@ struct Stage {
     cast: Arc<Cast>,
     bearers: [(Person, Secret); 2],
     said: Mutex<Option<Said>>,
+    /// Whose tokens were that the page has shown.
+    known: Mutex<HashMap<String, String>>,
 }
 
 /// What came of the last thing that was done.
@@ -267,15 +275,29 @@ impl Stage {
             request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let message: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let word = |pointer| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let holder = bearer.and_then(|token| self.cast.provider.tokens().check(token));
+        let holder = bearer.map(|token| self.holder(token));
         Seen {
             request: format!("{} {} {}", request.method, word("/method"), word("/params/name")),
             token: bearer.map_or_else(
                 || "none".to_owned(),
                 |token| format!("{}…", token.chars().take(9).collect::<String>()),
             ),
-            holder: holder.map_or_else(|| "an ended token".to_owned(), |holder| holder.account),
+            holder: holder.unwrap_or_default(),
         }
+    }
+
+    /// Whose a token is, or was when it was looked at before.
+    fn holder(&self, token: &str) -> String {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(holder) = self.cast.provider.tokens().check(token) {
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(token.to_owned(), holder.account.clone());
+            return holder.account;
+        }
+        let before = known.get(token).map(|account| format!("{account} (ended since)"));
+        before.unwrap_or_else(|| "an ended token".to_owned())
     }
 }
 
