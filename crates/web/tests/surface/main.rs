@@ -50,6 +50,7 @@ async fn a_person_connects_looks_and_disconnects() {
     assert_eq!(
         written,
         [
+            (Action::Acquire, Some(connect.clone())),
             (Action::Connect, Some(connect)),
             (Action::Disconnect, Some(disconnect.clone())),
             (Action::Revoke, Some(disconnect)),
