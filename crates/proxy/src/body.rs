@@ -93,7 +93,7 @@ impl Copy {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, data: &Bytes) {
+    pub(crate) fn keep(&self, data: &Bytes) {
         let mut copied = self.lock();
         copied.moved_at = Instant::now();
         if copied.bytes.len() + data.len() > REPLAY_LIMIT {

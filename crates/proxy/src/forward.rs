@@ -10,7 +10,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use hyper::body::Incoming;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +25,8 @@ use crate::{
 /// From the last byte of the request that came to the first of the answer. Tool calls that take
 /// longer stream their progress.
 const HEAD_LIMIT: Duration = Duration::from_mins(5);
+/// From a request's first byte to the first of its answer, however slowly it comes in.
+const UPLOAD_LIMIT: Duration = Duration::from_hours(1);
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// One request on its way.
@@ -165,15 +167,18 @@ impl Errand<'_> {
     }
 }
 
-/// Waits for `answer` as long as the request's body comes on, and [`HEAD_LIMIT`] beyond.
+/// Waits for `answer` as long as the request's body comes on, and [`HEAD_LIMIT`] beyond, but no
+/// longer than [`UPLOAD_LIMIT`].
 async fn patiently<T>(answer: impl Future<Output = T>, sent: &Copy) -> Result<T, Refusal> {
     let mut answer = pin!(answer);
+    let last = Instant::now() + UPLOAD_LIMIT;
     loop {
         let moved_at = sent.moved_at();
-        if let Ok(answered) = timeout_at(moved_at + HEAD_LIMIT, answer.as_mut()).await {
+        let deadline = last.min(moved_at + HEAD_LIMIT);
+        if let Ok(answered) = timeout_at(deadline, answer.as_mut()).await {
             return Ok(answered);
         }
-        if sent.moved_at() == moved_at {
+        if sent.moved_at() == moved_at || Instant::now() >= last {
             return Err(Refusal::UpstreamSilent);
         }
     }
@@ -188,4 +193,34 @@ struct Outward {
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|value| value.trim_start().starts_with(EVENT_STREAM))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_may_take_its_time_but_not_for_ever() {
+        let (sent, began) = (Copy::default(), Instant::now());
+        let silent = patiently(std::future::pending::<()>(), &sent).await;
+        assert!(matches!(silent, Err(Refusal::UpstreamSilent)));
+        assert_eq!(began.elapsed(), HEAD_LIMIT);
+
+        let (sent, began) = (Copy::default(), Instant::now());
+        let dripping = async {
+            loop {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                sent.keep(&Bytes::from_static(b"."));
+            }
+        };
+        tokio::select! {
+            ended = patiently(std::future::pending::<()>(), &sent) => {
+                assert!(matches!(ended, Err(Refusal::UpstreamSilent)));
+            }
+            () = dripping => {}
+        }
+        assert_eq!(began.elapsed(), UPLOAD_LIMIT);
+    }
 }

@@ -96,8 +96,9 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
 
 /// Writes a header as the only one of its name, in any spelling.
 pub(crate) fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    let spelled = |other: &str| other.contains('_') && other.replace('_', "-") == name.as_str();
-    remove_if(headers, spelled);
+    let plain = |name: &str| name.replace('_', "-");
+    let ambiguous = |other: &str| other.contains('_') || name.as_str().contains('_');
+    remove_if(headers, |other| ambiguous(other) && plain(other) == plain(name.as_str()));
     headers.insert(name.clone(), value.clone());
 }
 
@@ -179,6 +180,10 @@ mod tests {
         let name = HeaderName::from_static("x-api-key");
         write(&mut headers, &name, &HeaderValue::from_static("person"));
         assert_eq!(headers, map(&[("x-api-key", "person"), ("x_other", "1")]));
+
+        let name = HeaderName::from_static("x_api_key");
+        write(&mut headers, &name, &HeaderValue::from_static("person"));
+        assert_eq!(headers, map(&[("x_api_key", "person"), ("x_other", "1")]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const LIST_OF_PERSON: &str = "
 #[async_trait::async_trait]
 impl AuditStore for Db {
     async fn append(&self, batch: &[AuditEvent]) -> Result<()> {
-        let rows: Vec<_> = batch.iter().map(columns).collect();
+        let rows: Vec<_> = batch.iter().map(event_values).collect();
         let statements: Vec<_> =
             rows.iter().map(|values| Statement { sql: APPEND, values }).collect();
         self.execute_all(&statements).await
@@ -38,7 +38,7 @@ impl AuditStore for Db {
     }
 }
 
-fn columns(event: &AuditEvent) -> [Value<'_>; 9] {
+pub(super) fn event_values(event: &AuditEvent) -> [Value<'_>; 9] {
     let AuditEvent { at, user, server, method, action, outcome, request_id, count } = event;
     let (outcome, reason) = outcome_words(*outcome);
     *values![
@@ -54,7 +54,7 @@ fn columns(event: &AuditEvent) -> [Value<'_>; 9] {
     ]
 }
 
-pub(super) fn outcome_words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
+fn outcome_words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
     match outcome {
         Outcome::Success => ("success", None),
         Outcome::Failure(reason) => ("failure", Some(reason.as_str())),

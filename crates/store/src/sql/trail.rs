@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use attache_core::{
-    RequestId, Timestamp, UpstreamName, UserId,
+    Timestamp, UpstreamName, UserId,
     audit::{
-        Action, AuditEvent, Method,
+        Action,
         trail::{
             AuditTrail, Entry, Filter, Head, Listed, Position, Row as TrailRow, Seal, Strays,
             Writer, WriterId,
@@ -15,7 +15,7 @@ use attache_core::{
     store::{KeyId, Result, WrappedKey},
 };
 
-use super::audit::{event, outcome_words};
+use super::audit::{event, event_values};
 use crate::db::{Db, Row, Statement, Unreadable, Value, values};
 
 const INSERT_WRITER: &str = "
@@ -234,22 +234,13 @@ impl Db {
 
 fn row_values<'a>(entry: &'a Entry, seen: &'a [u8]) -> [Value<'a>; INSERT_COLUMNS] {
     let Entry { at: Position { writer, sequence }, event, seen: _, seal } = entry;
-    let AuditEvent { at, user, server, method, action, outcome, request_id, count } = event;
-    let (outcome, reason) = outcome_words(*outcome);
-    *values![
-        *at,
-        user.as_ref().map(UserId::as_str),
-        server.as_ref().map(UpstreamName::as_str),
-        method.map(Method::as_str),
-        action.as_str(),
-        outcome,
-        reason,
-        request_id.as_ref().map(RequestId::as_str),
-        count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
-        writer,
-        *sequence,
-        Some(seen).filter(|seen| !seen.is_empty()),
-        seal,
+    let [at, user, server, method, action, outcome, reason, request_id, count] =
+        event_values(event);
+    let seen = Some(seen).filter(|seen| !seen.is_empty());
+    let [writer, sequence, seen, seal] = *values![writer, *sequence, seen, seal];
+    [
+        at, user, server, method, action, outcome, reason, request_id, count, writer, sequence,
+        seen, seal,
     ]
 }
 
