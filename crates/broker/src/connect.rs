@@ -43,6 +43,9 @@ pub enum ProviderError {
     /// Later.
     #[error("the authorization server is unavailable")]
     Unavailable { retry_after: Option<Duration> },
+    /// Later; it may have done what it was asked, and the answer was lost (OC-27).
+    #[error("the authorization server's answer was lost")]
+    Lost,
     /// It answered something that is not an answer.
     #[error("the authorization server gave an answer that cannot be used: {0}")]
     Malformed(&'static str),
@@ -53,9 +56,16 @@ impl ProviderError {
         match self {
             Self::GrantEnded => Reason::InvalidGrant,
             Self::Refused(reason) => reason,
-            Self::Unavailable { .. } => Reason::ProviderUnavailable,
+            Self::Unavailable { .. } | Self::Lost => Reason::ProviderUnavailable,
             Self::Malformed(_) => Reason::MalformedResponse,
         }
+    }
+}
+
+impl ProviderError {
+    /// Whether what was sent may be spent although nothing came of it.
+    pub(crate) fn leaves_doubt(self) -> bool {
+        matches!(self, Self::Lost | Self::Malformed(_))
     }
 }
 
@@ -65,6 +75,7 @@ impl From<TokenError> for ProviderError {
             TokenError::Refused(Reason::InvalidGrant) => Self::GrantEnded,
             TokenError::Refused(reason) => Self::Refused(reason),
             TokenError::Unavailable { retry_after } => Self::Unavailable { retry_after },
+            TokenError::Lost => Self::Lost,
             TokenError::Malformed(what) => Self::Malformed(what),
             TokenError::Blocked => Self::Refused(Reason::Misconfigured),
         }

@@ -381,7 +381,7 @@ impl Connections {
         connection.updated_at = Some(record.updated_at);
 
         let key = upstream.key(who);
-        let credential = match self.vault().open(&key, record, seen).await {
+        let credential = match self.vault().open(&key, record, seen, None).await {
             Ok(credential) => credential,
             Err(error) => {
                 connection.status = Status::Unavailable;

@@ -37,7 +37,8 @@ impl Disconnect {
         let Some(removed) = removed? else { return Ok(None) };
         let written = self.audit(Action::Disconnect, Outcome::Success).await;
         // Also when that was not written: the grant ends now, or lives on unseen.
-        let revocation = match self.broker.parts.vault.open(&key, &removed.record, seen).await {
+        let revocation = match self.broker.parts.vault.open(&key, &removed.record, seen, None).await
+        {
             Ok(credential) => revoke(&self.upstream, &credential).await,
             Err(_) if self.upstream.connect.revocation_endpoint.is_none() => None,
             Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),

@@ -58,7 +58,7 @@ impl Errand {
 
     async fn look(&self) -> Result<Look, ObtainError> {
         let (epoch, seen) = (self.broker.epoch(), self.parts().vault.seen(&self.key));
-        let Some(stored) = self.parts().store.find(&self.key).await? else {
+        let Some((stored, data_key)) = self.parts().store.find_with_key(&self.key).await? else {
             return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
         };
         if let Health::NeedsReconnect(reason) = stored.record.health {
@@ -69,7 +69,8 @@ impl Errand {
         if let Some(injection) = self.unwritten(version) {
             return self.serve_unwritten(injection, now, epoch);
         }
-        let credential = self.parts().vault.open(&self.key, &stored.record, seen).await?;
+        let record = &stored.record;
+        let credential = self.parts().vault.open(&self.key, record, seen, data_key).await?;
 
         let rejection = self.broker.rejection(&self.key, version);
         let usable = rejection.is_none()
@@ -162,7 +163,13 @@ impl Errand {
             }
             Err(error) => error,
         };
-        if let Err(error) = self.parts().store.release(&lease).await {
+        let store = &self.parts().store;
+        let ended = if error.leaves_doubt() {
+            store.interrupt(&lease).await
+        } else {
+            store.release(&lease).await
+        };
+        if let Err(error) = ended {
             tracing::warn!(%error, "a refresh lease was not released; it will run out");
         }
         let rest = rest_after(error, now);
@@ -372,7 +379,7 @@ fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
             let error = ObtainError::Unavailable { reason, retry_after: Some(wait) };
             Rest { until: now.plus(wait), error }
         }
-        ProviderError::Malformed(_) => {
+        ProviderError::Lost | ProviderError::Malformed(_) => {
             let error = ObtainError::Unavailable { reason, retry_after: Some(REST) };
             Rest { until: now.plus(REST), error }
         }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use attache_core::{
     Clock, Credential, CredentialKey, Timestamp, UserId,
     audit::Reason,
-    store::{DataKeyStore, KeyId, Record, Sealed, StoreError, Version},
+    store::{DataKeyStore, KeyId, Record, Sealed, StoreError, Version, WrappedKey},
 };
 use attache_crypto::{
     keyring::{KeyError, KeyRing},
@@ -110,6 +110,8 @@ impl Vault {
         }
     }
 
+    /// The person's data key is looked up where it was not read together with the record.
+    ///
     /// # Errors
     /// [`VaultError`], which is in the log by then.
     pub async fn open(
@@ -117,8 +119,9 @@ impl Vault {
         key: &CredentialKey,
         record: &Record,
         seen: Option<Version>,
+        data_key: Option<WrappedKey>,
     ) -> Result<Credential, VaultError> {
-        self.try_open(key, record, seen).await.map_err(|error| log(key, error))
+        self.try_open(key, record, seen, data_key).await.map_err(|error| log(key, error))
     }
 
     /// # Errors
@@ -137,7 +140,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`], which is in the log by then.
     pub(crate) async fn can_seal_for(&self, key: &CredentialKey) -> Result<(), VaultError> {
-        match self.existing_key(&key.user).await {
+        match self.existing_key(&key.user, None).await {
             Ok(_) | Err(VaultError::Unreadable(Unreadable::NoDataKey)) => Ok(()),
             Err(error) => Err(log(key, error)),
         }
@@ -148,11 +151,12 @@ impl Vault {
         key: &CredentialKey,
         record: &Record,
         seen: Option<Version>,
+        data_key: Option<WrappedKey>,
     ) -> Result<Credential, VaultError> {
         if seen.is_some_and(|highest| record.version < highest) {
             return Err(Unreadable::RolledBack.into());
         }
-        let data_key = self.existing_key(&key.user).await?;
+        let data_key = self.existing_key(&key.user, data_key).await?;
         let binding = Binding { user: &key.user, slot: &key.slot, version: record.version };
         let plaintext =
             seal::open(&data_key.key, &binding, &record.sealed).map_err(Unreadable::Record)?;
@@ -167,7 +171,7 @@ impl Vault {
         version: Version,
         credential: &Credential,
     ) -> Result<Sealed, VaultError> {
-        let data_key = match self.existing_key(&key.user).await {
+        let data_key = match self.existing_key(&key.user, None).await {
             Err(VaultError::Unreadable(Unreadable::NoDataKey)) => self.fresh_key(&key.user).await?,
             found => found?,
         };
@@ -183,12 +187,19 @@ impl Vault {
         Version::first(self.clock.now()).max(beyond_seen.max(beyond_old).unwrap_or(Version(0)))
     }
 
-    async fn existing_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
+    async fn existing_key(
+        &self,
+        user: &UserId,
+        wrapped: Option<WrappedKey>,
+    ) -> Result<Arc<OpenKey>, VaultError> {
         let now = self.clock.now();
         if let Some(open) = self.open_keys.get(user).filter(|open| now < open.until) {
             return Ok(open);
         }
-        let wrapped = self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?;
+        let wrapped = match wrapped {
+            Some(wrapped) => wrapped,
+            None => self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?,
+        };
         let key = self.ring.unwrap(&wrapped, user).await?;
         Ok(self.remember(user, key))
     }

@@ -22,8 +22,13 @@ pub enum FetchError {
     Insecure,
     #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
+    /// No connection came about: nothing was sent.
+    #[error("the server cannot be reached")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// The request may have arrived; its answer did not, or not whole.
     #[error("the connection failed")]
     Transport(#[source] Box<dyn Error + Send + Sync>),
+    /// As [`FetchError::Transport`].
     #[error("no complete answer within {0:?}")]
     Timeout(Duration),
 }

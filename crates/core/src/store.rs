@@ -216,8 +216,7 @@ pub enum Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub record: Record,
-    /// Set when a refresh was begun and nobody reported its end: its refresh token may be spent
-    /// (OC-27).
+    /// When a refresh began whose end nobody knows: its refresh token may be spent (OC-27).
     pub interrupted: Option<Timestamp>,
 }
 
@@ -247,6 +246,13 @@ pub enum Leased {
 #[async_trait::async_trait]
 pub trait CredentialStore: std::fmt::Debug + Send + Sync {
     async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>>;
+
+    /// As [`CredentialStore::find`], with the person's data key, in one read: all it takes to open
+    /// the record.
+    async fn find_with_key(
+        &self,
+        key: &CredentialKey,
+    ) -> Result<Option<(Stored, Option<WrappedKey>)>>;
 
     /// Writes what a person just granted, over version `replaces` or, with `None`, where nothing
     /// is. A lease on the old version is void.
@@ -285,6 +291,9 @@ pub trait CredentialStore: std::fmt::Debug + Send + Sync {
 
     /// Ends the lease with nothing changed: the refresh did not happen.
     async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Ends the lease of a refresh whose answer was lost: whether it happened, nobody knows.
+    async fn interrupt(&self, lease: &Lease) -> Result<()>;
 }
 
 // --- data keys ----------------------------------------------------------------------------------

@@ -49,7 +49,9 @@ impl From<FetchError> for IssuerError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Blocked | FetchError::Insecure => Self::KeysBlocked,
-            FetchError::Transport(_) | FetchError::Timeout(_) => Self::KeysUnavailable,
+            FetchError::Unreachable(_) | FetchError::Transport(_) | FetchError::Timeout(_) => {
+                Self::KeysUnavailable
+            }
             FetchError::TooLarge(_) => Self::KeysMalformed,
         }
     }

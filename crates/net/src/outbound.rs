@@ -39,6 +39,7 @@ impl ControlClient {
         let response =
             self.client.send(request.map(Full::new)).await.map_err(|error| match error {
                 SendError::Blocked => FetchError::Blocked,
+                error if error.nothing_was_sent() => FetchError::Unreachable(error.into()),
                 error => FetchError::Transport(error.into()),
             })?;
         let (head, body) = response.into_parts();

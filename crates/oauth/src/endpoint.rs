@@ -31,7 +31,7 @@ pub(crate) async fn post(
     let request = client.post(endpoint, parameters).map_err(|_| TokenError::Blocked)?;
     let response = outbound.fetch(request, LIMITS).await?;
     if is_transient(response.status()) {
-        return Err(TokenError::Unavailable { retry_after: retry_after(response.headers()) });
+        return Err(transient(response.status(), response.headers()));
     }
     if response.status().is_redirection() {
         return Err(TokenError::Malformed("a redirect"));
@@ -48,6 +48,17 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
     status.is_server_error()
         || status == StatusCode::REQUEST_TIMEOUT
         || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Turned away at the door, or dropped on the way: behind a gateway that gave up, the token endpoint
+/// may have done its work.
+fn transient(status: StatusCode, headers: &HeaderMap) -> TokenError {
+    match status {
+        StatusCode::INTERNAL_SERVER_ERROR
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::GATEWAY_TIMEOUT => TokenError::Lost,
+        _ => TokenError::Unavailable { retry_after: retry_after(headers) },
+    }
 }
 
 fn refused(reason: Reason, headers: &HeaderMap) -> TokenError {
@@ -133,7 +144,9 @@ mod tests {
             (429, &after("-1"), html(), unavailable(None)),
             (503, &after("Wed, 21 Oct 2026 07:28:00 GMT"), html(), unavailable(None)),
             // a proxy's word on a grant is not the server's
-            (500, &[], code("invalid_grant"), unavailable(None)),
+            (500, &[], code("invalid_grant"), TokenError::Lost),
+            (502, &[], html(), TokenError::Lost),
+            (504, &[], html(), TokenError::Lost),
             (
                 200,
                 &[],
@@ -150,18 +163,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_answer_is_not_a_refusal() {
+        const AWAY: TokenError = TokenError::Unavailable { retry_after: None };
         for (failure, expected) in [
-            (
-                (|| FetchError::Timeout(LIMITS.timeout)) as fn() -> FetchError,
-                Reason::ProviderUnavailable,
-            ),
-            (|| FetchError::Transport("MARK".into()), Reason::ProviderUnavailable),
-            (|| FetchError::Blocked, Reason::Misconfigured),
-            (|| FetchError::Insecure, Reason::Misconfigured),
-            (|| FetchError::TooLarge(1), Reason::MalformedResponse),
+            ((|| FetchError::Unreachable("MARK".into())) as fn() -> FetchError, AWAY),
+            (|| FetchError::Timeout(LIMITS.timeout), TokenError::Lost),
+            (|| FetchError::Transport("MARK".into()), TokenError::Lost),
+            (|| FetchError::Blocked, TokenError::Blocked),
+            (|| FetchError::Insecure, TokenError::Blocked),
+            (|| FetchError::TooLarge(1), TokenError::Malformed("too large a response")),
         ] {
             let error = answered(&Scripted::new(move |_| Err(failure()))).await;
-            assert_eq!(error.reason(), expected, "{error:?}");
+            assert_eq!(error, expected);
             assert!(!format!("{error} {error:?}").contains("MARK"));
         }
     }

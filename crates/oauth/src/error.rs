@@ -11,12 +11,17 @@ pub enum TokenError {
     /// rest the operator's (OC-26).
     #[error("the authorization server refused: {}", .0.as_str())]
     Refused(Reason),
-    /// Nobody's move: the same request may succeed later. What it holds stays good.
+    /// Nobody's move: the same request may succeed later. It was not processed: what it holds
+    /// stays good.
     #[error("the authorization server is unavailable")]
     Unavailable {
         /// What its `Retry-After` asked for, at most an hour.
         retry_after: Option<Duration>,
     },
+    /// Nobody's move. It may have been processed, and its answer was lost: what it holds may be
+    /// spent (OC-27).
+    #[error("the authorization server's answer was lost")]
+    Lost,
     /// It answered with something else than OAuth; the text says what, in our words.
     #[error("the authorization server answered with {0}")]
     Malformed(&'static str),
@@ -30,7 +35,7 @@ impl TokenError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Refused(reason) => *reason,
-            Self::Unavailable { .. } => Reason::ProviderUnavailable,
+            Self::Unavailable { .. } | Self::Lost => Reason::ProviderUnavailable,
             Self::Malformed(_) => Reason::MalformedResponse,
             Self::Blocked => Reason::Misconfigured,
         }
@@ -41,9 +46,8 @@ impl From<FetchError> for TokenError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Blocked | FetchError::Insecure => Self::Blocked,
-            FetchError::Timeout(_) | FetchError::Transport(_) => {
-                Self::Unavailable { retry_after: None }
-            }
+            FetchError::Unreachable(_) => Self::Unavailable { retry_after: None },
+            FetchError::Transport(_) | FetchError::Timeout(_) => Self::Lost,
             FetchError::TooLarge(_) => Self::Malformed("too large a response"),
         }
     }

@@ -53,7 +53,7 @@ impl TokenEndpoint {
 
     /// Turns a refresh token into a fresh access token (RFC 6749 section 6).
     ///
-    /// After [`TokenError::Unavailable`] nobody knows whether the refresh token was spent (OC-27).
+    /// After [`TokenError::Lost`] or [`TokenError::Malformed`] the refresh token may be spent (OC-27).
     pub async fn refresh(
         &self,
         outbound: &dyn Outbound,

@@ -38,11 +38,13 @@ pub async fn run(one: &Stores, other: &Stores) {
     connect_flows_are_bounded_by_person(one).await;
     a_disconnect_clears_the_flows_of_one_upstream(one).await;
     a_credential_comes_back_as_it_was_put(one, other).await;
+    a_credential_comes_with_its_persons_data_key(one, other).await;
     a_put_over_another_version_is_a_conflict(one, other).await;
     credentials_are_listed_by_slot(one).await;
     a_lease_is_granted_to_one(one, other).await;
     a_lease_that_ran_out_is_taken_over(one, other).await;
     an_interruption_is_remembered_until_a_write(one).await;
+    a_refresh_whose_answer_was_lost_is_marked(one, other).await;
     a_loser_gets_what_the_winner_wrote(one, other).await;
     a_commit_can_be_repeated(one, other).await;
     a_commit_after_the_lease_was_lost_is_a_conflict(one, other).await;
@@ -291,6 +293,19 @@ async fn a_credential_comes_back_as_it_was_put(one: &Stores, other: &Stores) {
     }
 }
 
+async fn a_credential_comes_with_its_persons_data_key(one: &Stores, other: &Stores) {
+    let key = stored(one, "opened").await;
+    let stored = Stored { record: record(1), interrupted: None };
+    let found = other.credentials.find_with_key(&key).await.expect("find");
+    assert_eq!(found, Some((stored.clone(), None)));
+    one.data_keys.insert(&key.user, &wrapped("1", 7), NOW).await.expect("insert");
+    let found = other.credentials.find_with_key(&key).await.expect("find");
+    assert_eq!(found, Some((stored, Some(wrapped("1", 7)))));
+
+    let elsewhere = CredentialKey { slot: Slot::Upstream(upstream("mail")), ..key };
+    assert_eq!(other.credentials.find_with_key(&elsewhere).await.expect("find"), None);
+}
+
 async fn a_put_over_another_version_is_a_conflict(one: &Stores, other: &Stores) {
     let key = key(&person(one, "conflict").await, "github");
     let absent = one.credentials.put(&key, &record(2), Some(Version(1))).await;
@@ -362,6 +377,15 @@ async fn an_interruption_is_remembered_until_a_write(one: &Stores) {
     one.credentials.commit(&lease, &record(2)).await.expect("commit");
     let written = one.credentials.find(&key).await.expect("find").expect("a record");
     assert_eq!(written.interrupted, None);
+}
+
+async fn a_refresh_whose_answer_was_lost_is_marked(one: &Stores, other: &Stores) {
+    let key = stored(one, "unanswered").await;
+    let (lease, _) = granted(one, &key, 1, NOW).await;
+    one.credentials.interrupt(&lease).await.expect("interrupt");
+    one.credentials.interrupt(&lease).await.expect("once more does nothing");
+    let (_next, stored) = granted(other, &key, 2, NOW).await;
+    assert_eq!(stored.interrupted, Some(NOW), "and the next one is let in at once");
 }
 
 async fn a_loser_gets_what_the_winner_wrote(one: &Stores, other: &Stores) {

@@ -224,7 +224,7 @@ async fn seal(vault: &Vault, user: &UserId, version: Version) -> Record {
 async fn open(vault: &Vault, stores: &Stores, user: &UserId) {
     let key = credential_key(user);
     let record = stores.credentials.find(&key).await.unwrap().unwrap().record;
-    let opened = vault.open(&key, &record, None).await.unwrap();
+    let opened = vault.open(&key, &record, None, None).await.unwrap();
     assert_eq!(opened.access_token.unwrap().expose(), format!("token of {user}"));
 }
 

@@ -123,7 +123,7 @@ async fn an_ended_grant_loses_its_tokens_and_keeps_its_row() {
 
     let record = world.stored(ada, "notes").await.unwrap().record;
     assert_eq!(record.health, Health::NeedsReconnect(Reason::InvalidGrant));
-    let kept = gateway.vault.open(&ada.key("notes"), &record, None).await.unwrap();
+    let kept = gateway.vault.open(&ada.key("notes"), &record, None, None).await.unwrap();
     assert!(kept.access_token.is_none() && kept.refresh_token.is_none());
     let connection = gateway.connection(ada, "notes").await;
     assert_eq!(connection.status, Status::NeedsReconnect);
@@ -143,23 +143,38 @@ async fn a_failing_provider_costs_nobody_their_connection() {
         ObtainError::Unavailable { reason, retry_after }
     };
     let operator = |reason| ObtainError::Operator { reason };
-    for (trouble, expected, rest) in [
-        (Trouble::Silence, unavailable(Reason::ProviderUnavailable, 5), REST),
-        (Trouble::status(500), unavailable(Reason::ProviderUnavailable, 5), REST),
-        (Trouble::error(503, "invalid_grant"), unavailable(Reason::ProviderUnavailable, 5), REST),
-        (Trouble::busy("60"), unavailable(Reason::ProviderUnavailable, 60), Duration::from_mins(1)),
-        (Trouble::busy("0"), unavailable(Reason::ProviderUnavailable, 5), REST),
-        (Trouble::status(200), unavailable(Reason::MalformedResponse, 5), REST),
-        (Trouble::status(302), unavailable(Reason::MalformedResponse, 5), REST),
-        (Trouble::error(401, "invalid_client"), operator(Reason::InvalidClient), REST),
-        (Trouble::error(400, "unauthorized_client"), operator(Reason::UnauthorizedClient), REST),
-        (Trouble::error(400, "invalid_scope"), operator(Reason::InvalidScope), REST),
-        (Trouble::error(400, "made_up"), operator(Reason::Other), REST),
+    for (trouble, expected, rest, may_be_spent) in [
+        (Trouble::Silence, unavailable(Reason::ProviderUnavailable, 5), REST, true),
+        (Trouble::status(500), unavailable(Reason::ProviderUnavailable, 5), REST, true),
+        (
+            Trouble::error(503, "invalid_grant"),
+            unavailable(Reason::ProviderUnavailable, 5),
+            REST,
+            false,
+        ),
+        (
+            Trouble::busy("60"),
+            unavailable(Reason::ProviderUnavailable, 60),
+            Duration::from_mins(1),
+            false,
+        ),
+        (Trouble::busy("0"), unavailable(Reason::ProviderUnavailable, 5), REST, false),
+        (Trouble::status(200), unavailable(Reason::MalformedResponse, 5), REST, true),
+        (Trouble::status(302), unavailable(Reason::MalformedResponse, 5), REST, true),
+        (Trouble::error(401, "invalid_client"), operator(Reason::InvalidClient), REST, false),
+        (
+            Trouble::error(400, "unauthorized_client"),
+            operator(Reason::UnauthorizedClient),
+            REST,
+            false,
+        ),
+        (Trouble::error(400, "invalid_scope"), operator(Reason::InvalidScope), REST, false),
+        (Trouble::error(400, "made_up"), operator(Reason::Other), REST, false),
     ] {
         let world = World::new().await;
         let (gateway, ada) = (world.gateway(), &world.ada);
         gateway.connect(ada, "notes").await;
-        let before = world.stored(ada, "notes").await;
+        let before = world.stored(ada, "notes").await.unwrap().record;
         let first = gateway.obtain(ada, "notes").await.unwrap();
         world.provider.fail(trouble.clone());
 
@@ -180,7 +195,9 @@ async fn a_failing_provider_costs_nobody_their_connection() {
         let connection = gateway.connection(ada, "notes").await;
         assert_eq!(connection.status, Status::Unavailable, "{trouble:?}");
         assert_eq!(connection.reason, Some(expected.reason()), "{trouble:?}");
-        assert_eq!(world.stored(ada, "notes").await, before, "{trouble:?}");
+        let after = world.stored(ada, "notes").await.unwrap();
+        assert_eq!(after.record, before, "{trouble:?}");
+        assert_eq!(after.interrupted.is_some(), may_be_spent, "{trouble:?}");
 
         world.provider.recover();
         assert_eq!(gateway.obtain(ada, "notes").await, Err(expected), "{trouble:?}");
@@ -525,6 +542,23 @@ async fn a_refresh_that_nobody_finished_is_told_apart() {
     // and should it only have been very slow, it changes nothing any more
     held.release();
     assert_eq!(callers.join_all().await, [interrupted]);
+    assert_eq!(world.provider.refreshes().len(), 2);
+}
+
+/// OC-27 without a crash: whoever lost an answer says so when the token turns out to be spent.
+#[tokio::test]
+async fn an_answer_that_was_lost_is_told_apart() {
+    let world = World::new().await;
+    let (gateway, ada) = (world.gateway(), &world.ada);
+    gateway.connect(ada, "notes").await;
+    world.clock.advance(LIFE);
+    world.provider.fail(Trouble::LostAnswers);
+    let unavailable = gateway.obtain(ada, "notes").await;
+    assert!(matches!(unavailable, Err(ObtainError::Unavailable { .. })), "{unavailable:?}");
+    world.provider.recover();
+    world.clock.advance(REST);
+    let interrupted = not_connected(Reason::RefreshInterrupted);
+    assert_eq!(gateway.obtain(ada, "notes").await, interrupted);
     assert_eq!(world.provider.refreshes().len(), 2);
 }
 

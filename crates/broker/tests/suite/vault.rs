@@ -51,6 +51,12 @@ async fn assert_unavailable(
     assert_eq!(gateway.connection(person, name).await, connection, "{case}");
 }
 
+async fn destroy_data_key(world: &World, person: &Someone) {
+    let (data_keys, user) = (&world.stores.data_keys, &person.who.user);
+    let key = data_keys.find(user).await.unwrap().unwrap();
+    data_keys.remove(user, &key).await.unwrap();
+}
+
 /// It can still be thrown away, and what replaces it works.
 async fn assert_mended_by_its_owner(gateway: &Gateway, person: &Someone, name: &str, case: &str) {
     let done = gateway.disconnect(person, name).await.unwrap();
@@ -135,25 +141,25 @@ async fn a_row_that_was_put_back_after_a_reconnect_does_not_open() {
 
 #[tokio::test]
 async fn without_the_persons_data_key_nothing_opens() {
-    let mut world = World::new().await;
-    let (gateway, ada) = (world.gateway(), world.ada.clone());
-    gateway.connect(&ada, "notes").await;
+    let world = World::new().await;
+    let (gateway, ada) = (world.gateway(), &world.ada);
+    gateway.connect(ada, "notes").await;
     gateway.connect(&world.grace, "notes").await;
 
-    let other = World::new().await.stores;
-    world.data_keys = Arc::clone(&other.data_keys);
-    assert_unreadable(&world.gateway(), &ada, "notes", "no data key").await;
+    destroy_data_key(&world, ada).await;
+    assert_unreadable(&world.gateway(), ada, "notes", "no data key").await;
 
-    let graces = world.stores.data_keys.find(&world.grace.who.user).await.unwrap().unwrap();
-    other.data_keys.insert(&ada.who.user, &graces, world.now()).await.unwrap();
-    assert_key_missing(&world.gateway(), &ada, "notes", "the data key of another person").await;
+    let data_keys = &world.stores.data_keys;
+    let graces = data_keys.find(&world.grace.who.user).await.unwrap().unwrap();
+    data_keys.insert(&ada.who.user, &graces, world.now()).await.unwrap();
+    assert_key_missing(&world.gateway(), ada, "notes", "the data key of another person").await;
 }
 
 #[tokio::test]
 async fn a_fresh_data_key_is_made_where_the_old_one_was_destroyed() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     world.gateway().connect(&world.ada, "notes").await;
-    world.data_keys = World::new().await.stores.data_keys;
+    destroy_data_key(&world, &world.ada).await;
     let restarted = world.gateway();
     assert_unreadable(&restarted, &world.ada, "notes", "no data key").await;
     assert_mended_by_its_owner(&restarted, &world.ada, "notes", "no data key").await;

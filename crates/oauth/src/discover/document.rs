@@ -90,7 +90,9 @@ impl From<FetchError> for DiscoveryError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Blocked | FetchError::Insecure => Self::Blocked,
-            FetchError::Timeout(_) | FetchError::Transport(_) => Self::Unavailable,
+            FetchError::Unreachable(_) | FetchError::Transport(_) | FetchError::Timeout(_) => {
+                Self::Unavailable
+            }
             FetchError::TooLarge(_) => Self::Malformed("too many bytes"),
         }
     }

@@ -10,7 +10,8 @@ use attache_core::{
     CredentialKey, ObtainedVia, Slot, Timestamp, UserId,
     audit::Reason,
     store::{
-        CredentialStore, Health, Lease, Leased, Record, Result, Sealed, StoreError, Stored, Version,
+        CredentialStore, Health, KeyId, Lease, Leased, Record, Result, Sealed, StoreError, Stored,
+        Version, WrappedKey,
     },
 };
 
@@ -28,6 +29,13 @@ macro_rules! columns {
 
 const FIND: &str =
     concat!("SELECT ", columns!(), " FROM credential WHERE user_id = $1 AND slot = $2");
+
+const FIND_WITH_KEY: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", wrapped_by, wrapped
+    FROM credential LEFT JOIN data_key USING (user_id) WHERE user_id = $1 AND slot = $2"
+);
 
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM credential WHERE user_id = $1 ORDER BY slot LIMIT $2");
@@ -70,10 +78,26 @@ const RELEASE: &str = "
     UPDATE credential SET lease_holder = NULL, lease_until = NULL, lease_started = NULL
     WHERE user_id = $1 AND slot = $2 AND version = $3 AND lease_holder = $4";
 
+const INTERRUPT: &str = "
+    UPDATE credential
+    SET lease_holder = NULL, lease_until = NULL, lease_started = NULL, interrupted = lease_started
+    WHERE user_id = $1 AND slot = $2 AND version = $3 AND lease_holder = $4";
+
 #[async_trait::async_trait]
 impl CredentialStore for Db {
     async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>> {
         Ok(self.row(key).await?.map(|row| row.stored))
+    }
+
+    async fn find_with_key(
+        &self,
+        key: &CredentialKey,
+    ) -> Result<Option<(Stored, Option<WrappedKey>)>> {
+        let rows = self.read(FIND_WITH_KEY, values![&key.user, &key.slot.to_string()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let stored = credential(&key.user, row)?.stored;
+        let wrapped = data_key(row).map_err(|unreadable| unreadable.of("data_key", &key.user))?;
+        Ok(Some((stored, wrapped)))
     }
 
     async fn put(
@@ -149,6 +173,12 @@ impl CredentialStore for Db {
         let values = values![&lease.key.user, &slot, lease.fence, &lease.holder];
         self.execute(RELEASE, values).await.map(drop)
     }
+
+    async fn interrupt(&self, lease: &Lease) -> Result<()> {
+        let slot = lease.key.slot.to_string();
+        let values = values![&lease.key.user, &slot, lease.fence, &lease.holder];
+        self.execute(INTERRUPT, values).await.map(drop)
+    }
 }
 
 impl Db {
@@ -184,6 +214,11 @@ fn credential(user: &UserId, row: &Row) -> Result<CredentialRow> {
         })
     };
     read().map_err(|unreadable| unreadable.of("credential", format_args!("{user} {slot}")))
+}
+
+fn data_key(row: &Row) -> Result<Option<WrappedKey>, Unreadable> {
+    let Some(wrapped_by) = row.maybe_text("wrapped_by")? else { return Ok(None) };
+    Ok(Some(WrappedKey { wrapped_by: KeyId(wrapped_by.into()), bytes: row.bytes("wrapped")? }))
 }
 
 /// `$1` to `$9` of every statement that writes a whole record.

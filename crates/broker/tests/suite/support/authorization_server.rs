@@ -70,11 +70,17 @@ impl Default for Manner {
     }
 }
 
-/// How it answers otherwise, before it looks at what was asked.
+/// How it answers otherwise; only [`Trouble::LostAnswers`] looks at what was asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
     Silence,
-    Answer { status: u16, retry_after: Option<&'static str>, body: String },
+    /// It does as it was asked, and nobody hears of it.
+    LostAnswers,
+    Answer {
+        status: u16,
+        retry_after: Option<&'static str>,
+        body: String,
+    },
 }
 
 impl Trouble {
@@ -173,6 +179,10 @@ impl Outbound for AuthorizationServer {
             state.asked.push((path.clone(), form.clone()));
             let answer = match state.trouble.clone() {
                 Some(Trouble::Silence) => Err(FetchError::Timeout(limits.timeout)),
+                Some(Trouble::LostAnswers) => {
+                    state.answer(&path, &form);
+                    Err(FetchError::Transport("the cable was cut".into()))
+                }
                 Some(Trouble::Answer { status, retry_after, body }) => {
                     Ok(response(status, retry_after, body))
                 }

@@ -5,7 +5,7 @@ use attache_core::{
     audit::AuditEvent,
     store::{
         AuditStore, CredentialStore, Lease, Leased, Record, Result, StoreError, Stored, Stores,
-        Version,
+        Version, WrappedKey,
     },
 };
 
@@ -119,6 +119,13 @@ impl CredentialStore for FaultyStore {
         self.through(Operation::Find, self.credentials.find(key)).await
     }
 
+    async fn find_with_key(
+        &self,
+        key: &CredentialKey,
+    ) -> Result<Option<(Stored, Option<WrappedKey>)>> {
+        self.through(Operation::Find, self.credentials.find_with_key(key)).await
+    }
+
     async fn put(
         &self,
         key: &CredentialKey,
@@ -154,6 +161,10 @@ impl CredentialStore for FaultyStore {
 
     async fn release(&self, lease: &Lease) -> Result<()> {
         self.through(Operation::Release, self.credentials.release(lease)).await
+    }
+
+    async fn interrupt(&self, lease: &Lease) -> Result<()> {
+        self.through(Operation::Release, self.credentials.interrupt(lease)).await
     }
 }
 

@@ -10,7 +10,7 @@ use attache_core::{
     UserId,
     audit::{Action, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
-    store::{DataKeyStore, Profile, StoreError, Stored, Stores, Version},
+    store::{Profile, StoreError, Stored, Stores, Version},
 };
 use attache_crypto::{
     digest::sha256, keyring::KeyRing, random::SystemRandom, wrap::local::LocalKey,
@@ -38,7 +38,6 @@ pub(crate) struct World {
     pub(crate) stores: Stores,
     /// As the gateways see it.
     pub(crate) faulty: Arc<FaultyStore>,
-    pub(crate) data_keys: Arc<dyn DataKeyStore>,
     pub(crate) ring: KeyRing,
     /// Of `notes`, as configured.
     pub(crate) issuer: IssuerId,
@@ -61,7 +60,6 @@ impl World {
             clock: Arc::new(FakeClock::at(START)),
             provider: Arc::default(),
             faulty: Arc::new(FaultyStore::new(&stores)),
-            data_keys: Arc::clone(&stores.data_keys),
             ring: key_ring(),
             issuer: IssuerId::new("https://as.example.com"),
             ada: someone(&stores, "ada", &["engineering"]).await,
@@ -77,7 +75,7 @@ impl World {
         let random = Arc::new(SystemRandom);
         let vault = Arc::new(Vault::new(
             self.ring.clone(),
-            Arc::clone(&self.data_keys),
+            Arc::clone(&self.stores.data_keys),
             self.clock.clone(),
             random.clone(),
         ));
