@@ -7,11 +7,13 @@
 pub mod access;
 pub mod audit;
 pub mod authenticator;
+pub mod changes;
 pub mod credential;
 pub mod explain;
 pub mod ids;
 pub mod line_service;
 pub mod origin;
+pub mod outage;
 pub mod outbound;
 pub mod principal;
 pub mod problem;

@@ -6,6 +6,7 @@
 //! the suite in `conformance`.
 
 mod backup;
+mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod db;
@@ -18,6 +19,7 @@ use std::{path::PathBuf, sync::Arc};
 use attache_core::{
     Secret,
     audit::trail::AuditTrail,
+    changes::ChangeFeed,
     store::{Result, Stores},
 };
 
@@ -26,6 +28,7 @@ pub use crate::{
     open::OpenError,
 };
 use crate::{
+    changes::Listener,
     db::Db,
     open::{postgres, sqlite},
 };
@@ -76,6 +79,15 @@ impl Store {
     /// The audit log with its chains; what writes through it is the broker's ledger.
     pub fn trail(&self) -> Arc<dyn AuditTrail> {
         self.db.clone()
+    }
+
+    /// What others change, over a connection of its own; one for each caller. `None` where the
+    /// database tells nobody: in `SQLite`.
+    pub fn changes(&self) -> Option<Box<dyn ChangeFeed>> {
+        match &*self.db {
+            Db::Sqlite { .. } => None,
+            Db::Postgres(pool) => Some(Box::new(Listener::like(pool))),
+        }
     }
 
     /// Whether the store answers, for readiness.

@@ -3,14 +3,17 @@
 #[path = "support/postgres.rs"]
 mod support;
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use attache_core::{
-    IssuerId, Secret, Timestamp, UserId,
-    store::{Profile, StoreError, Stores},
+    CredentialKey, IssuerId, ObtainedVia, Secret, Timestamp, UpstreamName, UserId,
+    changes::{Change, ChangeFeed},
+    store::{
+        Health, KeyId, Leased, Profile, Record, Sealed, StoreError, Stores, Version, WrappedKey,
+    },
 };
 use attache_store::{BackupError, Location, OpenError, Store, backup, conformance};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use support::Cluster;
 use tokio::task::JoinSet;
 
@@ -86,6 +89,118 @@ async fn a_backup_is_left_to_postgresql() {
     let location = Location::Postgres(Secret::new("postgres://ada@localhost/attache"));
     let refused = backup(&location, "backup.db".as_ref()).await;
     assert!(matches!(refused, Err(BackupError::NotAFile)), "{refused:?}");
+}
+
+/// Whoever writes: another replica, or somebody at a prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_is_heard_with_the_commit() {
+    let cluster = Cluster::start();
+    let location = Location::Postgres(cluster.url());
+    let (here, there) = (Store::open(&location).await.unwrap(), Store::open(&location).await);
+    let there = there.unwrap().stores();
+    let mut feed = here.changes().expect("PostgreSQL tells");
+    assert_eq!(heard(&mut feed).await, Change::Missed, "what came before was not heard");
+
+    let [ada, grace] = ["ada", "grace"].map(UserId::new);
+    let notes = CredentialKey::upstream(ada.clone(), UpstreamName::parse("notes").unwrap());
+    let key = WrappedKey { wrapped_by: KeyId("local:1".into()), bytes: vec![1] };
+    let rewrapped = WrappedKey { wrapped_by: KeyId("local:2".into()), ..key.clone() };
+    let mut prompt = PgConnection::connect(cluster.url().expose()).await.unwrap();
+
+    // Nobody remembered what is new, and neither a sign-in, a rewrap nor a lease changes anything.
+    for name in ["ada", "grace", "ada"] {
+        remember(&there, name).await;
+    }
+    there.data_keys.insert(&ada, &key, Timestamp(1)).await.unwrap();
+    there.data_keys.replace(&ada, &key, &rewrapped).await.unwrap();
+    there.credentials.put(&notes, &record(1), None).await.unwrap();
+    let leased = there.credentials.lease(&notes, Version(1), [7; 16], Timestamp(1), Timestamp(9));
+    let Leased::Granted(lease, _) = leased.await.unwrap() else { unreachable!("nobody has it") };
+    run(&mut prompt, "BEGIN").await;
+    run(&mut prompt, "DELETE FROM person WHERE id = 'grace'").await;
+    run(&mut prompt, "ROLLBACK").await;
+
+    there.credentials.commit(&lease, &record(2)).await.unwrap();
+    assert_eq!(heard(&mut feed).await, Change::Credential(notes.clone()), "the first of all");
+    there.credentials.put(&notes, &record(3), Some(Version(2))).await.unwrap();
+    assert_eq!(heard(&mut feed).await, Change::Credential(notes.clone()));
+    run(&mut prompt, "UPDATE credential SET health = 'needs_reconnect', reason = 'other'").await;
+    assert_eq!(heard(&mut feed).await, Change::Credential(notes.clone()));
+    run(&mut prompt, "UPDATE person SET disabled = TRUE WHERE id = 'grace'").await;
+    assert_eq!(heard(&mut feed).await, Change::Person(grace));
+    there.credentials.remove(&notes).await.unwrap();
+    assert_eq!(heard(&mut feed).await, Change::Credential(notes.clone()));
+    there.data_keys.remove(&ada, &rewrapped).await.unwrap();
+    assert_eq!(heard(&mut feed).await, Change::DataKey(ada.clone()));
+
+    there.data_keys.insert(&ada, &key, Timestamp(1)).await.unwrap();
+    there.credentials.put(&notes, &record(4), None).await.unwrap();
+    assert!(there.people.remove(&ada).await.unwrap());
+    let mut erased = [heard(&mut feed).await, heard(&mut feed).await, heard(&mut feed).await];
+    erased.sort_by_key(|change| format!("{change:?}"));
+    let everything = [Change::Credential(notes), Change::DataKey(ada.clone()), Change::Person(ada)];
+    assert_eq!(erased, everything);
+
+    // More than a notification can say is still told, and the write goes through.
+    let long = "INSERT INTO person (id, issuer, subject, groups, created_at)
+        SELECT string_agg(md5(part::TEXT), ''), '', '', '[]', 1 FROM generate_series(1, 250) AS part";
+    run(&mut prompt, "ALTER TABLE person DROP CONSTRAINT person_pkey CASCADE").await;
+    run(&mut prompt, long).await;
+    assert_eq!(run(&mut prompt, "DELETE FROM person WHERE length(id) = 8000").await, 1);
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+    run(&mut prompt, "TRUNCATE credential").await;
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_session_is_told_and_mended() {
+    let cluster = Cluster::start();
+    let store = Store::open(&Location::Postgres(cluster.url())).await.unwrap();
+    remember(&store.stores(), "ada").await;
+    let mut feed = store.changes().expect("PostgreSQL tells");
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+    let mut prompt = PgConnection::connect(cluster.url().expose()).await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+    assert_eq!(run(&mut prompt, end).await, 1, "it has a session of its own");
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+    run(&mut prompt, "UPDATE person SET disabled = TRUE").await;
+    assert_eq!(heard(&mut feed).await, Change::Person(UserId::new("ada")));
+
+    // As where a network died: nothing is closed, and nothing comes.
+    let find = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'";
+    let backend: i32 = sqlx::query(find).fetch_one(&mut prompt).await.unwrap().get(0);
+    signal("STOP", backend);
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+    signal("CONT", backend);
+
+    cluster.crash();
+    tokio::time::timeout(Duration::from_secs(1), feed.next()).await.expect_err("nobody is there");
+    cluster.run_server();
+    assert_eq!(heard(&mut feed).await, Change::Missed);
+    let mut prompt = PgConnection::connect(cluster.url().expose()).await.unwrap();
+    run(&mut prompt, "UPDATE person SET disabled = FALSE").await;
+    assert_eq!(heard(&mut feed).await, Change::Person(UserId::new("ada")));
+}
+
+async fn heard(feed: &mut Box<dyn ChangeFeed>) -> Change {
+    let next = tokio::time::timeout(Duration::from_secs(30), feed.next());
+    next.await.expect("something is heard")
+}
+
+fn signal(name: &str, process: i32) {
+    let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+fn record(version: i64) -> Record {
+    Record {
+        version: Version(version),
+        sealed: Sealed(vec![0]),
+        health: Health::Good,
+        obtained_via: ObtainedVia::ConnectFlow,
+        expires_at: None,
+        updated_at: Timestamp(1),
+    }
 }
 
 async fn remember(stores: &Stores, name: &str) {
