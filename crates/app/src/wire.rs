@@ -1,6 +1,7 @@
 //! Makes a gateway of a configuration: everything that can fail fails here, before anything
 //! listens.
 
+mod changes;
 pub(crate) mod keys;
 pub(crate) mod upstreams;
 
@@ -13,7 +14,7 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_config::{Config, model::StoreUrl};
-use attache_core::{Clock, outbound::Outbound, store::Stores};
+use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
@@ -84,6 +85,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
     let store = Store::open(&location(&config.store)).await?;
+    let outage = Arc::new(Outage::default());
     let tasks = Tasks::new(Handle::current());
     let stop = CancellationToken::new();
     let ledger = Arc::new(Ledger::new(
@@ -122,7 +124,12 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         &outbound,
         &world.clock,
         &world.random,
+        Arc::clone(&outage),
     ));
+    if let Some(feed) = store.changes() {
+        let memories: Vec<Arc<dyn Memory>> = vec![identity.clone()];
+        tasks.spawn(changes::heed(feed, memories, outage, stop.clone()));
+    }
     let web = attache_web::router(Web {
         connections,
         public_url: config.public_url.clone(),

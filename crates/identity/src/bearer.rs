@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 use attache_core::{
     Clock, IssuerId, Principal, Timestamp, UserId,
     authenticator::AuthnError,
+    changes::{Change, Heard, Since, Standing},
+    outage::Outage,
     principal::AuthenticatedBy,
     store::{Person, PersonStore, Profile, StoreError},
 };
@@ -28,7 +30,7 @@ use crate::{
 };
 
 /// How long a caller is remembered without looking again: what is revoked or switched off stops
-/// working after this at the latest.
+/// working after this at the latest, also where nobody tells of it.
 const REVOCATION_BOUND: Duration = Duration::from_mins(1);
 /// Callers remembered at once; about 500 bytes each.
 const REMEMBERED: usize = 20_000;
@@ -39,6 +41,8 @@ pub(crate) struct Bearers {
     registry: Registry,
     /// By SHA-256 of the token, so that memory holds none.
     remembered: Cache<[u8; 32], Remembered>,
+    heard: Heard,
+    outage: Arc<Outage>,
 }
 
 /// Where callers become people.
@@ -53,6 +57,7 @@ pub(crate) struct Registry {
 #[derive(Clone, Debug)]
 struct Remembered {
     who: Arc<Principal>,
+    since: Since,
     until: Timestamp,
 }
 
@@ -62,6 +67,7 @@ impl Bearers {
         oidc: Option<&OidcSettings>,
         issuers: &mut Issuers,
         registry: Registry,
+        outage: Arc<Outage>,
     ) -> Self {
         let accepts = jwt.iter().map(|settings| Accepts {
             issuer: issuers.of(&settings.issuer, settings.jwks_uri.as_ref()),
@@ -71,7 +77,13 @@ impl Bearers {
                 .filter(|oidc| oidc.issuer == settings.issuer)
                 .map(|oidc| oidc.client.id.clone()),
         });
-        Self { accepts: accepts.collect(), registry, remembered: Cache::new(REMEMBERED) }
+        Self {
+            accepts: accepts.collect(),
+            registry,
+            remembered: Cache::new(REMEMBERED),
+            heard: Heard::default(),
+            outage,
+        }
     }
 
     pub(crate) fn issuers(&self) -> Vec<&IssuerId> {
@@ -84,10 +96,20 @@ impl Bearers {
         issuers
     }
 
-    /// No await, no I/O, no allocation.
+    pub(crate) fn heed(&self, change: &Change) {
+        self.heard.note(change);
+    }
+
+    /// No await, no I/O, no allocation. While the store is away, whoever is remembered stays so
+    /// until their token expires, unless a change to them was heard.
     pub(crate) fn recall(&self, token: &str, now: Timestamp) -> Option<Arc<Principal>> {
-        let remembered = self.remembered.get(&sha256(token.as_bytes()))?;
-        (now < remembered.until).then_some(remembered.who)
+        let Remembered { who, since, until } = self.remembered.get(&sha256(token.as_bytes()))?;
+        let checked = match self.heard.standing(since) {
+            Standing::Good => now < until || self.outage.is_on(now),
+            Standing::Unsure => self.outage.is_on(now),
+            Standing::Changed => false,
+        };
+        (checked && now < who.expires_at).then_some(who)
     }
 
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
@@ -101,9 +123,20 @@ impl Bearers {
                 break;
             }
         }
-        let who = Arc::new(self.registry.recognize(outcome?).await?);
-        let until = who.expires_at.min(self.registry.clock.now().plus(REVOCATION_BOUND));
-        let remembered = Remembered { who: Arc::clone(&who), until };
+        let mark = self.heard.mark();
+        let recognized = self.registry.recognize(outcome?).await;
+        let now = self.registry.clock.now();
+        if let Err(error @ AuthnError::Unavailable(_)) = recognized {
+            self.outage.noticed(now);
+            return self.recall(token, now).ok_or(error);
+        }
+        self.outage.over();
+        let who = Arc::new(recognized?);
+        let remembered = Remembered {
+            who: Arc::clone(&who),
+            since: mark.of(&who.user),
+            until: now.plus(REVOCATION_BOUND),
+        };
         self.remembered.insert(sha256(token.as_bytes()), remembered);
         Ok(who)
     }

@@ -21,6 +21,8 @@ use std::sync::Arc;
 use attache_core::{
     Clock, IssuerId, PublicOrigin, Secret,
     authenticator::Authenticator,
+    changes::{Change, Memory},
+    outage::Outage,
     outbound::Outbound,
     store::{StoreError, Stores},
 };
@@ -57,6 +59,7 @@ impl Identity {
         outbound: &Arc<dyn Outbound>,
         clock: &Arc<dyn Clock>,
         random: &Arc<dyn Random>,
+        outage: Arc<Outage>,
     ) -> Self {
         let origin = PublicOrigin::new(&settings.public_url);
         let cookies = Cookies::of(&origin);
@@ -81,6 +84,7 @@ impl Identity {
                 random: Arc::clone(random),
                 admission: admission.clone(),
             },
+            outage,
         ));
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
@@ -146,5 +150,12 @@ impl Identity {
 
     fn login(&self) -> Result<&Login, LoginError> {
         self.login.as_ref().ok_or(LoginError::NotConfigured)
+    }
+}
+
+/// Sessions are read each time; only callers with tokens are remembered.
+impl Memory for Identity {
+    fn heed(&self, change: &Change) {
+        self.bearers.heed(change);
     }
 }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use attache_core::{Clock as _, authenticator::AuthnError, principal::AuthenticatedBy};
+use attache_core::{
+    Clock as _, UserId,
+    authenticator::AuthnError,
+    changes::{Change, Memory as _},
+    principal::AuthenticatedBy,
+};
 use attache_crypto::{digest::base64url, jose::SigningKey, random::SystemRandom};
 use http::header;
 use serde_json::{Value, json};
@@ -130,6 +135,61 @@ async fn a_caller_is_remembered_for_a_minute() {
     door.authenticate(&request).await.unwrap();
     world.clock.advance(Duration::from_secs(30));
     assert!(door.recall(&request, now()).is_none(), "not longer than the token");
+}
+
+#[tokio::test]
+async fn a_change_to_a_person_is_heeded_at_once() {
+    let world = World::new().await;
+    let door = world.identity.data_plane();
+    let token = world.idp.sign("at+jwt", claims(json!({})));
+    let who = world.call(&*door, &token).await.unwrap();
+    let bearing = parts(&[(header::AUTHORIZATION, &format!("Bearer {token}"))]);
+    let recalled = || door.recall(&bearing, world.clock.now()).is_some();
+
+    for change in [Change::Person(who.user.clone()), Change::Missed] {
+        assert!(recalled());
+        world.identity.heed(&change);
+        assert!(!recalled(), "{change:?}");
+        world.call(&*door, &token).await.unwrap();
+    }
+    world.identity.heed(&Change::Person(UserId::new("somebody else")));
+    assert!(recalled());
+
+    // One that was switched off while the store is away stays out.
+    world.switch_off();
+    world.store_away(true);
+    world.identity.heed(&Change::Person(who.user.clone()));
+    let refused = world.call(&*door, &token).await;
+    assert!(matches!(refused, Err(AuthnError::Unavailable(_))), "{refused:?}");
+    world.store_away(false);
+    let refused = world.call(&*door, &token).await;
+    assert!(matches!(refused, Err(AuthnError::Rejected(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_known_caller_goes_on_while_the_store_is_away() {
+    let world = World::new().await;
+    let door = world.identity.data_plane();
+    let token = world.idp.sign("at+jwt", claims(json!({})));
+    world.call(&*door, &token).await.unwrap();
+    let bearing = parts(&[(header::AUTHORIZATION, &format!("Bearer {token}"))]);
+    let recalled = || door.recall(&bearing, world.clock.now()).is_some();
+
+    world.store_away(true);
+    world.clock.advance(Duration::from_mins(1));
+    world.identity.heed(&Change::Missed);
+    assert!(!recalled(), "nobody knows yet that the store is away");
+    world.call(&*door, &token).await.unwrap();
+    assert!(recalled(), "nor does every request wait for it");
+    let stranger = world.idp.sign("at+jwt", claims(json!({ "sub": "grace" })));
+    let refused = world.call(&*door, &stranger).await;
+    assert!(matches!(refused, Err(AuthnError::Unavailable(_))), "{refused:?}");
+
+    world.clock.advance(Duration::from_mins(3));
+    world.call(&*door, &token).await.unwrap();
+    world.clock.advance(Duration::from_mins(2));
+    let refused = world.call(&*door, &token).await;
+    assert!(matches!(refused, Err(AuthnError::Rejected(_))), "its token ended: {refused:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ use attache_core::{
     authenticator::{Authenticator, AuthnError},
     outbound::Outbound,
     principal::SessionDigest,
-    store::{Person, PersonStore, Profile, Result as StoreResult, Session, SessionStore, Stores},
+    store::{
+        Person, PersonStore, Profile, Result as StoreResult, Session, SessionStore, StoreError,
+        Stores,
+    },
 };
 use attache_crypto::random::{Random, SystemRandom};
 use attache_identity::{
@@ -34,7 +37,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) stores: Stores,
     pub(crate) identity: Identity,
-    switched_off: Arc<AtomicBool>,
+    switches: Arc<Switches>,
 }
 
 impl World {
@@ -66,9 +69,9 @@ impl World {
         };
         change(&mut settings);
         let mut stores = Store::open(&Location::Memory).await.unwrap().stores();
-        let switched_off = Arc::new(AtomicBool::new(false));
-        let people = SwitchedOff { switch: Arc::clone(&switched_off), store: stores.people };
-        let sessions = SwitchedOff { switch: Arc::clone(&switched_off), store: stores.sessions };
+        let switches = Arc::new(Switches::default());
+        let people = Switched { switches: Arc::clone(&switches), store: stores.people };
+        let sessions = Switched { switches: Arc::clone(&switches), store: stores.sessions };
         (stores.people, stores.sessions) = (Arc::new(people), Arc::new(sessions));
         let idp = Arc::new(Idp::new(NOW));
         let clock = Arc::new(FakeClock(AtomicI64::new(NOW * 1000)));
@@ -78,13 +81,19 @@ impl World {
             &(Arc::clone(&idp) as Arc<dyn Outbound>),
             &(Arc::clone(&clock) as Arc<dyn Clock>),
             &(Arc::new(SystemRandom) as Arc<dyn Random>),
+            Arc::default(),
         );
-        Self { idp, clock, stores, identity, switched_off }
+        Self { idp, clock, stores, identity, switches }
     }
 
     /// Nobody may come in any more.
     pub(crate) fn switch_off(&self) {
-        self.switched_off.store(true, Relaxed);
+        self.switches.disabled.store(true, Relaxed);
+    }
+
+    /// The store does not answer, or does again.
+    pub(crate) fn store_away(&self, away: bool) {
+        self.switches.away.store(away, Relaxed);
     }
 
     /// From `/login` to the end, in one browser.
@@ -104,21 +113,33 @@ impl World {
     }
 }
 
-/// A store in which everybody is disabled, once the switch is turned.
+#[derive(Debug, Default)]
+struct Switches {
+    /// Everybody is.
+    disabled: AtomicBool,
+    away: AtomicBool,
+}
+
+/// A store that can be disturbed.
 #[derive(Debug)]
-struct SwitchedOff<S: ?Sized> {
-    switch: Arc<AtomicBool>,
+struct Switched<S: ?Sized> {
+    switches: Arc<Switches>,
     store: Arc<S>,
 }
 
-impl<S: ?Sized> SwitchedOff<S> {
+impl<S: ?Sized> Switched<S> {
     fn apply(&self, person: Person) -> Person {
-        Person { disabled: self.switch.load(Relaxed), ..person }
+        Person { disabled: self.switches.disabled.load(Relaxed), ..person }
+    }
+
+    fn answers(&self) -> StoreResult<()> {
+        let away = self.switches.away.load(Relaxed);
+        if away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
     }
 }
 
 #[async_trait::async_trait]
-impl PersonStore for SwitchedOff<dyn PersonStore> {
+impl PersonStore for Switched<dyn PersonStore> {
     async fn upsert(
         &self,
         issuer: &IssuerId,
@@ -144,13 +165,14 @@ impl PersonStore for SwitchedOff<dyn PersonStore> {
         issuer: &IssuerId,
         subject: &str,
     ) -> StoreResult<Option<Person>> {
+        self.answers()?;
         let found = self.store.find_by_subject(issuer, subject).await?;
         Ok(found.map(|person| self.apply(person)))
     }
 }
 
 #[async_trait::async_trait]
-impl SessionStore for SwitchedOff<dyn SessionStore> {
+impl SessionStore for Switched<dyn SessionStore> {
     async fn insert(&self, session: &Session) -> StoreResult<()> {
         self.store.insert(session).await
     }

@@ -115,7 +115,7 @@ impl World {
                 })
                 .into(),
         };
-        let identity = Identity::new(settings, &stores, &outbound, &clock, &random);
+        let identity = Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default());
         let identity = Arc::new(identity);
         let web = Web { connections, identity, public_url, clock, random };
         Self { router: router(web), stores }
