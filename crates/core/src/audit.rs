@@ -104,6 +104,8 @@ words! {
         RefreshInterrupted = "refresh_interrupted",
         /// The upstream refuses a token that the authorization server just gave.
         UpstreamRejected = "upstream_rejected",
+        /// The upstream wants scopes that were not asked for yet (OC-14).
+        InsufficientScope = "insufficient_scope",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",
@@ -121,6 +123,16 @@ words! {
         InvalidTarget = "invalid_target",
         UnsupportedGrantType = "unsupported_grant_type",
         UnsupportedResponseType = "unsupported_response_type",
+        /// The upstream goes on wanting scopes that its authorization server does not grant.
+        ScopesNotGranted = "scopes_not_granted",
+        /// No metadata where the specifications put it (OC-1, OC-3).
+        MetadataMissing = "metadata_missing",
+        /// Metadata that speaks for somebody else (OC-2, OC-4).
+        MetadataMismatch = "metadata_mismatch",
+        PkceUnsupported = "pkce_unsupported",
+        /// The upstream names another authorization server than the one we are registered at (OC-6).
+        IssuerChanged = "issuer_changed",
+        RegistrationRefused = "registration_refused",
         Misconfigured = "misconfigured",
         /// The record does not open: it was changed, cut, moved, or put back from an old copy.
         Unreadable = "unreadable",

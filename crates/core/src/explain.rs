@@ -10,6 +10,7 @@ pub struct Explanation {
 }
 
 /// Exhaustive: a new word does not compile until somebody has said what it means.
+#[expect(clippy::too_many_lines, reason = "a table, one row a word")]
 pub fn explain(reason: Reason) -> Explanation {
     let (happened, next) = match reason {
         Reason::AccessDenied => (
@@ -29,6 +30,10 @@ pub fn explain(reason: Reason) -> Explanation {
         Reason::UpstreamRejected => (
             "The server refuses the credential that its own provider gave.",
             "Reconnect. If that does not help, tell whoever runs this gateway.",
+        ),
+        Reason::InsufficientScope => (
+            "The server asks for more permissions than were approved.",
+            "Connect again to approve them.",
         ),
         Reason::FlowUnknown => {
             ("This attempt was already finished, or a newer one took its place.", BEGIN_AGAIN)
@@ -65,6 +70,26 @@ pub fn explain(reason: Reason) -> Explanation {
         }
         Reason::InvalidRequest | Reason::UnsupportedGrantType | Reason::UnsupportedResponseType => {
             ("The provider does not accept how this gateway asks.", TELL_OPERATOR)
+        }
+        Reason::ScopesNotGranted => {
+            ("The server asks for permissions that its provider does not grant.", TELL_OPERATOR)
+        }
+        Reason::MetadataMissing => {
+            ("The server does not say where its people sign in.", TELL_OPERATOR)
+        }
+        Reason::MetadataMismatch => (
+            "What was published about the provider is about another, and was not used.",
+            TELL_OPERATOR,
+        ),
+        Reason::PkceUnsupported => (
+            "The provider does not promise to protect the approval on its way back.",
+            TELL_OPERATOR,
+        ),
+        Reason::IssuerChanged => {
+            ("The server now names another provider than the one set up here.", TELL_OPERATOR)
+        }
+        Reason::RegistrationRefused => {
+            ("The provider does not let this gateway register itself.", TELL_OPERATOR)
         }
         Reason::Misconfigured => ("This gateway is not set up for it correctly.", TELL_OPERATOR),
         Reason::Unreadable => (
