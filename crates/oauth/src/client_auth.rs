@@ -1,10 +1,12 @@
-//! Who we are to an authorization server (RFC 6749 section 2.3, OC-10).
+//! Saying who we are to an authorization server (RFC 6749 section 2.3, OC-10).
 
 use attache_core::Secret;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use url::{Url, form_urlencoded};
+
+use crate::client_assertion::AssertionSigner;
 
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -19,6 +21,8 @@ pub enum ClientAuthentication {
     Basic(Secret),
     /// `client_secret_post`.
     Post(Secret),
+    /// `private_key_jwt`: a signature instead of a secret (RFC 7523).
+    PrivateKeyJwt(AssertionSigner),
     /// A public client: only its id.
     None,
 }
@@ -38,21 +42,30 @@ impl Client {
             .uri(endpoint.as_str())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let named = matches!(self.authentication, ClientAuthentication::Basic(_))
+            || parameters.iter().any(|(name, _)| *name == "client_id");
+        if !named {
+            form.append_pair("client_id", &self.id);
+        }
         match &self.authentication {
             ClientAuthentication::Basic(secret) => {
                 request = request.header(header::AUTHORIZATION, basic(&self.id, secret)?);
             }
             ClientAuthentication::Post(secret) => {
-                form.append_pair("client_id", &self.id);
                 form.append_pair("client_secret", secret.expose());
             }
-            ClientAuthentication::None => {
-                form.append_pair("client_id", &self.id);
+            ClientAuthentication::PrivateKeyJwt(signer) => {
+                form.append_pair("client_assertion_type", ASSERTION_TYPE);
+                form.append_pair("client_assertion", signer.assertion(&self.id).expose());
             }
+            ClientAuthentication::None => {}
         }
         request.body(Bytes::from(form.finish()))
     }
 }
+
+/// RFC 7523 section 2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Both halves are form-encoded before they are joined (RFC 6749 section 2.3.1), so that a `:` or
 /// a `%` in a secret survives.
@@ -68,6 +81,7 @@ fn basic(id: &str, secret: &Secret) -> http::Result<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_assertion::tests::signer;
 
     fn posted(authentication: ClientAuthentication) -> (Option<String>, String) {
         let client = Client { id: "id:1".to_owned(), authentication };
@@ -101,5 +115,15 @@ mod tests {
             posted(ClientAuthentication::None),
             (None, "grant_type=x+y&client_id=id%3A1".to_owned())
         );
+
+        let (header, form) = posted(ClientAuthentication::PrivateKeyJwt(signer()));
+        assert_eq!(header, None);
+        let (form, assertion) = form.split_once("&client_assertion=").unwrap();
+        assert_eq!(
+            form,
+            "grant_type=x+y&client_id=id%3A1&client_assertion_type=\
+             urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+        );
+        assert_eq!(assertion.split('.').count(), 3);
     }
 }

@@ -7,7 +7,7 @@ use attache_core::{
     outbound::{Limits, Outbound},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -20,8 +20,7 @@ use crate::{
 /// Bounds of every fetch here (OC-21, OC-29): people wait behind it, and no honest answer is big.
 pub(crate) const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_body: 1 << 20 };
 
-/// Posts a form and gives back the body of a 2xx; anything else is an error, also a 2xx that says
-/// `error` inside (GitHub, Slack).
+/// Posts a form as `client`.
 pub(crate) async fn post(
     outbound: &dyn Outbound,
     endpoint: &Url,
@@ -29,6 +28,15 @@ pub(crate) async fn post(
     parameters: &[(&str, &str)],
 ) -> Result<Bytes, TokenError> {
     let request = client.post(endpoint, parameters).map_err(|_| TokenError::Blocked)?;
+    send(outbound, request).await
+}
+
+/// Gives back the body of a 2xx; anything else is an error, also a 2xx that says `error` inside
+/// (GitHub, Slack).
+pub(crate) async fn send(
+    outbound: &dyn Outbound,
+    request: Request<Bytes>,
+) -> Result<Bytes, TokenError> {
     let response = outbound.fetch(request, LIMITS).await?;
     if is_transient(response.status()) {
         return Err(transient(response.status(), response.headers()));

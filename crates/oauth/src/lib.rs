@@ -7,12 +7,14 @@
 pub mod authorize;
 pub mod callback;
 pub mod challenge;
+pub mod client_assertion;
 pub mod client_auth;
 pub mod discover;
 mod endpoint;
 pub mod error;
 pub mod id_token;
 pub mod revoke;
+pub mod scope;
 #[cfg(test)]
 mod scripted;
 pub mod token;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use url::Url;
 
-use crate::{client_auth::Client, endpoint, error::TokenError};
+use crate::{client_auth::Client, endpoint, error::TokenError, scope};
 
 #[derive(Clone, Debug)]
 pub struct TokenEndpoint {
@@ -183,23 +183,12 @@ enum Scope {
 }
 
 impl Scope {
-    /// What is no scope-token is left out: it cannot have been asked for.
     fn tokens(self) -> Vec<String> {
-        let words = match self {
-            Self::Text(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
-            Self::List(list) => list,
-        };
-        words.into_iter().filter(|word| is_scope(word)).take(MAX_SCOPES).collect()
+        match self {
+            Self::Text(text) => scope::parse(&text),
+            Self::List(list) => scope::list(list),
+        }
     }
-}
-
-/// The longest lists known, Google's and Microsoft's, have dozens.
-const MAX_SCOPES: usize = 256;
-
-/// `scope-token` (RFC 6749 section 3.3), of at most 256 bytes.
-fn is_scope(word: &str) -> bool {
-    (1..=256).contains(&word.len())
-        && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 #[cfg(test)]
