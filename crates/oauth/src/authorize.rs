@@ -1,7 +1,7 @@
 //! The authorization request (RFC 6749 section 4.1.1) with PKCE (RFC 7636) and a resource
 //! indicator (RFC 8707): OC-11.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use attache_crypto::digest;
 use url::Url;
@@ -25,24 +25,27 @@ impl AuthorizationRequest<'_> {
     /// The endpoint with this request added to whatever query it has (RFC 6749 section 3.1).
     pub fn url(&self) -> Url {
         let mut url = self.endpoint.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            query
-                .append_pair("response_type", "code")
-                .append_pair("client_id", self.client_id)
-                .append_pair("redirect_uri", self.redirect_uri)
-                .append_pair("state", self.state)
-                .append_pair("code_challenge", self.code_challenge)
-                .append_pair("code_challenge_method", "S256");
-            if !self.scopes.is_empty() {
-                query.append_pair("scope", &self.scopes.join(" "));
-            }
-            if let Some(resource) = self.resource {
-                query.append_pair("resource", resource);
-            }
-            query.extend_pairs(self.extra.iter().filter(|(name, _)| !RESERVED.contains(name)));
-        }
+        url.query_pairs_mut().extend_pairs(self.parameters());
         url
+    }
+
+    /// Everything but the endpoint, each name once.
+    pub(crate) fn parameters(&self) -> Vec<(&str, Cow<'_, str>)> {
+        let mut parameters = vec![
+            ("response_type", "code".into()),
+            ("client_id", self.client_id.into()),
+            ("redirect_uri", self.redirect_uri.into()),
+            ("state", self.state.into()),
+            ("code_challenge", self.code_challenge.into()),
+            ("code_challenge_method", "S256".into()),
+        ];
+        if !self.scopes.is_empty() {
+            parameters.push(("scope", self.scopes.join(" ").into()));
+        }
+        parameters.extend(self.resource.map(|resource| ("resource", resource.into())));
+        let extra = self.extra.iter().filter(|(name, _)| !RESERVED.contains(name));
+        parameters.extend(extra.map(|(name, value)| (*name, Cow::from(*value))));
+        parameters
     }
 }
 

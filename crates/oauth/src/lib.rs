@@ -13,6 +13,7 @@ pub mod discover;
 mod endpoint;
 pub mod error;
 pub mod id_token;
+pub mod pushed;
 pub mod revoke;
 pub mod scope;
 #[cfg(test)]
