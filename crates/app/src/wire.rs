@@ -9,12 +9,14 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Parts, Tasks,
+    Broker, Connections, Parts, ServiceKey, ServiceKeyParts, Tasks,
     audit::{Audit, Ledger},
     vault::Vault,
 };
 use attache_config::{Config, model::StoreUrl};
-use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
+use attache_core::{
+    Clock, ServiceKeyName, changes::Memory, outage::Outage, outbound::Outbound, store::Stores,
+};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
@@ -24,7 +26,7 @@ use attache_net::{
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, Snapshot,
+    FrontParts, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
 use attache_store::{Location, OpenError, Store};
@@ -96,12 +98,20 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     ));
     ledger.keep(config.audit.retention, &tasks, stop.clone());
     let stores = Stores { audit: ledger.clone(), ..store.stores() };
-    tasks.spawn(keys::complain_of_missing(Arc::clone(&stores.data_keys), ring.clone()));
+    tasks.spawn(keys::complain_of_missing(Arc::clone(&stores.wrapped_keys), ring.clone()));
     let audit =
         Audit::start(Arc::clone(&stores.audit), Arc::clone(&world.clock), &tasks, stop.clone());
     for transit in transits {
         tasks.spawn(keys::stay_signed_in(transit, stop.clone()));
     }
+    let session_key = Arc::new(ServiceKey::new(ServiceKeyParts {
+        name: ServiceKeyName::new(SESSION_KEY),
+        ring: ring.clone(),
+        store: Arc::clone(&stores.service_keys),
+        clock: Arc::clone(&world.clock),
+        random: Arc::clone(&world.random),
+        tasks: tasks.clone(),
+    }));
     let vault = Arc::new(Vault::new(
         ring,
         Arc::clone(&stores.data_keys),
@@ -142,6 +152,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         authenticator: identity.data_plane(),
         broker,
+        session_key,
         clock: world.clock,
         random: world.random,
         control: Handle::current(),

@@ -4,7 +4,8 @@
 //! Two doors: [`Broker`] serves the data plane, [`Connections`] serves people. Behind them:
 //!
 //! - [`vault`] seals and opens credentials under a data key per person;
-//! - [`rewrap`] brings those data keys under another key-encryption key;
+//! - [`service_key`] is a key that all replicas share;
+//! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
 //! - [`connect`] speaks to an upstream's authorization server;
 //! - [`audit`] writes down what happened.
@@ -19,6 +20,7 @@ pub mod injection;
 mod plaintext;
 mod refresh;
 pub mod rewrap;
+pub mod service_key;
 pub mod tasks;
 pub mod upstream;
 pub mod vault;
@@ -26,5 +28,6 @@ pub mod vault;
 pub use broker::{Broker, ObtainError, Parts};
 pub use connections::{Act, BrowserSession, ConnectError, Connection, Connections, Offer, Status};
 pub use injection::{HeaderForm, Injection};
+pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;
 pub use upstream::Brokered;

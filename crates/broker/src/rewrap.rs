@@ -1,24 +1,25 @@
-//! Brings every data key under the active key-encryption key, while gateways use them.
+//! Brings every wrapped key under the active key-encryption key, while gateways use them: people's
+//! data keys, those of the audit's writers, and the deployment's own.
 //!
-//! Keys are read in pages, in the order of people's ids. Each is unwrapped, wrapped by the active
-//! key, and put back only where exactly the old one still is: neither a gateway nor another
-//! rotation is overwritten. Stopping anywhere loses nothing; the next run finds less to do.
+//! Keys are read in pages. Each is unwrapped, wrapped by the active key, and put back only where
+//! exactly the old one still is: neither a gateway nor another rotation is overwritten. Stopping
+//! anywhere loses nothing; the next run finds less to do.
 
 use std::sync::Arc;
 
-use attache_core::{
-    UserId,
-    store::{DataKeyStore, KeyId, StoreError, WrappedKey},
+use attache_core::store::{
+    DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, StoreError, Stores, WrappedKey,
+    WrappedKeys, Wraps,
 };
 use attache_crypto::keyring::{KeyError, KeyRing};
 use tokio::task::JoinSet;
 
 use crate::vault::{Unreadable, VaultError};
 
-/// Data keys read at once.
+/// Keys read at once.
 const PAGE: u32 = 200;
 
-/// Data keys under way at once: a key service is far away.
+/// Keys under way at once: a key service is far away.
 const AT_ONCE: usize = 8;
 
 /// How often it is all read again because something was written meanwhile, as a replica does that
@@ -40,59 +41,63 @@ pub enum RewrapError {
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Data keys there were when this pass began.
+    /// Keys there were when this pass began.
     pub all: u64,
-    /// Data keys looked at in this pass.
+    /// Keys looked at in this pass.
     pub seen: u64,
-    /// Data keys wrapped again, in all passes.
+    /// Keys wrapped again, in all passes.
     pub rewrapped: u64,
 }
 
 /// How the store stands to the key ring.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// How many data keys each key wraps, counted by the store when everything was done.
-    pub wrapped: Vec<(KeyId, u64)>,
+    /// What each key wraps, counted by the store when everything was done.
+    pub wrapped: Vec<Wraps>,
     pub rewrapped: u64,
-    /// Data keys that no key opened and that were given up ([`Lost::Discard`]).
+    /// Keys that no key of the ring opened and that were given up ([`Lost::Discard`]).
     pub discarded: u64,
-    /// Data keys that no key of the ring opens, and the first 1,000 of them with the reason.
+    /// Keys that no key of the ring opens, and the first 1,000 of them with the reason.
     pub unreadable: u64,
-    pub named: Vec<(UserId, Unreadable)>,
+    pub named: Vec<(KeyOwner, Unreadable)>,
 }
 
 impl Survey {
-    /// How many data keys are wrapped by `key`.
-    pub fn under(&self, key: &KeyId) -> u64 {
-        self.wrapped.iter().find(|(one, _)| one == key).map_or(0, |(_, count)| *count)
+    /// How many keys of a kind are wrapped by `key`.
+    pub fn under(&self, key: &KeyId, kind: KeyKind) -> u64 {
+        let found = self.wrapped.iter().find(|wraps| wraps.by == *key && wraps.kind == kind);
+        found.map_or(0, |wraps| wraps.count)
     }
 
-    /// Whether no key but `active` wraps anything.
-    pub fn is_all_under(&self, active: &KeyId) -> bool {
-        self.wrapped.iter().all(|(key, _)| key == active)
+    /// How many keys others than `active` wrap.
+    pub fn beside(&self, active: &KeyId) -> u64 {
+        let others = self.wrapped.iter().filter(|wraps| wraps.by != *active);
+        others.map(|wraps| wraps.count).sum()
     }
 }
 
-/// What becomes of a data key that no key of the ring opens.
+/// What becomes of a key that no key of the ring opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// It may open again: a key came back, or a configuration is mended.
     Keep,
-    /// The key is gone for good. What the data key sealed is given up, and the person can connect
-    /// again.
+    /// It never will. A person can connect again, and replicas make a new key of the deployment.
+    /// A writer's key stays: entries that cannot be proved are evidence.
     Discard,
 }
 
-/// Told after every few data keys.
+/// Told after every few keys.
 pub type Tell<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 #[derive(Clone, Debug)]
 pub struct Rewrap {
     ring: KeyRing,
+    keys: Arc<dyn WrappedKeys>,
     data_keys: Arc<dyn DataKeyStore>,
+    service_keys: Arc<dyn ServiceKeyStore>,
 }
 
-/// What is done to each data key.
+/// What is done to each key.
 #[derive(Clone, Copy)]
 enum Work {
     Open,
@@ -109,15 +114,20 @@ enum Done {
 }
 
 impl Rewrap {
-    pub fn new(ring: KeyRing, data_keys: Arc<dyn DataKeyStore>) -> Self {
-        Self { ring, data_keys }
+    pub fn new(ring: KeyRing, stores: &Stores) -> Self {
+        Self {
+            ring,
+            keys: Arc::clone(&stores.wrapped_keys),
+            data_keys: Arc::clone(&stores.data_keys),
+            service_keys: Arc::clone(&stores.service_keys),
+        }
     }
 
-    /// Opens every data key and changes nothing.
+    /// Opens every key and changes nothing.
     pub async fn survey(&self, tell: Tell<'_>) -> Result<Survey, RewrapError> {
         let mut survey = Survey::default();
         self.pass(Work::Open, &mut survey, tell).await?;
-        survey.wrapped = self.data_keys.count().await?;
+        survey.wrapped = self.keys.count().await?;
         Ok(survey)
     }
 
@@ -131,32 +141,32 @@ impl Rewrap {
                 break;
             }
         }
-        survey.wrapped = self.data_keys.count().await?;
+        survey.wrapped = self.keys.count().await?;
         Ok(survey)
     }
 
-    /// How many data keys changed, by whomever.
+    /// How many keys changed, by whomever.
     async fn pass(
         &self,
         work: Work,
         survey: &mut Survey,
         tell: Tell<'_>,
     ) -> Result<u64, RewrapError> {
-        let all = self.data_keys.count().await?.iter().map(|(_, count)| count).sum();
+        let all = self.keys.count().await?.iter().map(|wraps| wraps.count).sum();
         let (mut changed, mut seen) = (0, 0);
         let mut after = None;
         loop {
-            let page = self.data_keys.page(after.as_ref(), PAGE).await?;
+            let page = self.keys.page(after.as_ref(), PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for few in page.chunks(AT_ONCE) {
                 let mut working = JoinSet::new();
-                for (user, wrapped) in few {
-                    working.spawn(self.clone().one(work, user.clone(), wrapped.clone()));
+                for (owner, wrapped) in few {
+                    working.spawn(self.clone().one(work, owner.clone(), wrapped.clone()));
                 }
                 let mut worked = working.join_all().await;
                 worked.sort_by(|(one, _), (other, _)| one.cmp(other));
-                for (user, done) in worked {
+                for (owner, done) in worked {
                     seen += 1;
                     match done? {
                         Done::Kept => {}
@@ -169,7 +179,7 @@ impl Rewrap {
                             survey.discarded += 1;
                         }
                         Done::Overtaken => changed += 1,
-                        Done::Unreadable(why) => survey.note(user, why),
+                        Done::Unreadable(why) => survey.note(owner, why),
                     }
                 }
                 tell(Progress { all, seen, rewrapped: survey.rewrapped });
@@ -181,27 +191,27 @@ impl Rewrap {
     async fn one(
         self,
         work: Work,
-        user: UserId,
+        owner: KeyOwner,
         wrapped: WrappedKey,
-    ) -> (UserId, Result<Done, RewrapError>) {
-        let done = self.work(work, &user, &wrapped).await;
-        (user, done)
+    ) -> (KeyOwner, Result<Done, RewrapError>) {
+        let done = self.work(work, &owner, &wrapped).await;
+        (owner, done)
     }
 
     async fn work(
         &self,
         work: Work,
-        user: &UserId,
+        owner: &KeyOwner,
         wrapped: &WrappedKey,
     ) -> Result<Done, RewrapError> {
         let done = match work {
-            Work::Open => self.ring.unwrap(wrapped, user).await.map(|_| None),
-            Work::Rewrap(_) => self.ring.rewrap(wrapped, user).await,
+            Work::Open => self.ring.unwrap(wrapped, owner).await.map(|_| None),
+            Work::Rewrap(_) => self.ring.rewrap(wrapped, owner).await,
         };
         let unreadable = match done {
             Ok(None) => return Ok(Done::Kept),
             Ok(Some(new)) => {
-                let written = self.data_keys.replace(user, wrapped, &new).await;
+                let written = self.keys.replace(owner, wrapped, &new).await;
                 return overtaken(written, Done::Rewrapped);
             }
             Err(error) => match VaultError::from(error) {
@@ -210,12 +220,18 @@ impl Rewrap {
                 VaultError::Store(error) => return Err(error.into()),
             },
         };
-        match work {
-            Work::Rewrap(Lost::Discard) => {
-                overtaken(self.data_keys.remove(user, wrapped).await, Done::Discarded)
+        let removed = match (work, owner) {
+            (Work::Rewrap(Lost::Discard), KeyOwner::Person(user)) => {
+                self.data_keys.remove(user, wrapped).await
             }
-            Work::Open | Work::Rewrap(Lost::Keep) => Ok(Done::Unreadable(unreadable)),
-        }
+            (Work::Rewrap(Lost::Discard), KeyOwner::Service(name)) => {
+                self.service_keys.remove(name, wrapped).await
+            }
+            (_, KeyOwner::AuditWriter { .. }) | (Work::Open | Work::Rewrap(Lost::Keep), _) => {
+                return Ok(Done::Unreadable(unreadable));
+            }
+        };
+        overtaken(removed, Done::Discarded)
     }
 }
 
@@ -228,10 +244,10 @@ fn overtaken(written: Result<(), StoreError>, done: Done) -> Result<Done, Rewrap
 }
 
 impl Survey {
-    fn note(&mut self, user: UserId, why: Unreadable) {
+    fn note(&mut self, owner: KeyOwner, why: Unreadable) {
         self.unreadable += 1;
         if self.named.len() < NAMED {
-            self.named.push((user, why));
+            self.named.push((owner, why));
         }
     }
 }

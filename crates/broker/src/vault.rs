@@ -50,9 +50,9 @@ pub enum Unreadable {
     Content,
     #[error("there is no data key for this person")]
     NoDataKey,
-    #[error("this person's data key was changed or moved from another row")]
-    DataKey,
-    #[error("this person's data key is wrapped by {}, which is not configured", .0.0)]
+    #[error("its key was changed or moved from another row")]
+    Key,
+    #[error("its key is wrapped by {}, which is not configured", .0.0)]
     UnknownKey(KeyId),
 }
 
@@ -60,7 +60,7 @@ impl Unreadable {
     pub fn reason(&self) -> Reason {
         match self {
             // A new credential would be sealed under a key that does not open either.
-            Self::UnknownKey(_) | Self::DataKey => Reason::KeyMissing,
+            Self::UnknownKey(_) | Self::Key => Reason::KeyMissing,
             Self::Record(_) | Self::RolledBack | Self::Content | Self::NoDataKey => {
                 Reason::Unreadable
             }
@@ -200,15 +200,15 @@ impl Vault {
             Some(wrapped) => wrapped,
             None => self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?,
         };
-        let key = self.ring.unwrap(&wrapped, user).await?;
+        let key = self.ring.unwrap(&wrapped, &user.clone().into()).await?;
         Ok(self.remember(user, key))
     }
 
     async fn fresh_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
-        let fresh = DataKey::generate(&*self.random);
-        let wrapped = self.ring.wrap(&fresh, user).await?;
+        let (fresh, owner) = (DataKey::generate(&*self.random), user.clone().into());
+        let wrapped = self.ring.wrap(&fresh, &owner).await?;
         let counts = self.data_keys.insert(user, &wrapped, self.clock.now()).await?;
-        let key = if counts == wrapped { fresh } else { self.ring.unwrap(&counts, user).await? };
+        let key = if counts == wrapped { fresh } else { self.ring.unwrap(&counts, &owner).await? };
         Ok(self.remember(user, key))
     }
 
@@ -223,7 +223,7 @@ impl From<KeyError> for VaultError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown(id) => Unreadable::UnknownKey(id).into(),
-            KeyError::Tampered => Unreadable::DataKey.into(),
+            KeyError::Tampered => Unreadable::Key.into(),
             error @ (KeyError::Refused(_) | KeyError::Unavailable(_)) => {
                 Self::KeysUnavailable(error)
             }

@@ -42,6 +42,10 @@ name! {
     /// Names one request in answers, logs and the audit.
     RequestId
 }
+name! {
+    /// A key that all replicas share, by what it is for.
+    ServiceKeyName
+}
 
 /// An upstream by its configured name, which is also its path segment under `/mcp/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

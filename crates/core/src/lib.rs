@@ -23,7 +23,7 @@ pub mod time;
 
 pub use access::Access;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
-pub use ids::{IssuerId, RequestId, UpstreamName, UserId};
+pub use ids::{IssuerId, RequestId, ServiceKeyName, UpstreamName, UserId};
 pub use origin::PublicOrigin;
 pub use principal::Principal;
 pub use secret::Secret;

@@ -9,12 +9,18 @@
 //! - secrets arrive [`Sealed`] or as a digest: no method takes a plaintext;
 //! - every list has a bound, given by the caller or written at the method.
 
+mod wrapped;
+
 use std::{error::Error, sync::Arc};
 
 use crate::{
     CredentialKey, IssuerId, ObtainedVia, Slot, Timestamp, UpstreamName, UserId,
     audit::{AuditEvent, Reason},
     principal::SessionDigest,
+};
+
+pub use self::wrapped::{
+    DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,8 @@ pub struct Stores {
     pub credentials: Arc<dyn CredentialStore>,
     pub connects: Arc<dyn ConnectFlowStore>,
     pub data_keys: Arc<dyn DataKeyStore>,
+    pub service_keys: Arc<dyn ServiceKeyStore>,
+    pub wrapped_keys: Arc<dyn WrappedKeys>,
     pub audit: Arc<dyn AuditStore>,
 }
 
@@ -294,53 +302,6 @@ pub trait CredentialStore: std::fmt::Debug + Send + Sync {
 
     /// Ends the lease of a refresh whose answer was lost: whether it happened, nobody knows.
     async fn interrupt(&self, lease: &Lease) -> Result<()>;
-}
-
-// --- data keys ----------------------------------------------------------------------------------
-
-/// A key-encryption key's name: `local:9f86d081884c7d65`. It says what the key is, not where it is
-/// configured.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct KeyId(pub Arc<str>);
-
-/// A person's data key under a key-encryption key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WrappedKey {
-    pub wrapped_by: KeyId,
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for WrappedKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "WrappedKey(by {})", self.wrapped_by.0)
-    }
-}
-
-#[async_trait::async_trait]
-pub trait DataKeyStore: std::fmt::Debug + Send + Sync {
-    async fn find(&self, user: &UserId) -> Result<Option<WrappedKey>>;
-
-    /// Stores `fresh` unless the person has a key; returns the one that counts.
-    async fn insert(&self, user: &UserId, fresh: &WrappedKey, now: Timestamp)
-    -> Result<WrappedKey>;
-
-    /// Puts `new` where exactly `old` is: the same data key, wrapped again.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when the row is gone or holds anything else.
-    async fn replace(&self, user: &UserId, old: &WrappedKey, new: &WrappedKey) -> Result<()>;
-
-    /// Destroys exactly `old`, and with it everything it sealed.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when the row is gone or holds anything else.
-    async fn remove(&self, user: &UserId, old: &WrappedKey) -> Result<()>;
-
-    /// The people whose id comes after `after`, in the order of ids; at most `limit`.
-    async fn page(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<(UserId, WrappedKey)>>;
-
-    /// How many data keys each key wraps, by its name; at most 1,000 keys.
-    async fn count(&self) -> Result<Vec<(KeyId, u64)>>;
 }
 
 // --- audit --------------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
-//! Key-encryption keys: who wraps people's data keys.
+//! Key-encryption keys: who wraps people's data keys, and the gateway's own.
 
 use std::{error::Error, fmt::Debug, sync::Arc};
 
-use attache_core::{
-    UserId,
-    store::{KeyId, WrappedKey},
-};
+use attache_core::store::{KeyId, KeyOwner, WrappedKey};
 
 use crate::seal::DataKey;
 
@@ -29,11 +26,11 @@ pub enum KeyError {
 pub trait KeyWrapper: Debug + Send + Sync {
     fn id(&self) -> &KeyId;
 
-    async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError>;
+    async fn wrap(&self, key: &DataKey, owner: &KeyOwner) -> Result<WrappedKey, KeyError>;
 
     /// # Errors
-    /// [`KeyError::Tampered`] unless these very bytes were wrapped by this key for `user`.
-    async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError>;
+    /// [`KeyError::Tampered`] unless these very bytes were wrapped by this key for `owner`.
+    async fn unwrap(&self, wrapped: &WrappedKey, owner: &KeyOwner) -> Result<DataKey, KeyError>;
 
     /// Whether wrapping again would change nothing but the nonce. A service may keep several
     /// versions of what is one key here, and wrap with the newest.
@@ -50,28 +47,32 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    pub async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError> {
-        self.active.wrap(key, user).await
+    pub async fn wrap(&self, key: &DataKey, owner: &KeyOwner) -> Result<WrappedKey, KeyError> {
+        self.active.wrap(key, owner).await
     }
 
-    pub async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
+    pub async fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        owner: &KeyOwner,
+    ) -> Result<DataKey, KeyError> {
         let member = std::iter::once(&self.active)
             .chain(&self.retired)
             .find(|member| *member.id() == wrapped.wrapped_by)
             .ok_or_else(|| KeyError::Unknown(wrapped.wrapped_by.clone()))?;
-        member.unwrap(wrapped, user).await
+        member.unwrap(wrapped, owner).await
     }
 
-    /// The same data key as the active key wraps it today; `None` when it is so already.
+    /// The same key as the active key wraps it today; `None` when it is so already.
     pub async fn rewrap(
         &self,
         wrapped: &WrappedKey,
-        user: &UserId,
+        owner: &KeyOwner,
     ) -> Result<Option<WrappedKey>, KeyError> {
         if wrapped.wrapped_by == *self.active.id() && self.active.is_current(wrapped).await? {
             return Ok(None);
         }
-        let key = self.unwrap(wrapped, user).await?;
-        self.wrap(&key, user).await.map(Some)
+        let key = self.unwrap(wrapped, owner).await?;
+        self.wrap(&key, owner).await.map(Some)
     }
 }

@@ -54,11 +54,11 @@ impl Errand<'_> {
         body: Incoming,
         injection: Option<Arc<Injection>>,
     ) -> Result<Outcome, Refusal> {
-        let head = Outward { method, uri, headers: self.outward(headers)? };
+        let head = Outward { method, uri, headers: self.outward(headers).await? };
         let (body, copy) = RequestBody::streamed(body);
         let first = self.send(&head, body, injection.as_deref(), &copy).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
-            return Ok(Outcome::Answered(self.inward(&head.method, first)));
+            return self.inward(&head.method, first).await.map(Outcome::Answered);
         }
 
         // The upstream refuses the credential (PX-17): renew it once, and ask once more.
@@ -81,16 +81,16 @@ impl Errand<'_> {
             let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
             return Ok(Outcome::Refused(rejected, Some(whole)));
         }
-        Ok(Outcome::Answered(self.inward(&head.method, second)))
+        self.inward(&head.method, second).await.map(Outcome::Answered)
     }
 
     /// The headers as the upstream shall see them, but for the credential.
-    fn outward(&self, mut headers: HeaderMap) -> Result<HeaderMap, Refusal> {
+    async fn outward(&self, mut headers: HeaderMap) -> Result<HeaderMap, Refusal> {
         let session = headers.remove(MCP_SESSION_ID);
         headers::clean_request(&mut headers);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
             let (user, upstream) = (&self.who.user, &self.route.name);
-            let theirs = self.front.sessions().inward(user, upstream, &session);
+            let theirs = self.front.sessions().await?.inward(user, upstream, &session);
             headers.insert(MCP_SESSION_ID, theirs.ok_or(Refusal::UnknownSession)?);
         }
         for (name, value) in &self.route.headers {
@@ -138,7 +138,11 @@ impl Errand<'_> {
     }
 
     /// The answer as the caller shall see it.
-    fn inward(&self, asked: &Method, response: Response<Incoming>) -> Response<ResponseBody> {
+    async fn inward(
+        &self,
+        asked: &Method,
+        response: Response<Incoming>,
+    ) -> Result<Response<ResponseBody>, Refusal> {
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11; // the upstream's is between it and us
         headers::clean_response(&mut head.headers);
@@ -148,7 +152,7 @@ impl Errand<'_> {
         let session = head.headers.remove(MCP_SESSION_ID);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
             let (user, upstream) = (&self.who.user, &self.route.name);
-            if let Some(ours) = self.front.sessions().outward(user, upstream, &session) {
+            if let Some(ours) = self.front.sessions().await?.outward(user, upstream, &session) {
                 head.headers.insert(MCP_SESSION_ID, ours);
             }
         }
@@ -163,7 +167,7 @@ impl Errand<'_> {
         // What answers a request comes to its own end, and gets the grace period for it; what is
         // only listened to does not.
         let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
-        Response::from_parts(head, ResponseBody::upstream(body, drain))
+        Ok(Response::from_parts(head, ResponseBody::upstream(body, drain)))
     }
 }
 

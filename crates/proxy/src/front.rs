@@ -10,7 +10,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use attache_broker::{Broker, ObtainError};
+use attache_broker::{Broker, ObtainError, ServiceKey};
 use attache_core::{
     Clock, Principal, PublicOrigin, RequestId, UpstreamName,
     audit::Reason,
@@ -54,6 +54,8 @@ pub struct FrontParts {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub authenticator: Arc<dyn Authenticator>,
     pub broker: Arc<Broker>,
+    /// Called [`SESSION_KEY`](crate::SESSION_KEY).
+    pub session_key: Arc<ServiceKey>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// Where checks that need the store or the network run, and go on when a caller leaves.
@@ -70,35 +72,28 @@ impl std::fmt::Debug for FrontParts {
 /// The data plane; each worker's has that worker's upstream connections.
 #[derive(Clone, Debug)]
 pub struct Front {
-    shared: Arc<Shared>,
+    parts: Arc<FrontParts>,
     client: UpstreamClient<RequestBody>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    parts: FrontParts,
-    sessions: SessionIds,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        let sessions = SessionIds::new(&*parts.random);
-        Self { shared: Arc::new(Shared { parts, sessions }), client }
+        Self { parts: Arc::new(parts), client }
     }
 
     /// The same front with another worker's connections.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { shared: Arc::clone(&self.shared), client }
+        Self { parts: Arc::clone(&self.parts), client }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
         let Some(asked) = Asked::parse(request.uri().path()) else {
-            return (self.shared.parts.fallback)(request).await;
+            return (self.parts.fallback)(request).await;
         };
         let id = self.request_id();
         let (protocol, name) = (asked.protocol, asked.name.clone());
-        let snapshot = self.shared.parts.snapshot.load_full();
+        let snapshot = self.parts.snapshot.load_full();
         let mut response = match self.proxy(&snapshot, request, &id).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -184,17 +179,13 @@ impl Front {
     }
 
     async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
-        let authenticator = &self.shared.parts.authenticator;
-        if let Some(who) = authenticator.recall(head, self.shared.parts.clock.now()) {
+        let authenticator = &self.parts.authenticator;
+        if let Some(who) = authenticator.recall(head, self.parts.clock.now()) {
             return Ok(who);
         }
         let (authenticator, head) = (Arc::clone(authenticator), head.clone());
-        let checked = self
-            .shared
-            .parts
-            .control
-            .spawn(async move { authenticator.authenticate(&head).await })
-            .await;
+        let check = async move { authenticator.authenticate(&head).await };
+        let checked = self.parts.control.spawn(check).await;
         checked.unwrap_or_else(|panicked| Err(AuthnError::Unavailable(Box::new(panicked))))
     }
 
@@ -204,8 +195,8 @@ impl Front {
         who: &Principal,
         upstream: &Arc<attache_broker::Brokered>,
     ) -> Result<Arc<attache_broker::Injection>, ObtainError> {
-        let broker = &self.shared.parts.broker;
-        if let Some(injection) = broker.ready(who, upstream, self.shared.parts.clock.now()) {
+        let broker = &self.parts.broker;
+        if let Some(injection) = broker.ready(who, upstream, self.parts.clock.now()) {
             return Ok(injection);
         }
         let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
@@ -216,11 +207,13 @@ impl Front {
     }
 
     pub(crate) fn broker(&self) -> &Broker {
-        &self.shared.parts.broker
+        &self.parts.broker
     }
 
-    pub(crate) fn sessions(&self) -> &SessionIds {
-        &self.shared.sessions
+    /// Within [`OBTAIN_LIMIT`].
+    pub(crate) async fn sessions(&self) -> Result<SessionIds, Refusal> {
+        let obtained = timeout(OBTAIN_LIMIT, self.parts.session_key.obtain()).await;
+        obtained.ok().and_then(Result::ok).map(SessionIds).ok_or(Refusal::NoSessionKey)
     }
 
     pub(crate) fn client(&self) -> &UpstreamClient<RequestBody> {
@@ -230,7 +223,7 @@ impl Front {
     /// Ours, never the caller's: it names one request in answers, logs and the audit.
     fn request_id(&self) -> RequestId {
         let mut bytes = [0; 12];
-        self.shared.parts.random.fill(&mut bytes);
+        self.parts.random.fill(&mut bytes);
         RequestId::new(base64url(&bytes))
     }
 }

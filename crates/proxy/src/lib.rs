@@ -13,4 +13,5 @@ mod session;
 pub mod snapshot;
 
 pub use front::{Front, FrontParts};
+pub use session::SESSION_KEY;
 pub use snapshot::{Protocol, Route, Snapshot};

@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     /// TRACE or CONNECT.
     Method,
     UnknownSession,
+    /// The key that all replicas seal session ids with cannot be had.
+    NoSessionKey,
     BodyTooLarge,
     BodyTooSlow,
     NoCredential(ObtainError),
@@ -80,6 +82,7 @@ impl Refusal {
             Self::PathEscapes => Kind::UnsafePath,
             Self::Method => Kind::MethodNotAllowed,
             Self::UnknownSession => Kind::UnknownSession,
+            Self::NoSessionKey => Kind::Unavailable,
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,
             // 403 and not 401: the caller's token for this gateway is fine (PX-21).
@@ -116,7 +119,7 @@ impl Refusal {
             Self::NoCredential(ObtainError::Unavailable { retry_after, .. }) => {
                 Some(retry_after.unwrap_or(SHORTLY))
             }
-            Self::Unauthenticated(AuthnError::Unavailable(_)) => Some(SHORTLY),
+            Self::Unauthenticated(AuthnError::Unavailable(_)) | Self::NoSessionKey => Some(SHORTLY),
             Self::SendAgain => Some(Duration::from_secs(1)),
             _ => None,
         }

@@ -1,8 +1,10 @@
 //! Upstream session ids never leave the gateway: a caller gets one sealed for them (PX-12).
 //!
-//! `Mcp-Session-Id` towards the caller is the upstream's id under a key of this process, bound to
-//! person and upstream. There is no table to fill or to lose; after a restart, or in another's
-//! hands, an id is unknown, and clients begin a new session as the protocol tells them to.
+//! `Mcp-Session-Id` towards the caller is the upstream's id under a key that all replicas share,
+//! bound to person and upstream. There is no table to fill or to lose, and any replica continues
+//! what another began; in somebody else's hands an id is unknown.
+
+use std::sync::Arc;
 
 use attache_core::{
     Slot, UpstreamName, UserId,
@@ -10,7 +12,6 @@ use attache_core::{
 };
 use attache_crypto::{
     digest::base64url,
-    random::Random,
     seal::{self, Binding, DataKey},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -18,16 +19,13 @@ use http::{HeaderName, HeaderValue};
 
 pub(crate) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// The name of the [service key](attache_broker::ServiceKey) that seals session ids.
+pub const SESSION_KEY: &str = "mcp-sessions";
+
 #[derive(Debug)]
-pub(crate) struct SessionIds {
-    key: DataKey,
-}
+pub(crate) struct SessionIds(pub(crate) Arc<DataKey>);
 
 impl SessionIds {
-    pub(crate) fn new(random: &dyn Random) -> Self {
-        Self { key: DataKey::generate(random) }
-    }
-
     pub(crate) fn outward(
         &self,
         user: &UserId,
@@ -35,11 +33,11 @@ impl SessionIds {
         id: &HeaderValue,
     ) -> Option<HeaderValue> {
         let slot = Slot::Upstream(upstream.clone());
-        let sealed = seal::seal(&self.key, &binding(user, &slot), id.as_bytes());
+        let sealed = seal::seal(&self.0, &binding(user, &slot), id.as_bytes());
         HeaderValue::from_str(&base64url(&sealed.0)).ok()
     }
 
-    /// `None`: not an id that this process gave to this person for this upstream.
+    /// `None`: not an id that a replica gave to this person for this upstream.
     pub(crate) fn inward(
         &self,
         user: &UserId,
@@ -48,7 +46,7 @@ impl SessionIds {
     ) -> Option<HeaderValue> {
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(id.as_bytes()).ok()?);
         let slot = Slot::Upstream(upstream.clone());
-        let opened = seal::open(&self.key, &binding(user, &slot), &sealed).ok()?;
+        let opened = seal::open(&self.0, &binding(user, &slot), &sealed).ok()?;
         HeaderValue::from_bytes(&opened).ok()
     }
 }
@@ -65,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_session_opens_for_its_person_and_upstream_only() {
-        let ids = SessionIds::new(&SystemRandom);
+        let fresh = || SessionIds(Arc::new(DataKey::generate(&SystemRandom)));
+        let ids = fresh();
         let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
         let notes = UpstreamName::parse("notes").unwrap();
         let other = UpstreamName::parse("other").unwrap();
@@ -77,6 +76,6 @@ mod tests {
         assert_eq!(ids.inward(&grace, &notes, &given), None);
         assert_eq!(ids.inward(&ada, &other, &given), None);
         assert_eq!(ids.inward(&ada, &notes, &upstream_id), None);
-        assert_eq!(SessionIds::new(&SystemRandom).inward(&ada, &notes, &given), None);
+        assert_eq!(fresh().inward(&ada, &notes, &given), None);
     }
 }

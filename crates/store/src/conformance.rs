@@ -6,12 +6,16 @@
 use std::time::Duration;
 
 use attache_core::{
-    CredentialKey, IssuerId, ObtainedVia, RequestId, Slot, Timestamp, UpstreamName, UserId,
-    audit::{Action, AuditEvent, Method, Outcome, Reason},
+    CredentialKey, IssuerId, ObtainedVia, RequestId, ServiceKeyName, Slot, Timestamp, UpstreamName,
+    UserId,
+    audit::{
+        Action, AuditEvent, Method, Outcome, Reason,
+        trail::{AuditTrail, Head, Writer, WriterId},
+    },
     principal::SessionDigest,
     store::{
-        ConnectFlow, Health, KeyId, Lease, Leased, Person, Profile, Record, Sealed, Session,
-        StoreError, Stored, Stores, Version, WrappedKey,
+        ConnectFlow, Health, KeyId, KeyKind, KeyOwner, Lease, Leased, Person, Profile, Record,
+        Sealed, Session, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -22,11 +26,11 @@ const NOW: Timestamp = Timestamp(1_795_435_200_000);
 /// How many try at once where only one may win.
 const RIVALS: u8 = 20;
 
-/// Runs every case.
+/// Runs every case. The trail is the one's audit log.
 ///
 /// # Panics
 /// At the first promise that is not kept.
-pub async fn run(one: &Stores, other: &Stores) {
+pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_person_seen_twice_at_once_is_one_person(one, other).await;
     a_profile_is_replaced_and_the_rest_stays(one, other).await;
     a_person_is_found_by_issuer_and_subject_together(one, other).await;
@@ -51,9 +55,9 @@ pub async fn run(one: &Stores, other: &Stores) {
     a_disconnect_beats_a_refresh(one, other).await;
     a_reconnect_beats_a_refresh(one, other).await;
     a_release_lets_the_next_one_in(one, other).await;
-    the_first_data_key_stays(one, other).await;
-    a_data_key_is_replaced_by_one(one, other).await;
-    data_keys_are_paged_and_counted(one, other).await;
+    the_first_key_stays(one, other).await;
+    a_wrapped_key_is_replaced_by_one(one, other, trail).await;
+    wrapped_keys_are_paged_and_counted(one, other).await;
     a_person_is_erased_with_everything_of_theirs(one, other).await;
     audit_is_listed_newest_first(one, other).await;
 }
@@ -458,47 +462,67 @@ async fn a_release_lets_the_next_one_in(one: &Stores, other: &Stores) {
 
 // --- data keys ----------------------------------------------------------------------------------
 
-async fn the_first_data_key_stays(one: &Stores, other: &Stores) {
-    let user = person(one, "key").await;
+async fn the_first_key_stays(one: &Stores, other: &Stores) {
+    let (user, name) = (person(one, "key").await, ServiceKeyName::new("first"));
     assert_eq!(one.data_keys.find(&user).await.expect("find"), None);
+    assert_eq!(one.service_keys.find(&name).await.expect("find"), None);
     let mut callers = JoinSet::new();
     for rival in 0..RIVALS {
-        let (data_keys, user) = (pick(rival, one, other).data_keys.clone(), user.clone());
+        let stores = pick(rival, one, other).clone();
+        let (user, name) = (user.clone(), name.clone());
         callers.spawn(async move {
-            let wrapped_by = KeyId(format!("local:{rival}").into());
-            data_keys.insert(&user, &WrappedKey { wrapped_by, bytes: vec![rival; 60] }, NOW).await
+            let fresh = wrapped(&rival.to_string(), rival);
+            let data_key = stores.data_keys.insert(&user, &fresh, NOW).await;
+            let service_key = stores.service_keys.insert(&name, &fresh, NOW).await;
+            (data_key.expect("insert"), service_key.expect("insert"))
         });
     }
-    let keys: Vec<_> =
-        callers.join_all().await.into_iter().map(|key| key.expect("insert")).collect();
-    let stored = one.data_keys.find(&user).await.expect("find");
-    assert!(stored.is_some() && keys.iter().all(|key| Some(key) == stored.as_ref()), "{keys:?}");
+    let keys = callers.join_all().await;
+    let stored = (
+        one.data_keys.find(&user).await.expect("find").expect("a key"),
+        one.service_keys.find(&name).await.expect("find").expect("a key"),
+    );
+    assert!(keys.iter().all(|key| *key == stored), "{keys:?}");
 }
 
-async fn a_data_key_is_replaced_by_one(one: &Stores, other: &Stores) {
+async fn a_wrapped_key_is_replaced_by_one(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     let user = person(one, "rewrap").await;
-    let absent = one.data_keys.replace(&user, &wrapped("old", 0), &wrapped("new", 1)).await;
-    assert!(matches!(absent, Err(StoreError::Conflict)), "nothing to replace: {absent:?}");
+    let name = ServiceKeyName::new("rewrap");
+    let (id, started_at) = (WriterId([42; 16]), NOW);
+    let owners = [
+        KeyOwner::Person(user.clone()),
+        KeyOwner::Service(name.clone()),
+        KeyOwner::AuditWriter { id, started_at },
+    ];
+    for owner in &owners {
+        let absent = one.wrapped_keys.replace(owner, &wrapped("old", 0), &wrapped("new", 1)).await;
+        assert!(matches!(absent, Err(StoreError::Conflict)), "nothing to replace: {absent:?}");
+    }
 
     let old = wrapped("old", 0);
     one.data_keys.insert(&user, &old, NOW).await.expect("insert");
-    let mut rivals = JoinSet::new();
-    for rival in 0..RIVALS {
-        let (data_keys, user) = (pick(rival, one, other).data_keys.clone(), user.clone());
-        rivals.spawn(async move {
-            data_keys.replace(&user, &wrapped("old", 0), &wrapped("new", rival + 1)).await
-        });
+    one.service_keys.insert(&name, &old, NOW).await.expect("insert");
+    let writer = Writer { id, started_at, key: old.clone(), expired: Head::START };
+    trail.begin(&writer, &[]).await.expect("begin");
+    for owner in &owners {
+        let mut rivals = JoinSet::new();
+        for rival in 0..RIVALS {
+            let (keys, owner) = (pick(rival, one, other).wrapped_keys.clone(), owner.clone());
+            rivals.spawn(async move {
+                keys.replace(&owner, &wrapped("old", 0), &wrapped("new", rival + 1)).await
+            });
+        }
+        let outcomes = rivals.join_all().await;
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let lost =
+            outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Conflict))).count();
+        assert_eq!((won, lost), (1, usize::from(RIVALS) - 1), "{owner}: {outcomes:?}");
     }
-    let outcomes = rivals.join_all().await;
-    let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let lost =
-        outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Conflict))).count();
-    assert_eq!((won, lost), (1, usize::from(RIVALS) - 1), "{outcomes:?}");
 
     let stored = one.data_keys.find(&user).await.expect("find").expect("a key");
     assert_eq!(stored.wrapped_by, wrapped("new", 0).wrapped_by);
     let other_bytes = WrappedKey { bytes: old.bytes, ..stored };
-    let moved = other.data_keys.replace(&user, &other_bytes, &wrapped("new", 9)).await;
+    let moved = other.wrapped_keys.replace(&owners[0], &other_bytes, &wrapped("new", 9)).await;
     assert!(matches!(moved, Err(StoreError::Conflict)), "the bytes count too: {moved:?}");
 
     let kept = other.data_keys.remove(&user, &other_bytes).await;
@@ -506,33 +530,41 @@ async fn a_data_key_is_replaced_by_one(one: &Stores, other: &Stores) {
     let stored = one.data_keys.find(&user).await.expect("find").expect("a key");
     other.data_keys.remove(&user, &stored).await.expect("remove");
     assert_eq!(one.data_keys.find(&user).await.expect("find"), None);
+    let stored = one.service_keys.find(&name).await.expect("find").expect("a key");
+    other.service_keys.remove(&name, &stored).await.expect("remove");
+    assert_eq!(one.service_keys.find(&name).await.expect("find"), None);
 }
 
-async fn data_keys_are_paged_and_counted(one: &Stores, other: &Stores) {
+async fn wrapped_keys_are_paged_and_counted(one: &Stores, other: &Stores) {
     let mut expected = Vec::new();
     // Locales order these in other ways than bytes do; any order will do that leaves none out.
     for name in ["page-a", "page_B", "page-c", "pageD", "page é", "page-0", "page_1"] {
         let user = person(one, name).await;
         one.data_keys.insert(&user, &wrapped("paged", 1), NOW).await.expect("insert");
-        expected.push(user);
+        expected.push(KeyOwner::Person(user));
+        let name = ServiceKeyName::new(name);
+        one.service_keys.insert(&name, &wrapped("paged", 1), NOW).await.expect("insert");
+        expected.push(KeyOwner::Service(name));
     }
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = other.data_keys.page(after.as_ref(), 3).await.expect("page");
+        let page = other.wrapped_keys.page(after.as_ref(), 3).await.expect("page");
         assert!(page.len() <= 3, "{page:?}");
         let Some((last, _)) = page.last() else { break };
         after = Some(last.clone());
         seen.extend(page);
     }
-    let users: std::collections::HashSet<_> = seen.iter().map(|(user, _)| user).collect();
-    assert_eq!(users.len(), seen.len(), "nobody twice: {seen:?}");
-    assert!(expected.iter().all(|user| users.contains(user)), "nobody left out: {seen:?}");
+    let owners: std::collections::HashSet<_> = seen.iter().map(|(owner, _)| owner).collect();
+    assert_eq!(owners.len(), seen.len(), "nobody twice: {seen:?}");
+    assert!(expected.iter().all(|owner| owners.contains(owner)), "nobody left out: {seen:?}");
 
-    let counted = one.data_keys.count().await.expect("count");
-    let paged = counted.iter().find(|(key, _)| *key == wrapped("paged", 1).wrapped_by);
-    assert_eq!(paged.map(|(_, keys)| *keys), Some(7), "{counted:?}");
-    let all: u64 = counted.iter().map(|(_, keys)| keys).sum();
+    let counted = one.wrapped_keys.count().await.expect("count");
+    for kind in [KeyKind::Person, KeyKind::Service] {
+        let paged = Wraps { by: wrapped("paged", 1).wrapped_by, kind, count: 7 };
+        assert!(counted.contains(&paged), "{counted:?}");
+    }
+    let all: u64 = counted.iter().map(|wraps| wraps.count).sum();
     assert_eq!(usize::try_from(all).expect("few"), seen.len(), "{counted:?}");
 }
 
@@ -562,7 +594,10 @@ async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stor
     assert_eq!(one.connects.find(flow.state).await.expect("find"), None);
 
     // A rotation, and a gateway that was about to seal, find nobody to write for.
-    let rewrapped = one.data_keys.replace(&user, &wrapped("old", 1), &wrapped("new", 1)).await;
+    let rewrapped = one
+        .wrapped_keys
+        .replace(&user.clone().into(), &wrapped("old", 1), &wrapped("new", 1))
+        .await;
     assert!(matches!(rewrapped, Err(StoreError::Conflict)), "{rewrapped:?}");
     let sealed = one.data_keys.insert(&user, &wrapped("old", 2), NOW).await;
     assert!(matches!(sealed, Err(StoreError::Conflict)), "{sealed:?}");

@@ -72,6 +72,8 @@ impl Store {
             credentials: self.db.clone(),
             connects: self.db.clone(),
             data_keys: self.db.clone(),
+            service_keys: self.db.clone(),
+            wrapped_keys: self.db.clone(),
             audit: self.db.clone(),
         }
     }

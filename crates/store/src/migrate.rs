@@ -24,6 +24,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "audit chain",
         sql: include_str!("../migrations/0002_audit_chain.sqlite.sql"),
     },
+    Step {
+        version: 4,
+        name: "service key",
+        sql: include_str!("../migrations/0004_service_key.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -37,6 +42,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 3,
         name: "changes",
         sql: include_str!("../migrations/0003_changes.postgres.sql"),
+    },
+    Step {
+        version: 4,
+        name: "service key",
+        sql: include_str!("../migrations/0004_service_key.postgres.sql"),
     },
 ];
 

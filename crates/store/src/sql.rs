@@ -7,11 +7,12 @@
 mod audit;
 mod connect;
 mod credential;
-mod data_key;
 mod login;
+mod own_key;
 mod person;
 mod session;
 mod trail;
+mod wrapped_key;
 
 use serde_json::Value;
 

@@ -25,7 +25,7 @@ async fn two_replicas_keep_every_promise() {
         (Location::Postgres(cluster.url()), Location::Postgres(cluster.socket_url()));
     let (one, other) = tokio::join!(Store::open(&one), Store::open(&other));
     let (one, other) = (one.unwrap(), other.unwrap());
-    conformance::run(&one.stores(), &other.stores()).await;
+    conformance::run(&one.stores(), &other.stores(), &*one.trail()).await;
 
     let raw = async |sql| {
         let mut raw = PgConnection::connect(cluster.url().expose()).await.unwrap();
@@ -112,7 +112,7 @@ async fn what_others_change_is_heard_with_the_commit() {
         remember(&there, name).await;
     }
     there.data_keys.insert(&ada, &key, Timestamp(1)).await.unwrap();
-    there.data_keys.replace(&ada, &key, &rewrapped).await.unwrap();
+    there.wrapped_keys.replace(&ada.clone().into(), &key, &rewrapped).await.unwrap();
     there.credentials.put(&notes, &record(1), None).await.unwrap();
     let leased = there.credentials.lease(&notes, Version(1), [7; 16], Timestamp(1), Timestamp(9));
     let Leased::Granted(lease, _) = leased.await.unwrap() else { unreachable!("nobody has it") };

@@ -18,14 +18,14 @@ use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 async fn in_memory_it_keeps_every_promise() {
     let store = Store::open(&Location::Memory).await.unwrap();
     store.ping().await.unwrap();
-    conformance::run(&store.stores(), &store.stores()).await;
+    conformance::run(&store.stores(), &store.stores(), &*store.trail()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_on_one_file_keep_every_promise() {
     let directory = Directory::new("replicas");
     let (one, other) = (directory.store().await, directory.store().await);
-    conformance::run(&one.stores(), &other.stores()).await;
+    conformance::run(&one.stores(), &other.stores(), &*one.trail()).await;
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Opened {
         let trust = Trust::load(None).map_err(Failure::failed)?;
         let ring = wire::keys::wire(&config, &trust).await.map_err(Failure::usage)?.ring;
         let store = Store::open(&location(&config.store)).await.map_err(Failure::usage)?;
-        let rewrap = Rewrap::new(ring.clone(), store.stores().data_keys);
+        let rewrap = Rewrap::new(ring.clone(), &store.stores());
         Ok(Self { ring, rewrap })
     }
 }

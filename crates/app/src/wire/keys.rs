@@ -1,12 +1,15 @@
 //! The key ring of a configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_config::{
     Config,
     model::{KeySource, VaultSignIn},
 };
-use attache_core::{Secret, store::DataKeyStore};
+use attache_core::{
+    Secret,
+    store::{KeyKind, WrappedKeys, Wraps},
+};
 use attache_crypto::{
     keyring::{KeyError, KeyRing, KeyWrapper},
     wrap::{
@@ -91,18 +94,45 @@ async fn wrapper(
 }
 
 /// Tells the log at the start, and not at the first call, which configured keys are missing.
-pub(crate) async fn complain_of_missing(data_keys: Arc<dyn DataKeyStore>, ring: KeyRing) {
-    let Ok(counts) = data_keys.count().await else { return };
-    for (key, people) in counts {
-        let members = std::iter::once(&ring.active).chain(&ring.retired);
-        if members.into_iter().all(|member| *member.id() != key) {
-            tracing::error!(
-                key = %key.0, people,
-                "the credentials of these people cannot be opened: this key wraps them and is \
-                 not configured. Add it to `keys.retired`"
-            );
+pub(crate) async fn complain_of_missing(keys: Arc<dyn WrappedKeys>, ring: KeyRing) {
+    let Ok(wrapped) = keys.count().await else { return };
+    for (key, Missed { people, audit_writers, service_keys }) in missed(&wrapped, &ring) {
+        tracing::error!(
+            key,
+            people,
+            audit_writers,
+            service_keys,
+            "this key is not configured, and what it wraps cannot be opened: these people's \
+             credentials, what these runs wrote into the audit, and these keys that all replicas \
+             share. Add it to `keys.retired`"
+        );
+    }
+}
+
+/// What one missing key wraps.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missed {
+    people: u64,
+    audit_writers: u64,
+    service_keys: u64,
+}
+
+/// By the name of the missing key.
+fn missed<'w>(wrapped: &'w [Wraps], ring: &KeyRing) -> BTreeMap<&'w str, Missed> {
+    let mut missed = BTreeMap::<_, Missed>::new();
+    for Wraps { by, kind, count } in wrapped {
+        let mut members = std::iter::once(&ring.active).chain(&ring.retired);
+        if members.any(|member| member.id() == by) {
+            continue;
+        }
+        let one = missed.entry(&*by.0).or_default();
+        match kind {
+            KeyKind::Person => one.people = *count,
+            KeyKind::AuditWriter => one.audit_writers = *count,
+            KeyKind::Service => one.service_keys = *count,
         }
     }
+    missed
 }
 
 /// Renews the token in time also when nobody needs a key for hours, until `stop`. At the start it
@@ -123,5 +153,31 @@ pub(crate) async fn stay_signed_in(transit: Arc<Transit>, stop: CancellationToke
     tokio::select! {
         () = stop.cancelled() => {}
         () = renewing => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_core::store::KeyId;
+    use attache_crypto::random::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_key_is_told_for_everything_it_wraps() {
+        let active = LocalKey::from_base64(&LocalKey::generate(&SystemRandom)).unwrap();
+        let ours = active.id().clone();
+        let ring = KeyRing { active: Arc::new(active), retired: Vec::new() };
+        let lost = KeyId("local:lost".into());
+        let wraps = |by: &KeyId, kind, count| Wraps { by: by.clone(), kind, count };
+        let wrapped = [
+            wraps(&ours, KeyKind::Person, 7),
+            wraps(&lost, KeyKind::Person, 3),
+            wraps(&lost, KeyKind::AuditWriter, 2),
+            wraps(&lost, KeyKind::Service, 1),
+        ];
+        let expected = Missed { people: 3, audit_writers: 2, service_keys: 1 };
+        assert_eq!(missed(&wrapped, &ring), BTreeMap::from([("local:lost", expected)]));
+        assert_eq!(missed(&wrapped[..1], &ring), BTreeMap::new());
     }
 }

@@ -11,14 +11,18 @@ use std::{
     },
 };
 
-use attache_broker::vault::Vault;
+use attache_broker::{
+    ObtainError, ServiceKey, ServiceKeyParts, Tasks, audit::Ledger, vault::Vault,
+};
 use attache_core::{
-    Credential, CredentialKey, ObtainedVia, Secret, SystemClock, Timestamp, UpstreamName, UserId,
+    Credential, CredentialKey, ObtainedVia, Secret, ServiceKeyName, SystemClock, Timestamp,
+    UpstreamName, UserId,
     store::{Health, Record, StoreError, Stores, Version},
 };
 use attache_crypto::{keyring::KeyRing, random::SystemRandom, wrap::local::LocalKey};
 use attache_store::{Location, Store};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 use crate::{
     plugin::Running,
@@ -66,10 +70,14 @@ fn status(config: &str) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// How many data keys the status says `role` wraps.
+/// How many keys of every kind the status says `role` wraps.
 fn under(report: &Value, role: &str) -> u64 {
-    let keys = report["keys"].as_array().unwrap().iter();
-    keys.filter(|key| key["role"] == role).map(|key| key["data_keys"].as_u64().unwrap()).sum()
+    let keys = report["keys"].as_array().unwrap().iter().filter(|key| key["role"] == role);
+    keys.map(|key| {
+        let count = |kind: &str| key[kind].as_u64().unwrap();
+        count("data_keys") + count("audit_writers") + count("service_keys")
+    })
+    .sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +105,9 @@ async fn keys_rotate_while_others_read_and_write(
         succeeds(&attache(&["keys", "generate", &directory.text(name)]));
     }
     let (old, new) = (local(&directory.path("old.key")), local(&directory.path("new.key")));
-    let stores = Store::open(location).await.unwrap().stores();
+    let store = Store::open(location).await.unwrap();
+    let stores = store.stores();
+    let token = shared_key_and_audit(&store, &ring_of(old.clone())).await;
     let names: Vec<String> = (0..PEOPLE).map(|number| format!("person-{number:04}")).collect();
     let users = people(&stores, &ring_of(old.clone()), &names).await;
     for user in &users {
@@ -148,15 +158,42 @@ async fn keys_rotate_while_others_read_and_write(
     let words = succeeds(&attache(&["keys", "rotate", "--config", &config]));
     assert!(words.contains("can leave keys.retired: local:"), "{words}");
     let again = succeeds(&attache(&["keys", "rotate", "--config", &config]));
-    assert!(again.contains("0 data keys wrapped again"), "{again}");
+    assert!(again.contains("0 keys wrapped again"), "{again}");
     let (code, report) = status(&config);
     assert_eq!((code, under(&report, "retired"), under(&report, "missing")), (Some(0), 0, 0));
     assert!(under(&report, "active") > PEOPLE as u64, "{report}");
 
+    // The old key is gone for good.
+    let new_file = format!("file:{}", directory.text("new.key"));
+    let config = configure(directory, url, &new_file, &[]);
     let alone = ring_of(new.clone());
     for user in &users {
         open(&vault(&stores, &alone), &stores, user).await;
     }
+    assert_eq!(session_token(&stores, &alone).await.unwrap(), token);
+    let words = succeeds(&attache(&["audit", "verify", "--config", &config]));
+    assert!(words.contains("2 of 2 entries, by 1 writers, are proved"), "{words}");
+}
+
+/// Makes what a gateway makes for itself: a chain of the audit, and a key of all replicas.
+async fn shared_key_and_audit(store: &Store, ring: &KeyRing) -> [u8; 32] {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let ledger = Ledger::new(store.trail(), ring.clone(), clock, random);
+    ledger.checkpoint().await.unwrap();
+    session_token(&store.stores(), ring).await.unwrap()
+}
+
+/// What only the holder of that key can make.
+async fn session_token(stores: &Stores, ring: &KeyRing) -> Result<[u8; 32], ObtainError> {
+    let key = ServiceKey::new(ServiceKeyParts {
+        name: ServiceKeyName::new("test"),
+        ring: ring.clone(),
+        store: stores.service_keys.clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        tasks: Tasks::new(Handle::current()),
+    });
+    Ok(key.obtain().await?.authenticate("test", &[]))
 }
 
 /// Reads and writes as a gateway does, its memory empty at the start. A person is new each round.
@@ -235,16 +272,17 @@ async fn a_lost_key_is_told_and_given_up_only_when_asked() {
         succeeds(&attache(&["keys", "generate", &directory.text(name)]));
     }
     let url = format!("sqlite:{}", directory.text("attache.db"));
-    let stores =
-        Store::open(&Location::Sqlite(directory.path("attache.db"))).await.unwrap().stores();
-    let lost = local(&directory.path("lost.key"));
+    let store = Store::open(&Location::Sqlite(directory.path("attache.db"))).await.unwrap();
+    let stores = store.stores();
+    let lost = ring_of(local(&directory.path("lost.key")));
     let names = ["ada".to_owned(), "grace".to_owned()];
-    let users = people(&stores, &ring_of(lost), &names).await;
+    let users = people(&stores, &lost, &names).await;
+    let token = shared_key_and_audit(&store, &lost).await;
 
     let config = configure(&directory, &url, &format!("file:{}", directory.text("new.key")), &[]);
     let (code, report) = status(&config);
-    assert_eq!((code, under(&report, "missing")), (Some(1), 2));
-    assert_eq!(report["unreadable_people"][0]["user"], "ada");
+    assert_eq!((code, under(&report, "missing")), (Some(1), 4), "{report}");
+    assert_eq!(report["unreadable_keys"][0]["owner"], "ada");
     let kept = attache(&["keys", "rotate", "--config", &config]);
     let words = String::from_utf8_lossy(&kept.stderr).into_owned();
     assert_eq!(kept.status.code(), Some(1));
@@ -252,11 +290,17 @@ async fn a_lost_key_is_told_and_given_up_only_when_asked() {
     assert!(stores.data_keys.find(&users[0]).await.unwrap().is_some());
 
     let gone = attache(&["keys", "rotate", "--discard-unreadable", "--config", &config]);
-    assert!(succeeds(&gone).contains("2 given up"));
-    assert_eq!(status(&config).0, Some(0));
-    // And now ada can connect again.
+    let words = succeeds(&gone);
+    assert!(words.contains("3 given up"), "{words}");
+    // What nothing proves any more is evidence, and stays.
+    assert!(words.contains("1 keys of audit writers stay"), "{words}");
+    let (code, report) = status(&config);
+    assert_eq!((code, under(&report, "missing")), (Some(1), 1), "{report}");
+    assert_eq!(attache(&["audit", "verify", "--config", &config]).status.code(), Some(1));
+    // And now ada can connect again, and replicas share a new key.
     let alone = ring_of(local(&directory.path("new.key")));
     seal(&vault(&stores, &alone), &users[0], Version(1)).await;
+    assert_ne!(session_token(&stores, &alone).await.unwrap(), token);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use attache_core::{
     Secret, UserId,
     line_service::{LineError, LineService as _},
     outbound::Limits,
-    store::WrappedKey,
+    store::{KeyOwner, WrappedKey},
 };
 use attache_crypto::{
     keyring::{KeyError, KeyRing, KeyWrapper as _},
@@ -65,7 +65,7 @@ async fn the_reference_plugin_keeps_the_promises_of_a_key() {
     let plugin = meet(&directory.path("key.sock")).await.unwrap();
     assert_eq!(plugin.id().0.as_ref(), running.id);
 
-    let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
+    let [ada, grace] = ["ada", "grace"].map(|name| KeyOwner::Person(UserId::new(name)));
     let key = DataKey::generate(&SystemRandom);
     let wrapped = plugin.wrap(&key, &ada).await.unwrap();
     let ring = ring_of(plugin.clone());

@@ -54,7 +54,10 @@ pub(crate) async fn people(stores: &Stores, ring: &KeyRing, names: &[String]) ->
         let user = UserId::new(name.as_str());
         let made = stores.people.upsert(&issuer, name, &profile, user.clone(), Timestamp(1));
         made.await.expect("a person");
-        let wrapped = ring.wrap(&DataKey::generate(&SystemRandom), &user).await.expect("wrapped");
+        let wrapped = ring
+            .wrap(&DataKey::generate(&SystemRandom), &user.clone().into())
+            .await
+            .expect("wrapped");
         stores.data_keys.insert(&user, &wrapped, Timestamp(1)).await.expect("a data key");
         users.push(user);
     }

@@ -6,7 +6,7 @@ use attache_core::{
         AuditEvent, Method, Outcome,
         trail::{Entry, Head, Position, Seal, Writer, WriterId},
     },
-    store::WrappedKey,
+    store::{KeyOwner, WrappedKey},
 };
 use attache_crypto::{
     keyring::{KeyError, KeyRing},
@@ -26,12 +26,14 @@ impl WriterKey {
         started_at: Timestamp,
     ) -> Result<(Self, WrappedKey), KeyError> {
         let key = DataKey::generate(random);
-        let wrapped = ring.wrap(&key, &owner(writer, started_at)).await?;
+        let owner = KeyOwner::AuditWriter { id: writer, started_at };
+        let wrapped = ring.wrap(&key, &owner).await?;
         Ok((Self(key), wrapped))
     }
 
     pub(super) async fn unwrap(ring: &KeyRing, writer: &Writer) -> Result<Self, KeyError> {
-        ring.unwrap(&writer.key, &owner(writer.id, writer.started_at)).await.map(Self)
+        let owner = KeyOwner::AuditWriter { id: writer.id, started_at: writer.started_at };
+        ring.unwrap(&writer.key, &owner).await.map(Self)
     }
 
     pub(super) fn seal(
@@ -85,11 +87,6 @@ impl WriterKey {
 pub(super) struct Draft {
     pub(super) event: AuditEvent,
     pub(super) seen: Vec<Position>,
-}
-
-/// Whom a writer's key is wrapped for. Nobody has this id: those of people hold no colon.
-fn owner(writer: WriterId, started_at: Timestamp) -> UserId {
-    UserId::new(format!("audit:{writer}:{}", started_at.0))
 }
 
 fn place(Position { writer, sequence }: Position) -> [Vec<u8>; 2] {

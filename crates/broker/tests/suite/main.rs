@@ -9,5 +9,6 @@
 mod audit;
 mod connect;
 mod refresh;
+mod service_key;
 mod support;
 mod vault;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use attache_broker::{ObtainError, Status, connections::Revocation};
 use attache_core::{
-    UserId,
     audit::Reason,
-    store::{KeyId, Record, Sealed, WrappedKey},
+    store::{KeyId, KeyOwner, Record, Sealed, WrappedKey},
 };
 use attache_crypto::{
     keyring::{KeyError, KeyWrapper},
@@ -209,11 +208,11 @@ impl KeyWrapper for KeyServiceAway {
         &self.0
     }
 
-    async fn wrap(&self, _: &DataKey, _: &UserId) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, _: &DataKey, _: &KeyOwner) -> Result<WrappedKey, KeyError> {
         Err(KeyError::Unavailable("no route".into()))
     }
 
-    async fn unwrap(&self, _: &WrappedKey, _: &UserId) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, _: &WrappedKey, _: &KeyOwner) -> Result<DataKey, KeyError> {
         Err(KeyError::Unavailable("no route".into()))
     }
 }

@@ -3,8 +3,8 @@
 use std::{fmt, fmt::Write as _};
 
 use attache_core::{
-    Secret, UserId,
-    store::{KeyId, WrappedKey},
+    Secret,
+    store::{KeyId, KeyOwner, WrappedKey},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -41,8 +41,11 @@ impl LocalKey {
         Secret::new(STANDARD.encode(key.as_slice()))
     }
 
-    fn associated_data(&self, user: &UserId) -> Vec<u8> {
-        aead::associated_data("attache/data-key", &[user.as_str().as_bytes(), self.id.0.as_bytes()])
+    fn associated_data(&self, owner: &KeyOwner) -> Vec<u8> {
+        aead::associated_data(
+            "attache/data-key",
+            &[owner.to_string().as_bytes(), self.id.0.as_bytes()],
+        )
     }
 }
 
@@ -62,13 +65,13 @@ impl KeyWrapper for LocalKey {
         &self.id
     }
 
-    async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError> {
-        let bytes = aead::seal(&self.key, &self.associated_data(user), key.0.as_slice());
+    async fn wrap(&self, key: &DataKey, owner: &KeyOwner) -> Result<WrappedKey, KeyError> {
+        let bytes = aead::seal(&self.key, &self.associated_data(owner), key.0.as_slice());
         Ok(WrappedKey { wrapped_by: self.id.clone(), bytes })
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
-        let opened = aead::open(&self.key, &self.associated_data(user), &wrapped.bytes)
+    async fn unwrap(&self, wrapped: &WrappedKey, owner: &KeyOwner) -> Result<DataKey, KeyError> {
+        let opened = aead::open(&self.key, &self.associated_data(owner), &wrapped.bytes)
             .map_err(|_| KeyError::Tampered)?;
         let key = <[u8; KEY_LEN]>::try_from(opened.as_slice()).map_err(|_| KeyError::Tampered)?;
         Ok(DataKey(Key::new(key)))
@@ -88,6 +91,8 @@ pub struct InvalidKey;
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use attache_core::UserId;
 
     use super::*;
     use crate::{keyring::KeyRing, random::SystemRandom};
@@ -114,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn a_retired_key_unwraps_and_a_stranger_does_not() {
         let (old, new) = (local_key(), local_key());
-        let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
+        let [ada, grace] = ["ada", "grace"].map(|name| KeyOwner::Person(UserId::new(name)));
         let data_key = DataKey::generate(&SystemRandom);
         let before = KeyRing { active: old.clone(), retired: vec![] };
         let after = KeyRing { active: new.clone(), retired: vec![old.clone()] };

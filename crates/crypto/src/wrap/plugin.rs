@@ -10,15 +10,15 @@
 //!
 //! or `{"error":"tampered"}`, `{"error":"refused"}`, `{"error":"unavailable"}`. `NAME` says which
 //! key it is, wherever the program runs. What was wrapped for one person must not unwrap for
-//! another.
+//! another. The gateway's own keys belong to "persons" whose id has a colon.
 
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Secret, UserId,
+    Secret,
     line_service::{LineError, LineService},
     outbound::Limits,
-    store::{KeyId, WrappedKey},
+    store::{KeyId, KeyOwner, WrappedKey},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -117,9 +117,9 @@ impl KeyWrapper for Plugin {
         &self.id
     }
 
-    async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, key: &DataKey, owner: &KeyOwner) -> Result<WrappedKey, KeyError> {
         let key = key.to_base64();
-        let question = Question::Wrap { key: &key, person: user.as_str() };
+        let question = Question::Wrap { key: &key, person: &owner.to_string() };
         let Answer::Wrapped(text) = ask(&*self.service, &question).await? else {
             return Err(unavailable(PluginFault::Malformed));
         };
@@ -127,9 +127,9 @@ impl KeyWrapper for Plugin {
         Ok(WrappedKey { wrapped_by: self.id.clone(), bytes })
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, wrapped: &WrappedKey, owner: &KeyOwner) -> Result<DataKey, KeyError> {
         let wrapped = STANDARD.encode(&wrapped.bytes);
-        let question = Question::Unwrap { wrapped: &wrapped, person: user.as_str() };
+        let question = Question::Unwrap { wrapped: &wrapped, person: &owner.to_string() };
         match ask(&*self.service, &question).await? {
             Answer::Key(Zeroed(key)) => DataKey::from_base64(&key),
             _ => None,
@@ -165,6 +165,8 @@ fn unavailable(fault: PluginFault) -> KeyError {
 
 #[cfg(test)]
 mod tests {
+    use attache_core::UserId;
+
     use super::*;
     use crate::random::SystemRandom;
 
@@ -194,7 +196,8 @@ mod tests {
             ("", |e| matches!(e, KeyError::Unavailable(_))),
             ("hello", |e| matches!(e, KeyError::Unavailable(_))),
         ];
-        let (ada, key) = (UserId::new("ada"), DataKey::generate(&SystemRandom));
+        let ada = KeyOwner::Person(UserId::new("ada"));
+        let key = DataKey::generate(&SystemRandom);
         for (line, expected) in cases {
             let id = KeyId("plugin:hsm".into());
             let plugin = Plugin { id: id.clone(), service: Arc::new(Says(line)) };

@@ -1,5 +1,5 @@
 //! A key of a Vault or `OpenBao` Transit engine: it never leaves the service, which wraps and
-//! unwraps people's data keys with it, bound to the person.
+//! unwraps people's data keys with it, bound to the person, and the gateway's own.
 //!
 //! Transit's own `rewrap` is not used: it takes no associated data. What is to be under the newest
 //! version of a key is unwrapped and wrapped.
@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use attache_core::{
     Secret, UserId,
     outbound::Outbound,
-    store::{KeyId, WrappedKey},
+    store::{KeyId, KeyOwner, WrappedKey},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -96,8 +96,8 @@ impl Transit {
         self.session.stay().await
     }
 
-    async fn encrypt(&self, plaintext: &str, user: &UserId) -> Result<String, KeyError> {
-        let body = Encrypt { plaintext, associated_data: &associated_data(user) };
+    async fn encrypt(&self, plaintext: &str, owner: &KeyOwner) -> Result<String, KeyError> {
+        let body = Encrypt { plaintext, associated_data: &associated_data(owner) };
         let path = format!("{}/encrypt/{}", self.engine, self.name);
         let Encrypted { ciphertext } = self.session.post(&path, &body).await?;
         Ok(ciphertext)
@@ -107,7 +107,7 @@ impl Transit {
     /// encrypted tells as well.
     async fn newest(&self) -> Result<u64, KeyError> {
         let ask = async || {
-            let ciphertext = self.encrypt("", &UserId::new("nobody")).await?;
+            let ciphertext = self.encrypt("", &UserId::new("nobody").into()).await?;
             version(&ciphertext).ok_or_else(malformed)
         };
         self.newest.get_or_try_init(ask).await.copied()
@@ -120,15 +120,15 @@ impl KeyWrapper for Transit {
         &self.id
     }
 
-    async fn wrap(&self, key: &DataKey, user: &UserId) -> Result<WrappedKey, KeyError> {
-        let ciphertext = self.encrypt(&key.to_base64(), user).await?;
+    async fn wrap(&self, key: &DataKey, owner: &KeyOwner) -> Result<WrappedKey, KeyError> {
+        let ciphertext = self.encrypt(&key.to_base64(), owner).await?;
         version(&ciphertext).ok_or_else(malformed)?;
         Ok(WrappedKey { wrapped_by: self.id.clone(), bytes: ciphertext.into_bytes() })
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, user: &UserId) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, wrapped: &WrappedKey, owner: &KeyOwner) -> Result<DataKey, KeyError> {
         let ciphertext = str::from_utf8(&wrapped.bytes).map_err(|_| KeyError::Tampered)?;
-        let body = Decrypt { ciphertext, associated_data: &associated_data(user) };
+        let body = Decrypt { ciphertext, associated_data: &associated_data(owner) };
         let path = format!("{}/decrypt/{}", self.engine, self.name);
         let Decrypted { plaintext } = self.session.post(&path, &body).await?;
         let plaintext = zeroize::Zeroizing::new(plaintext);
@@ -147,8 +147,8 @@ impl fmt::Debug for Transit {
     }
 }
 
-fn associated_data(user: &UserId) -> String {
-    STANDARD.encode(aead::associated_data("attache/data-key", &[user.as_str().as_bytes()]))
+fn associated_data(owner: &KeyOwner) -> String {
+    STANDARD.encode(aead::associated_data("attache/data-key", &[owner.to_string().as_bytes()]))
 }
 
 /// The key's version in `vault:v3:…`.

@@ -1,7 +1,7 @@
 //! What is bound to `$1`..`$N`: a database needs the type of a `NULL` too.
 
 use attache_core::{
-    IssuerId, Timestamp, UpstreamName, UserId,
+    IssuerId, ServiceKeyName, Timestamp, UpstreamName, UserId,
     audit::trail::{Seal, WriterId},
     store::{KeyId, Version},
 };
@@ -36,6 +36,7 @@ from! {
     &'a UserId => |user| Self::Text(Some(user.as_str()));
     &'a IssuerId => |issuer| Self::Text(Some(issuer.as_str()));
     &'a UpstreamName => |upstream| Self::Text(Some(upstream.as_str()));
+    &'a ServiceKeyName => |name| Self::Text(Some(name.as_str()));
     &'a KeyId => |key| Self::Text(Some(&key.0));
     &'a [u8] => |bytes| Self::Bytes(Some(bytes));
     &'a Vec<u8> => |bytes| Self::Bytes(Some(bytes));

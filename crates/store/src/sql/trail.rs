@@ -298,7 +298,7 @@ fn writer(row: &Row) -> Result<Writer> {
     read().map_err(|unreadable| unreadable.of("audit_writer", id))
 }
 
-fn writer_id(row: &Row) -> Result<WriterId, Unreadable> {
+pub(super) fn writer_id(row: &Row) -> Result<WriterId, Unreadable> {
     row.bytes("writer")?.try_into().map(WriterId).map_err(|_| Unreadable("writer"))
 }
 

@@ -36,7 +36,7 @@ impl Bar {
         }
         self.shown = Some(Instant::now());
         let Progress { all, seen, rewrapped } = progress;
-        let words = format!("{seen} of {all} data keys, {rewrapped} wrapped again");
+        let words = format!("{seen} of {all} keys, {rewrapped} wrapped again");
         if self.terminal.is_interactive() {
             let filled = (seen.min(all) * WIDTH).checked_div(all).unwrap_or(WIDTH);
             let bar: String =

@@ -21,19 +21,24 @@ pub(super) async fn run(
     })?;
     Report::new(&opened.ring, &survey).print(terminal);
     terminal.message(summary(&survey));
-    if survey.is_all_under(opened.ring.active.id()) {
-        terminal.message(removable(&opened.ring));
-        Ok(())
-    } else {
-        Err(Failure::Failed(left(&opened.ring, &survey)))
+    match survey.beside(opened.ring.active.id()) {
+        0 => {
+            terminal.message(removable(&opened.ring));
+            Ok(())
+        }
+        left if lost == Lost::Discard && left <= survey.unreadable => {
+            terminal.message(evidence(left));
+            Ok(())
+        }
+        left => Err(Failure::Failed(whose_move(left, survey.unreadable))),
     }
 }
 
 fn summary(survey: &Survey) -> String {
     let Survey { rewrapped, discarded, .. } = survey;
     match discarded {
-        0 => format!("{rewrapped} data keys wrapped again"),
-        _ => format!("{rewrapped} data keys wrapped again, {discarded} given up"),
+        0 => format!("{rewrapped} keys wrapped again"),
+        _ => format!("{rewrapped} keys wrapped again, {discarded} given up"),
     }
 }
 
@@ -49,21 +54,24 @@ fn removable(ring: &KeyRing) -> String {
     )
 }
 
-/// Whose move it is depends on whether the rest opens at all.
-fn left(ring: &KeyRing, survey: &Survey) -> String {
-    let active = ring.active.id();
-    let left: u64 =
-        survey.wrapped.iter().filter(|(key, _)| key != active).map(|(_, count)| count).sum();
-    if survey.unreadable > 0 {
+fn evidence(left: u64) -> String {
+    format!(
+        "{left} keys of audit writers stay under a key that is gone: what they sealed is kept as it \
+         is, and nothing proves it any more"
+    )
+}
+
+/// It depends on whether the rest opens at all.
+fn whose_move(left: u64, unreadable: u64) -> String {
+    if unreadable > 0 {
         format!(
-            "{left} data keys are not under the active key, and {} of all open with no configured \
-             key: put the missing key into keys.retired, or give them up with \
-             --discard-unreadable",
-            survey.unreadable,
+            "{left} keys are not under the active key, and {unreadable} of all open with no \
+             configured key: put the missing key into keys.retired, or give them up with \
+             --discard-unreadable"
         )
     } else {
         format!(
-            "{left} data keys were written under other keys meanwhile: give every gateway this \
+            "{left} keys were written under other keys meanwhile: give every gateway this \
              configuration, then run it again"
         )
     }

@@ -1,14 +1,14 @@
 //! `attache keys status`
 
 use attache_broker::rewrap::Survey;
-use attache_core::store::KeyId;
+use attache_core::store::{KeyId, KeyKind, Wraps};
 use attache_crypto::keyring::KeyRing;
 use serde::Serialize;
 
 use super::{Opened, progress::Bar};
 use crate::{Failure, terminal::Terminal};
 
-/// How many people whose data key does not open are named in a table; JSON has more.
+/// How many keys that do not open are named in a table; JSON has more.
 const SHOWN: usize = 5;
 
 #[derive(Serialize)]
@@ -16,14 +16,19 @@ pub(super) struct Report {
     keys: Vec<Key>,
     unreadable: u64,
     /// The first 1,000.
-    unreadable_people: Vec<Person>,
+    unreadable_keys: Vec<UnreadableKey>,
 }
 
 #[derive(Serialize)]
 struct Key {
     name: String,
     role: Role,
+    /// People's.
     data_keys: u64,
+    /// Of the runs that wrote into the audit.
+    audit_writers: u64,
+    /// Shared by all replicas.
+    service_keys: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,8 +41,9 @@ enum Role {
 }
 
 #[derive(Serialize)]
-struct Person {
-    user: String,
+struct UnreadableKey {
+    /// A person's id, `audit:…` or `service:…`.
+    owner: String,
     why: String,
 }
 
@@ -51,44 +57,49 @@ pub(super) async fn run(opened: &Opened, terminal: Terminal) -> Result<(), Failu
     match report.unreadable {
         0 => Ok(()),
         count => Err(Failure::Failed(format!(
-            "{count} data keys open with no configured key: put the key that is missing into \
-             keys.retired"
+            "{count} keys open with no configured key: put the key that is missing into keys.retired"
         ))),
     }
 }
 
 impl Report {
     pub(super) fn new(ring: &KeyRing, survey: &Survey) -> Self {
-        let key =
-            |id: &KeyId, role| Key { name: id.0.to_string(), role, data_keys: survey.under(id) };
+        let key = |id: &KeyId, role| Key {
+            name: id.0.to_string(),
+            role,
+            data_keys: survey.under(id, KeyKind::Person),
+            audit_writers: survey.under(id, KeyKind::AuditWriter),
+            service_keys: survey.under(id, KeyKind::Service),
+        };
         let mut keys = vec![key(ring.active.id(), Role::Active)];
         keys.extend(ring.retired.iter().map(|one| key(one.id(), Role::Retired)));
-        let missing = survey
-            .wrapped
-            .iter()
-            .filter(|(id, _)| keys.iter().all(|configured| configured.name != *id.0));
-        let missing: Vec<Key> = missing.map(|(id, _)| key(id, Role::Missing)).collect();
-        keys.extend(missing);
-        let people = survey
+        for Wraps { by, .. } in &survey.wrapped {
+            if keys.iter().all(|known| known.name != *by.0) {
+                keys.push(key(by, Role::Missing));
+            }
+        }
+        let named = survey
             .named
             .iter()
-            .map(|(user, why)| Person { user: user.to_string(), why: why.to_string() });
-        Self { keys, unreadable: survey.unreadable, unreadable_people: people.collect() }
+            .map(|(owner, why)| UnreadableKey { owner: owner.to_string(), why: why.to_string() });
+        Self { keys, unreadable: survey.unreadable, unreadable_keys: named.collect() }
     }
 
     pub(super) fn print(&self, terminal: Terminal) {
         terminal.data(self, || {
-            let header = ["KEY", "ROLE", "DATA KEYS"].map(str::to_owned).to_vec();
+            let header = ["KEY", "ROLE", "DATA KEYS", "AUDIT WRITERS", "SERVICE KEYS"];
             let rows = self.keys.iter().map(|key| {
-                vec![key.name.clone(), key.role.as_str().to_owned(), key.data_keys.to_string()]
+                let counts = [key.data_keys, key.audit_writers, key.service_keys];
+                let named = [key.name.clone(), key.role.as_str().to_owned()].into_iter();
+                named.chain(counts.map(|count| count.to_string())).collect()
             });
-            std::iter::once(header).chain(rows).collect()
+            std::iter::once(header.map(str::to_owned).to_vec()).chain(rows).collect()
         });
         if !terminal.is_machine() {
-            for Person { user, why } in self.unreadable_people.iter().take(SHOWN) {
-                terminal.message(format_args!("{user}: {why}"));
+            for UnreadableKey { owner, why } in self.unreadable_keys.iter().take(SHOWN) {
+                terminal.message(format_args!("{owner}: {why}"));
             }
-            if self.unreadable_people.len() > SHOWN {
+            if self.unreadable_keys.len() > SHOWN {
                 terminal.message("and more: -o json names up to 1,000");
             }
         }

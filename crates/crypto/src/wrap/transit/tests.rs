@@ -89,7 +89,7 @@ fn app_role() -> SignIn {
 }
 
 async fn wrap(transit: &Transit) -> Result<WrappedKey, KeyError> {
-    transit.wrap(&DataKey::generate(&SystemRandom), &UserId::new("ada")).await
+    transit.wrap(&DataKey::generate(&SystemRandom), &UserId::new("ada").into()).await
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_data_key_is_bound_to_its_person_and_goes_to_the_engine_of_the_address
     let wrapped = wrap(&transit).await.unwrap();
     assert_eq!(wrapped.bytes, b"vault:v7:aGVsbG8=");
     assert_eq!(wrapped.wrapped_by.0.as_ref(), "transit:k@https://vault.example.com/crypt/eu");
-    transit.wrap(&DataKey::generate(&SystemRandom), &UserId::new("grace")).await.unwrap();
+    transit.wrap(&DataKey::generate(&SystemRandom), &UserId::new("grace").into()).await.unwrap();
 
     let asked = script.asked();
     let paths = script.paths();
@@ -139,7 +139,7 @@ async fn what_vault_says_is_sorted_by_whose_move_it_is() {
     for (status, body, expected) in cases {
         let script = Script::new(&[FOREVER, (status, body)]);
         let transit = transit(&script, token());
-        let error = transit.unwrap(&wrapped, &UserId::new("ada")).await.unwrap_err();
+        let error = transit.unwrap(&wrapped, &UserId::new("ada").into()).await.unwrap_err();
         assert!(expected(&error), "{status} {body}: {error:?}");
         assert!(!format!("{error} {error:?}").contains("detail"), "{error:?}");
     }
