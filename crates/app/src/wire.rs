@@ -125,6 +125,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         tasks: tasks.clone(),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
+        outage: Arc::clone(&outage),
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
@@ -137,7 +138,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         Arc::clone(&outage),
     ));
     if let Some(feed) = store.changes() {
-        let memories: Vec<Arc<dyn Memory>> = vec![identity.clone()];
+        let memories: Vec<Arc<dyn Memory>> = vec![broker.clone(), identity.clone()];
         tasks.spawn(changes::heed(feed, memories, outage, stop.clone()));
     }
     let web = attache_web::router(Web {

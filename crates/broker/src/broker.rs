@@ -2,36 +2,31 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use attache_core::{
     Clock, CredentialKey, Principal, RequestId, Timestamp,
     audit::{Action, AuditEvent, Outcome, Reason},
+    changes::{Change, Memory},
+    outage::Outage,
     store::{CredentialStore, StoreError, Version},
 };
 use attache_crypto::random::Random;
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::sync::Cache;
 
 use crate::{
     audit::Audit,
     flight::Flights,
     injection::Injection,
-    refresh::Errand,
+    ready::{Belief, Ready},
+    refresh::{Errand, Purpose},
     tasks::Tasks,
     upstream::Brokered,
     vault::{Vault, VaultError},
 };
 
-/// Bytes of rendered credentials kept in memory; beyond it the least used are opened again from
-/// the store.
-const READY_BYTES: u64 = 64 * 1024 * 1024;
-/// What an entry costs beside its token.
-const READY_OVERHEAD: u64 = 256;
 /// Credentials whose upstream or provider misbehaved a moment ago; about 200 bytes each.
 const TROUBLED: usize = 50_000;
 
@@ -95,15 +90,15 @@ pub struct Parts {
     pub tasks: Tasks,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// Of `store`.
+    pub outage: Arc<Outage>,
 }
 
 #[derive(Debug)]
 pub struct Broker {
     pub(crate) parts: Parts,
+    pub(crate) ready: Ready,
     flights: Flights<CredentialKey, Result<Arc<Injection>, ObtainError>>,
-    ready: Cache<CredentialKey, Arc<Injection>, TokenBytes>,
-    /// Counts [`Broker::forget`]: whoever publishes looks whether the world changed meanwhile.
-    forgotten: AtomicU64,
     rejections: Cache<CredentialKey, Rejection>,
     resting: Cache<CredentialKey, Rest>,
     /// Refreshed, and still being written because the store was away.
@@ -132,22 +127,11 @@ pub(crate) struct Unwritten {
     pub injection: Arc<Injection>,
 }
 
-#[derive(Clone, Debug)]
-struct TokenBytes;
-
-impl Weighter<CredentialKey, Arc<Injection>> for TokenBytes {
-    fn weight(&self, _: &CredentialKey, injection: &Arc<Injection>) -> u64 {
-        READY_OVERHEAD + injection.value.len() as u64
-    }
-}
-
 impl Broker {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let items = usize::try_from(READY_BYTES / 1024).unwrap_or(usize::MAX);
         Arc::new(Self {
             flights: Flights::new(parts.tasks.clone()),
-            ready: Cache::with_weighter(items, READY_BYTES, TokenBytes),
-            forgotten: AtomicU64::new(0),
+            ready: Ready::new(),
             rejections: Cache::new(TROUBLED),
             resting: Cache::new(TROUBLED),
             unwritten: Mutex::default(),
@@ -155,8 +139,10 @@ impl Broker {
         })
     }
 
-    /// The hot path: memory only. Past the refresh time a renewal starts in the background and
-    /// what we have serves on. `None` sends the caller to [`Broker::obtain`].
+    /// The hot path: memory only. What is due to be renewed, or to be compared with the store, is so
+    /// in the background while it serves on. `None` sends the caller to [`Broker::obtain`].
+    ///
+    /// While the store is away, what is in memory serves until it expires.
     pub fn ready(
         self: &Arc<Self>,
         who: &Principal,
@@ -164,9 +150,15 @@ impl Broker {
         now: Timestamp,
     ) -> Option<Arc<Injection>> {
         let key = upstream.key(who);
-        let injection = self.ready.get(&key).filter(|injection| injection.is_live(now))?;
-        if injection.wants_refresh(now) {
-            self.flights.start(key.clone(), || self.errand(key, upstream));
+        let (injection, belief) = self.ready.recall(&key, now)?;
+        let purpose = match belief {
+            Belief::Doubtful if !self.parts.outage.is_on(now) => return None,
+            _ if injection.wants_refresh(now) => Purpose::Renew,
+            Belief::Due | Belief::Doubtful => Purpose::Use,
+            Belief::Sure => return Some(injection),
+        };
+        if self.parts.outage.may_ask(now) {
+            self.flights.start(key.clone(), || self.errand(key, upstream, purpose));
         }
         Some(injection)
     }
@@ -179,11 +171,18 @@ impl Broker {
         upstream: &Arc<Brokered>,
     ) -> Result<Arc<Injection>, ObtainError> {
         let key = upstream.key(who);
-        let landed = self.flights.join(key.clone(), || self.errand(key, upstream)).await;
-        landed.unwrap_or_else(|abandoned| {
+        let work = || self.errand(key.clone(), upstream, Purpose::Use);
+        let landed = self.flights.join(key.clone(), work).await;
+        let obtained = landed.unwrap_or_else(|abandoned| {
             tracing::error!(%abandoned, "a credential task panicked");
             Err(ObtainError::Unavailable { reason: Reason::Other, retry_after: None })
-        })
+        });
+        let now = self.parts.clock.now();
+        let due = obtained.as_ref().is_ok_and(|injection| injection.wants_refresh(now));
+        if due && self.parts.outage.may_ask(now) {
+            self.flights.start(key.clone(), || self.errand(key, upstream, Purpose::Renew));
+        }
+        obtained
     }
 
     /// The upstream answered 401 to this version: it is not served again, and the next
@@ -196,7 +195,7 @@ impl Broker {
         }
         let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
         self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
-        self.forget(&key);
+        self.ready.forget(&key);
     }
 
     /// Notes in the audit that the credential left on a request.
@@ -217,33 +216,23 @@ impl Broker {
         self: &Arc<Self>,
         key: CredentialKey,
         upstream: &Arc<Brokered>,
+        purpose: Purpose,
     ) -> impl Future<Output = Result<Arc<Injection>, ObtainError>> + Send + use<> {
-        Errand { broker: Arc::clone(self), upstream: Arc::clone(upstream), key }.run()
+        Errand { broker: Arc::clone(self), upstream: Arc::clone(upstream), key }.run(purpose)
+    }
+}
+
+impl Memory for Broker {
+    fn heed(&self, change: &Change) {
+        if let Change::DataKey(user) = change {
+            self.parts.vault.forget(user);
+        }
+        self.ready.heed(change);
     }
 }
 
 /// The caches, as the rest of the crate uses them.
 impl Broker {
-    /// Taken before the store is read, given to [`Broker::publish`] after.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.forgotten.load(Ordering::SeqCst)
-    }
-
-    /// Makes an injection the ready one, unless something was forgotten since `epoch`: then it may
-    /// be what was disconnected meanwhile.
-    pub(crate) fn publish(&self, key: &CredentialKey, injection: &Arc<Injection>, epoch: u64) {
-        self.ready.insert(key.clone(), Arc::clone(injection));
-        if self.epoch() != epoch {
-            self.ready.remove(key);
-        }
-    }
-
-    /// The stored record changed: what memory has of it is void.
-    pub(crate) fn forget(&self, key: &CredentialKey) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.ready.remove(key);
-    }
-
     /// A person just connected: yesterday's troubles are over.
     pub(crate) fn forgive(&self, key: &CredentialKey) {
         self.rejections.remove(key);

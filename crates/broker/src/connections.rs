@@ -346,7 +346,7 @@ impl Connections {
                 written => {
                     written?;
                     parts.vault.saw(key, version);
-                    self.broker.forget(key);
+                    self.broker.ready.forget(key);
                     self.broker.forgive(key);
                     return Ok(());
                 }

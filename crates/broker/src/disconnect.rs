@@ -32,7 +32,7 @@ impl Disconnect {
         let seen = self.broker.parts.vault.seen(&key);
         let removed = self.broker.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.
-        self.broker.forget(&key);
+        self.broker.ready.forget(&key);
         self.broker.forgive(&key);
         let Some(removed) = removed? else { return Ok(None) };
         let written = self.audit(Action::Disconnect, Outcome::Success).await;

@@ -18,6 +18,7 @@ mod disconnect;
 pub mod flight;
 pub mod injection;
 mod plaintext;
+mod ready;
 mod refresh;
 pub mod rewrap;
 pub mod service_key;

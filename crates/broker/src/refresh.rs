@@ -13,6 +13,7 @@ use crate::{
     broker::{Broker, ObtainError, Parts, Rest, Unwritten},
     connect::ProviderError,
     injection::Injection,
+    ready::Reading,
     upstream::Brokered,
     vault::VaultError,
 };
@@ -37,37 +38,76 @@ pub(crate) struct Errand {
     pub key: CredentialKey,
 }
 
+/// What an errand is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Something to use: what is remembered does, when the store has the same.
+    Use,
+    /// What is due to be renewed.
+    Renew,
+}
+
 type Obtained = Result<Arc<Injection>, ObtainError>;
 
 /// What one look at the store came to.
 enum Look {
-    Done(Obtained),
+    Done(Arc<Injection>),
     /// Somebody else is refreshing, or just did.
     Again,
+    /// It was disconnected or replaced meanwhile.
+    Overtaken,
 }
 
 impl Errand {
-    pub(crate) async fn run(self) -> Obtained {
+    pub(crate) async fn run(self, purpose: Purpose) -> Obtained {
         loop {
-            match self.look().await? {
-                Look::Done(obtained) => return obtained,
-                Look::Again => tokio::time::sleep(LEASE_POLL).await,
+            match self.look(purpose).await {
+                Ok(Look::Done(injection)) => return Ok(injection),
+                Ok(Look::Again) => tokio::time::sleep(LEASE_POLL).await,
+                Ok(Look::Overtaken) => {}
+                Err(error) => {
+                    if !matches!(error, ObtainError::Unavailable { .. }) {
+                        self.broker.ready.remove(&self.key);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
-    async fn look(&self) -> Result<Look, ObtainError> {
-        let (epoch, seen) = (self.broker.epoch(), self.parts().vault.seen(&self.key));
-        let Some((stored, data_key)) = self.parts().store.find_with_key(&self.key).await? else {
+    async fn look(&self, purpose: Purpose) -> Result<Look, ObtainError> {
+        let (ready, outage) = (&self.broker.ready, &self.parts().outage);
+        let reading = ready.begin(self.parts().clock.now());
+        let seen = self.parts().vault.seen(&self.key);
+        let found = self.parts().store.find_with_key(&self.key).await;
+        let now = self.parts().clock.now();
+        let remembered = || ready.recall(&self.key, now).map(|(injection, _)| injection);
+        if let Err(StoreError::Unavailable(_)) = found {
+            outage.noticed(now);
+            if let Some(injection) = remembered() {
+                return Ok(Look::Done(injection));
+            }
+        } else {
+            outage.over();
+        }
+        let Some((stored, data_key)) = found? else {
             return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
         };
         if let Health::NeedsReconnect(reason) = stored.record.health {
             return Err(ObtainError::NotConnected { reason });
         }
-        let now = self.parts().clock.now();
         let version = stored.record.version;
-        if let Some(injection) = self.unwritten(version) {
-            return self.serve_unwritten(injection, now, epoch);
+        match (self.unwritten(), remembered()) {
+            (Some(Unwritten { old, injection }), _) if old == version => {
+                return self.serve_unwritten(injection, now, reading);
+            }
+            _ if data_key.is_none() => self.parts().vault.forget(&self.key.user),
+            (None, Some(injection)) if injection.version == version => {
+                if purpose == Purpose::Use {
+                    return Ok(self.publish(injection, reading));
+                }
+            }
+            _ => ready.remove(&self.key),
         }
         let record = &stored.record;
         let credential = self.parts().vault.open(&self.key, record, seen, data_key).await?;
@@ -81,14 +121,14 @@ impl Errand {
 
         if usable && (credential.refresh_token.is_none() || refresh_at.is_none_or(|at| now < at)) {
             let refresh_at = refresh_at.filter(|_| credential.refresh_token.is_some());
-            return Ok(Look::Done(self.serve(&credential, version, refresh_at, epoch)));
+            return self.serve(&credential, version, refresh_at, reading);
         }
         if let Some(rest) = rest {
-            return Ok(Look::Done(if usable {
-                self.serve(&credential, version, Some(rest.until), epoch)
+            return if usable {
+                self.serve(&credential, version, Some(rest.until), reading)
             } else {
                 Err(rest.error)
-            }));
+            };
         }
         let issuer_changed = !self.upstream.connect.is_issuer_of(&credential);
         if issuer_changed || credential.refresh_token.is_none() {
@@ -107,16 +147,21 @@ impl Errand {
             holder
         };
         let until = now.plus(LEASE);
-        match self.parts().store.lease(&self.key, version, holder, now, until).await? {
-            Leased::Granted(lease, stored) => {
-                Ok(self.refresh(lease, &stored, credential, usable, epoch).await)
+        match self.parts().store.lease(&self.key, version, holder, now, until).await {
+            Ok(Leased::Granted(lease, stored)) => {
+                self.refresh(lease, &stored, credential, usable, reading).await
             }
-            Leased::Held { .. } if usable => {
+            Ok(Leased::Held { .. }) if usable => {
                 let later = Some(now.plus(LEASE_POLL));
-                Ok(Look::Done(self.serve(&credential, version, later, epoch)))
+                self.serve(&credential, version, later, reading)
             }
-            Leased::Held { .. } | Leased::Superseded(_) => Ok(Look::Again),
-            Leased::Gone => Err(ObtainError::NotConnected { reason: Reason::NotConnected }),
+            Ok(Leased::Held { .. } | Leased::Superseded(_)) => Ok(Look::Again),
+            Err(StoreError::Unavailable(_)) if usable => {
+                outage.noticed(now);
+                self.serve(&credential, version, Some(now.plus(REST)), reading)
+            }
+            Err(error) => Err(error.into()),
+            Ok(Leased::Gone) => Err(ObtainError::NotConnected { reason: Reason::NotConnected }),
         }
     }
 
@@ -128,15 +173,15 @@ impl Errand {
         stored: &Stored,
         old: Credential,
         usable: bool,
-        epoch: u64,
-    ) -> Look {
+        reading: Reading,
+    ) -> Result<Look, ObtainError> {
         let refreshed = self.upstream.connect.refresh(&old).await;
         let outcome = match &refreshed {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
         };
-        let look = self.settle(refreshed, lease, stored, old, usable, epoch).await;
-        self.audit(Action::Refresh, outcome).await;
+        let look = self.settle(refreshed, lease, stored, old, usable, reading).await;
+        self.audit(Action::Refresh, outcome);
         look
     }
 
@@ -147,15 +192,15 @@ impl Errand {
         stored: &Stored,
         old: Credential,
         usable: bool,
-        epoch: u64,
-    ) -> Look {
+        reading: Reading,
+    ) -> Result<Look, ObtainError> {
         let now = self.parts().clock.now();
         let error = match refreshed {
             Ok(new) => {
                 if self.broker.rejection(&self.key, lease.fence).is_some() {
                     self.broker.rejection_answered(&self.key, lease.fence, now);
                 }
-                return self.keep(lease, new, epoch).await;
+                return self.keep(lease, new, reading).await;
             }
             Err(ProviderError::GrantEnded) => {
                 let interrupted = stored.interrupted.is_some();
@@ -178,24 +223,27 @@ impl Errand {
             upstream = %self.upstream.name, %error, still_valid = usable,
             "a credential could not be refreshed"
         );
-        Look::Done(if usable {
-            self.serve(&old, lease.fence, Some(rest.until), epoch)
+        if usable {
+            self.serve(&old, lease.fence, Some(rest.until), reading)
         } else {
             Err(rest.error)
-        })
+        }
     }
 
     /// Stores a refreshed credential. The old refresh token is spent, so nothing may lose the new
     /// one: when the store is away, callers are served from memory and the writing goes on.
-    async fn keep(&self, lease: Lease, new: Credential, epoch: u64) -> Look {
+    async fn keep(
+        &self,
+        lease: Lease,
+        new: Credential,
+        reading: Reading,
+    ) -> Result<Look, ObtainError> {
         let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
         let error = match self.write(&lease, version, &new, Health::Good).await {
-            Ok(()) => {
-                return Look::Done(self.serve(&new, version, refresh_time(&new), epoch));
-            }
+            Ok(()) => return self.serve(&new, version, refresh_time(&new), reading),
             Err(NotWritten::Superseded) => {
                 self.superseded(&new).await;
-                return Look::Again;
+                return Ok(Look::Again);
             }
             Err(NotWritten::Later(error)) => error,
         };
@@ -203,8 +251,8 @@ impl Errand {
             upstream = %self.upstream.name, %error,
             "a refreshed credential could not be stored; trying on"
         );
-        let served = self.serve(&new, version, refresh_time(&new), epoch);
-        if let Ok(injection) = &served {
+        let injection = self.render(&new, version, refresh_time(&new));
+        if let Ok(injection) = &injection {
             let unwritten = Unwritten { old: lease.fence, injection: Arc::clone(injection) };
             self.broker.unwritten().insert(self.key.clone(), unwritten);
         }
@@ -214,7 +262,7 @@ impl Errand {
             key: self.key.clone(),
         };
         self.parts().tasks.spawn(writer.keep_writing(lease, version, new));
-        Look::Done(served)
+        Ok(self.publish(injection?, reading))
     }
 
     async fn keep_writing(self, lease: Lease, version: Version, new: Credential) {
@@ -227,7 +275,7 @@ impl Errand {
                     break;
                 }
                 Err(NotWritten::Superseded) => {
-                    self.broker.forget(&self.key);
+                    self.broker.ready.forget(&self.key);
                     self.superseded(&new).await;
                     break;
                 }
@@ -273,20 +321,25 @@ impl Errand {
 
     /// The provider said `invalid_grant`. If the record is still the one we asked with, its tokens
     /// are dropped; otherwise a loser's verdict must not touch the winner's tokens (OC-25).
-    async fn end_grant(&self, lease: &Lease, old: &Credential, interrupted: bool) -> Look {
+    async fn end_grant(
+        &self,
+        lease: &Lease,
+        old: &Credential,
+        interrupted: bool,
+    ) -> Result<Look, ObtainError> {
         let reason = if interrupted { Reason::RefreshInterrupted } else { Reason::InvalidGrant };
         let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
         let ended = Credential { access_token: None, refresh_token: None, ..old.clone() };
         match self.write(lease, version, &ended, Health::NeedsReconnect(reason)).await {
             Ok(()) => {
-                self.broker.forget(&self.key);
-                Look::Done(Err(ObtainError::NotConnected { reason }))
+                self.broker.ready.forget(&self.key);
+                Err(ObtainError::NotConnected { reason })
             }
-            Err(NotWritten::Superseded) => Look::Again,
+            Err(NotWritten::Superseded) => Ok(Look::Again),
             Err(NotWritten::Later(error)) => {
                 // Nothing is lost: the next refresh hears the same.
                 tracing::warn!(%error, "the end of a grant could not be stored");
-                Look::Done(Err(ObtainError::NotConnected { reason }))
+                Err(ObtainError::NotConnected { reason })
             }
         }
     }
@@ -296,18 +349,32 @@ impl Errand {
         credential: &Credential,
         version: Version,
         refresh_at: Option<Timestamp>,
-        epoch: u64,
-    ) -> Obtained {
-        let injection = Injection::new(&self.upstream.form, credential, version, refresh_at)
-            .map(Arc::new)
-            .ok_or(ObtainError::Operator { reason: Reason::Unreadable })?;
-        self.broker.publish(&self.key, &injection, epoch);
-        Ok(injection)
+        reading: Reading,
+    ) -> Result<Look, ObtainError> {
+        Ok(self.publish(self.render(credential, version, refresh_at)?, reading))
     }
 
-    fn unwritten(&self, old: Version) -> Option<Arc<Injection>> {
-        let held = self.broker.unwritten();
-        held.get(&self.key).filter(|held| held.old == old).map(|held| Arc::clone(&held.injection))
+    fn render(
+        &self,
+        credential: &Credential,
+        version: Version,
+        refresh_at: Option<Timestamp>,
+    ) -> Obtained {
+        Injection::new(&self.upstream.form, credential, version, refresh_at)
+            .map(Arc::new)
+            .ok_or(ObtainError::Operator { reason: Reason::Unreadable })
+    }
+
+    fn publish(&self, injection: Arc<Injection>, reading: Reading) -> Look {
+        if self.broker.ready.publish(&self.key, &injection, reading) {
+            Look::Done(injection)
+        } else {
+            Look::Overtaken
+        }
+    }
+
+    fn unwritten(&self) -> Option<Unwritten> {
+        self.broker.unwritten().get(&self.key).cloned()
     }
 
     /// What the store has is spent; what was got for it serves as long as it may. A successor has
@@ -316,18 +383,18 @@ impl Errand {
         &self,
         injection: Arc<Injection>,
         now: Timestamp,
-        epoch: u64,
+        reading: Reading,
     ) -> Result<Look, ObtainError> {
         let rejected = self.broker.rejection(&self.key, injection.version).is_some();
         if rejected || !injection.is_live(now) {
             let reason = Reason::StoreUnavailable;
             return Err(ObtainError::Unavailable { reason, retry_after: None });
         }
-        self.broker.publish(&self.key, &injection, epoch);
-        Ok(Look::Done(Ok(injection)))
+        Ok(self.publish(injection, reading))
     }
 
-    async fn audit(&self, action: Action, outcome: Outcome) {
+    /// Nobody waits for that to be written but shutdown.
+    fn audit(&self, action: Action, outcome: Outcome) {
         let event = AuditEvent {
             at: self.parts().clock.now(),
             user: Some(self.key.user.clone()),
@@ -338,9 +405,12 @@ impl Errand {
             request_id: None,
             count: None,
         };
-        if let Err(error) = self.parts().audit.record(event).await {
-            tracing::warn!(%error, "a refresh was not written to the audit");
-        }
+        let audit = Arc::clone(&self.parts().audit);
+        self.parts().tasks.spawn(async move {
+            if let Err(error) = audit.record(event).await {
+                tracing::warn!(%error, "a refresh was not written to the audit");
+            }
+        });
     }
 
     fn parts(&self) -> &Parts {

@@ -23,7 +23,7 @@ use crate::plaintext;
 /// period.
 const OPEN_KEY_LIFE: Duration = Duration::from_mins(10);
 
-/// People whose data key is open at once; about 100 bytes each.
+/// People whose data key is open at once; about 250 bytes each.
 const OPEN_KEYS: usize = 20_000;
 
 /// Records whose highest version is remembered; about 150 bytes each.
@@ -83,6 +83,8 @@ pub struct Vault {
 #[derive(Debug)]
 struct OpenKey {
     key: DataKey,
+    /// As it was stored.
+    wrapped: WrappedKey,
     until: Timestamp,
 }
 
@@ -108,6 +110,11 @@ impl Vault {
         if self.seen(key).is_none_or(|highest| highest < version) {
             self.seen.insert(key.clone(), version);
         }
+    }
+
+    /// The person's data key was destroyed.
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.open_keys.remove(user);
     }
 
     /// The person's data key is looked up where it was not read together with the record.
@@ -193,7 +200,8 @@ impl Vault {
         wrapped: Option<WrappedKey>,
     ) -> Result<Arc<OpenKey>, VaultError> {
         let now = self.clock.now();
-        if let Some(open) = self.open_keys.get(user).filter(|open| now < open.until) {
+        let same = |open: &OpenKey| wrapped.as_ref().is_none_or(|wrapped| *wrapped == open.wrapped);
+        if let Some(open) = self.open_keys.get(user).filter(|open| now < open.until && same(open)) {
             return Ok(open);
         }
         let wrapped = match wrapped {
@@ -201,7 +209,7 @@ impl Vault {
             None => self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?,
         };
         let key = self.ring.unwrap(&wrapped, &user.clone().into()).await?;
-        Ok(self.remember(user, key))
+        Ok(self.remember(user, key, wrapped))
     }
 
     async fn fresh_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
@@ -209,11 +217,12 @@ impl Vault {
         let wrapped = self.ring.wrap(&fresh, &owner).await?;
         let counts = self.data_keys.insert(user, &wrapped, self.clock.now()).await?;
         let key = if counts == wrapped { fresh } else { self.ring.unwrap(&counts, &owner).await? };
-        Ok(self.remember(user, key))
+        Ok(self.remember(user, key, counts))
     }
 
-    fn remember(&self, user: &UserId, key: DataKey) -> Arc<OpenKey> {
-        let open = Arc::new(OpenKey { key, until: self.clock.now().plus(OPEN_KEY_LIFE) });
+    fn remember(&self, user: &UserId, key: DataKey, wrapped: WrappedKey) -> Arc<OpenKey> {
+        let until = self.clock.now().plus(OPEN_KEY_LIFE);
+        let open = Arc::new(OpenKey { key, wrapped, until });
         self.open_keys.insert(user.clone(), Arc::clone(&open));
         open
     }

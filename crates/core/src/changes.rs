@@ -52,7 +52,7 @@ pub struct Heard {
 }
 
 /// A point in what was heard. To be taken before the store is read: what changes meanwhile counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
 /// Of whom something is remembered, and what had been heard when it was read.

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod audit;
+mod changes;
 mod connect;
 mod refresh;
 mod service_key;

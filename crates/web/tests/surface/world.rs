@@ -94,6 +94,7 @@ impl World {
             tasks,
             clock: clock.clone(),
             random: random.clone(),
+            outage: Arc::default(),
         });
         let upstreams = vec![
             brokered("github", Access::Everyone),

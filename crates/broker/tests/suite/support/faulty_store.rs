@@ -17,6 +17,7 @@ pub(crate) struct FaultyStore {
     credentials: Arc<dyn CredentialStore>,
     audit: Arc<dyn AuditStore>,
     faults: Mutex<Vec<(Operation, Fault)>>,
+    calls: Mutex<Vec<Operation>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl FaultyStore {
             credentials: Arc::clone(&stores.credentials),
             audit: Arc::clone(&stores.audit),
             faults: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -74,6 +76,12 @@ impl FaultyStore {
         held
     }
 
+    /// How often the store was asked for it.
+    pub(crate) fn calls(&self, operation: Operation) -> usize {
+        let calls = self.calls.lock().expect("no test panicked here");
+        calls.iter().filter(|at| **at == operation).count()
+    }
+
     pub(crate) fn mend(&self) {
         self.faults.lock().expect("no test panicked here").clear();
     }
@@ -93,6 +101,7 @@ impl FaultyStore {
         operation: Operation,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
+        self.calls.lock().expect("no test panicked here").push(operation);
         match self.next_fault(operation) {
             None => work.await,
             Some(Fault::Refuse) => Err(StoreError::Unavailable("the cable is cut".into())),

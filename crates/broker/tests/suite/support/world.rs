@@ -54,8 +54,11 @@ pub(crate) struct Someone {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let store = Store::open(&Location::Memory).await.expect("a store in memory");
-        let stores = store.stores();
+        Self::on(&Location::Memory).await
+    }
+
+    pub(crate) async fn on(location: &Location) -> Self {
+        let stores = Store::open(location).await.expect("a store").stores();
         Self {
             clock: Arc::new(FakeClock::at(START)),
             provider: Arc::default(),
@@ -86,6 +89,7 @@ impl World {
             tasks: tasks.clone(),
             clock: self.clock.clone(),
             random,
+            outage: Arc::default(),
         });
         let upstreams = vec![self.notes(), self.tickets()];
         let connections =
