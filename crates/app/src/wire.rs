@@ -165,7 +165,9 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
 pub(crate) fn location(url: &StoreUrl) -> Location {
     match url {
         StoreUrl::Sqlite(file) => Location::Sqlite(file.clone()),
-        StoreUrl::Postgres(url) => Location::Postgres(url.clone()),
+        StoreUrl::Postgres { url, max_connections } => {
+            Location::Postgres { url: url.clone(), max_connections: *max_connections }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every value here was checked when it was made, so nobody checks it again. Secrets are resolved.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use attache_core::{IssuerId, Secret, UpstreamName};
 use http::{HeaderName, HeaderValue};
@@ -35,8 +35,11 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub enum StoreUrl {
     Sqlite(PathBuf),
-    /// The whole URL: it may hold a password.
-    Postgres(Secret),
+    /// The whole URL: it may hold a password. Its `sslmode` is decided, its files are absolute.
+    Postgres {
+        url: Secret,
+        max_connections: NonZeroU32,
+    },
 }
 
 /// Key-encryption keys: the active one wraps, any of them unwraps.

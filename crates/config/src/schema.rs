@@ -81,11 +81,14 @@ pub struct Store {
     /// `sqlite:PATH` or `postgres://user@host/db`; a secret, so that it may hold a password.
     #[serde(serialize_with = "crate::print::store_url")]
     pub url: SecretSource,
+    /// How many connections to PostgreSQL this process opens at most. All replicas together must
+    /// stay below what the server allows.
+    pub max_connections: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: SecretSource::Text(Secret::new("sqlite:attache.db")) }
+        Self { url: SecretSource::Text(Secret::new("sqlite:attache.db")), max_connections: 10 }
     }
 }
 

@@ -95,13 +95,13 @@ impl Secrets<'_> {
 }
 
 #[cfg(unix)]
-fn readable_by_all(metadata: &fs::Metadata) -> bool {
+pub(crate) fn readable_by_all(metadata: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     metadata.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_: &fs::Metadata) -> bool {
+pub(crate) fn readable_by_all(_: &fs::Metadata) -> bool {
     false
 }
 

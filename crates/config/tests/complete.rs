@@ -104,7 +104,7 @@ fn every_key_means_what_it_says() {
     let config = config();
     assert_eq!(config.public_url.as_str(), "https://gw.example.com/");
     assert_eq!(config.trusted_proxies.len(), 2);
-    assert!(matches!(config.store, StoreUrl::Postgres(_)));
+    assert!(matches!(config.store, StoreUrl::Postgres { .. }));
     let retired = config.keys.unwrap().retired;
     assert_eq!(retired.len(), 3);
     let KeySource::Transit { name, sign_in: VaultSignIn::AppRole { secret_id, .. }, .. } =

@@ -1,23 +1,23 @@
 //! The one place that knows there are two databases.
 
+pub(crate) mod circuit;
+pub(crate) mod postgres;
 mod row;
 mod value;
 
-use std::{fmt, future::Future, time::Duration};
+use std::fmt;
 
 use attache_core::store::{Result, StoreError};
 use sqlx::{
-    Database, Encode, PgPool, Postgres, Sqlite, SqlitePool, Type, error::ErrorKind, query::Query,
+    Connection as _, Database, Encode, PgConnection, Postgres, Sqlite, SqlitePool, Type,
+    error::ErrorKind, query::Query,
 };
 
+use self::postgres::{Server, all_in_time, in_time};
 pub(crate) use self::{
     row::{Row, Unreadable},
     value::{Value, values},
 };
-
-/// How long one try may take on `PostgreSQL`, waiting for a connection included. Longer than
-/// its own statement timeout, so that this ends only what a dead network would hold for ever.
-const POSTGRES_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often a batch is tried when `PostgreSQL` cancels it to break a deadlock.
 const ATTEMPTS: u32 = 3;
@@ -28,7 +28,7 @@ pub(crate) enum Db {
         reader: SqlitePool,
         writer: SqlitePool,
     },
-    Postgres(PgPool),
+    Postgres(Server),
 }
 
 /// Says which database, never where: a `PostgreSQL` URL may hold a password.
@@ -55,9 +55,7 @@ impl Db {
             Self::Sqlite { reader, .. } => {
                 rows(bind::<Sqlite>(sql, values).fetch_all(reader).await, Row::Sqlite)
             }
-            Self::Postgres(pool) => {
-                rows(in_time(bind::<Postgres>(sql, values).fetch_all(pool)).await?, Row::Postgres)
-            }
+            Self::Postgres(server) => fetch_postgres(server, sql, values).await,
         }
     }
 
@@ -67,9 +65,7 @@ impl Db {
             Self::Sqlite { writer, .. } => {
                 rows(bind::<Sqlite>(sql, values).fetch_all(writer).await, Row::Sqlite)
             }
-            Self::Postgres(pool) => {
-                rows(in_time(bind::<Postgres>(sql, values).fetch_all(pool)).await?, Row::Postgres)
-            }
+            Self::Postgres(server) => fetch_postgres(server, sql, values).await,
         }
     }
 
@@ -79,9 +75,12 @@ impl Db {
             Self::Sqlite { writer, .. } => {
                 bind::<Sqlite>(sql, values).execute(writer).await.map(|done| done.rows_affected())
             }
-            Self::Postgres(pool) => in_time(bind::<Postgres>(sql, values).execute(pool))
-                .await?
-                .map(|done| done.rows_affected()),
+            Self::Postgres(server) => {
+                let mut held = server.hold().await?;
+                let query = bind::<Postgres>(sql, values).execute(&mut *held.connection);
+                let done = in_time(query).await;
+                held.end(done).map(|done| done.rows_affected())
+            }
         }
         .map_err(store_error)
     }
@@ -90,10 +89,13 @@ impl Db {
     pub(crate) async fn execute_all(&self, batch: &[Statement<'_>]) -> Result<()> {
         match self {
             Self::Sqlite { writer, .. } => execute_all_sqlite(writer, batch).await,
-            Self::Postgres(pool) => {
+            Self::Postgres(server) => {
                 let mut attempt = 1;
                 loop {
-                    match in_time(execute_all_postgres(pool, batch)).await? {
+                    let mut held = server.hold().await?;
+                    let done = execute_all_postgres(&mut held.connection, batch);
+                    let done = all_in_time(done).await;
+                    match held.end(done) {
                         Err(error) if is_deadlock(&error) && attempt < ATTEMPTS => attempt += 1,
                         outcome => break outcome,
                     }
@@ -103,13 +105,21 @@ impl Db {
         .map_err(store_error)
     }
 
+    /// Whether a write could succeed now.
+    pub(crate) async fn ping(&self) -> Result<()> {
+        match self {
+            Self::Sqlite { .. } => self.read("SELECT 1", &[]).await.map(drop),
+            Self::Postgres(server) => server.ping().await,
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite { reader, writer } => {
                 reader.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.pool.close().await,
         }
     }
 }
@@ -123,12 +133,25 @@ async fn execute_all_sqlite(pool: &SqlitePool, batch: &[Statement<'_>]) -> sqlx:
     transaction.commit().await
 }
 
-async fn execute_all_postgres(pool: &PgPool, batch: &[Statement<'_>]) -> sqlx::Result<()> {
-    let mut transaction = pool.begin().await?;
+async fn fetch_postgres(
+    server: &Server,
+    sql: &'static str,
+    values: &[Value<'_>],
+) -> Result<Vec<Row>> {
+    let mut held = server.hold().await?;
+    let fetched = in_time(bind::<Postgres>(sql, values).fetch_all(&mut *held.connection)).await;
+    rows(held.end(fetched), Row::Postgres)
+}
+
+async fn execute_all_postgres(
+    connection: &mut PgConnection,
+    batch: &[Statement<'_>],
+) -> sqlx::Result<()> {
+    let mut transaction = in_time(connection.begin()).await?;
     for Statement { sql, values } in batch {
-        bind::<Postgres>(sql, values).execute(&mut *transaction).await?;
+        in_time(bind::<Postgres>(sql, values).execute(&mut *transaction)).await?;
     }
-    transaction.commit().await
+    in_time(transaction.commit()).await
 }
 
 fn bind<'q, DB>(sql: &'static str, values: &[Value<'_>]) -> Query<'q, DB, DB::Arguments>
@@ -147,12 +170,6 @@ where
 
 fn rows<R>(fetched: sqlx::Result<Vec<R>>, wrap: fn(R) -> Row) -> Result<Vec<Row>> {
     fetched.map(|rows| rows.into_iter().map(wrap).collect()).map_err(store_error)
-}
-
-async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(POSTGRES_DEADLINE, answer)
-        .await
-        .map_err(|late| StoreError::Unavailable(Box::new(late)))
 }
 
 /// A second row where there is one, or a row whose person is gone, is a conflict; everything else

@@ -14,7 +14,7 @@ mod migrate;
 mod open;
 mod sql;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use attache_core::{
     Secret,
@@ -39,10 +39,24 @@ pub enum Location {
     /// A file, made when it is missing, readable by its owner only.
     Sqlite(PathBuf),
     /// `postgres://user:password@host:port/database?sslmode=verify-full`; secret for its password.
-    Postgres(Secret),
+    Postgres {
+        url: Secret,
+        /// Of this process; migrating takes one of its own before.
+        max_connections: NonZeroU32,
+    },
     /// Nowhere: gone when the store is closed. For tests.
     Memory,
 }
+
+impl Location {
+    /// With as many connections as one gateway has use for.
+    pub fn postgres(url: Secret) -> Self {
+        Self::Postgres { url, max_connections: CONNECTIONS }
+    }
+}
+
+/// A statement takes a millisecond: ten connections carry thousands of them a second.
+const CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -58,7 +72,9 @@ impl Store {
     pub async fn open(location: &Location) -> Result<Self, OpenError> {
         let db = match location {
             Location::Sqlite(file) => sqlite::open(file).await?,
-            Location::Postgres(url) => postgres::open(url).await?,
+            Location::Postgres { url, max_connections } => {
+                postgres::open(url, *max_connections).await?
+            }
             Location::Memory => sqlite::open_in_memory().await?,
         };
         Ok(Self { db: Arc::new(db) })
@@ -88,13 +104,13 @@ impl Store {
     pub fn changes(&self) -> Option<Box<dyn ChangeFeed>> {
         match &*self.db {
             Db::Sqlite { .. } => None,
-            Db::Postgres(pool) => Some(Box::new(Listener::like(pool))),
+            Db::Postgres(server) => Some(Box::new(Listener::like(&server.pool))),
         }
     }
 
-    /// Whether the store answers, for readiness.
+    /// Whether the store answers and takes writes, for readiness. Within 10 s, mostly at once.
     pub async fn ping(&self) -> Result<()> {
-        self.db.read("SELECT 1", &[]).await.map(drop)
+        self.db.ping().await
     }
 
     /// Waits for what is under way and closes the connections. Every later call is

@@ -31,12 +31,66 @@ pub enum OpenError {
     #[error("store.url is not a PostgreSQL URL: write postgres://user@host:port/database")]
     InvalidUrl,
     #[error(
-        "PostgreSQL at {server} did not let us in: check that it runs, and user, password, \
-         database and sslmode in store.url"
+        "PostgreSQL at {server} cannot be reached: check that it runs, and host, port and firewalls"
     )]
     Unreachable { server: String, source: sqlx::Error },
     #[error("PostgreSQL at {server} did not answer in time: check host, port and firewalls")]
     Timeout { server: String },
+    #[error(
+        "PostgreSQL at {server} only lets us read: it is a standby, or a primary that was demoted. \
+         Name the primary in store.url"
+    )]
+    ReadOnly { server: String },
+    #[error(
+        "PostgreSQL at {server} does not speak TLS, and sslmode in store.url demands it: switch \
+         ssl on there. Only where nobody can get between, write sslmode=disable"
+    )]
+    NoTls { server: String },
+    #[error(
+        "PostgreSQL at {server} shows a certificate of an authority that is not trusted: name the \
+         file of its root certificate in sslrootcert in store.url"
+    )]
+    UnknownAuthority { server: String },
+    #[error(
+        "PostgreSQL at {server} shows a certificate for another name: write the name that it is \
+         for as the host in store.url, or have one made for this name"
+    )]
+    WrongName { server: String },
+    #[error(
+        "PostgreSQL at {server} shows a certificate that is not valid at this time: renew it there, \
+         or set this machine's clock"
+    )]
+    Expired { server: String },
+    #[error(
+        "PostgreSQL at {server} does not accept our client certificate: check sslcert and sslkey in \
+         store.url against ssl_ca_file there"
+    )]
+    ClientCertificate { server: String },
+    #[error("TLS with PostgreSQL at {server} failed: both sides must be able to speak 1.2 or 1.3")]
+    TlsFailed { server: String },
+    #[error(
+        "the files in sslrootcert, sslcert and sslkey in store.url cannot be used: each must be \
+         there, be PEM, and the key must be the certificate's"
+    )]
+    TlsFiles(#[source] sqlx::Error),
+    #[error("PostgreSQL at {server} refuses the password: check user and password in store.url")]
+    WrongPassword { server: String },
+    #[error(
+        "PostgreSQL at {server} does not admit us: its pg_hba.conf must have a line for the user \
+         and database in store.url and for this machine. Where that line asks for a client \
+         certificate, name it in sslcert and its key in sslkey"
+    )]
+    NotAdmitted { server: String },
+    #[error(
+        "PostgreSQL at {server} has no database of the name in store.url: create it, or correct the \
+         name"
+    )]
+    NoDatabase { server: String },
+    #[error(
+        "the user in store.url may not create tables at PostgreSQL at {server}: make it the owner \
+         of the database, or grant it CREATE on the schema"
+    )]
+    NoPrivilege { server: String },
     #[error(
         "the tables were written by a newer version (migration {0} is not known here): run that \
          version, or restore a backup from before the upgrade"
@@ -44,6 +98,13 @@ pub enum OpenError {
     Newer(i64),
     #[error("the tables could not be brought up to date: nothing was changed by the failed step")]
     Migration(#[source] MigrateError),
+}
+
+impl OpenError {
+    /// Whether waiting may help: the server is away, or is becoming the primary.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::ReadOnly { .. })
+    }
 }
 
 impl From<MigrateError> for OpenError {

@@ -92,7 +92,7 @@ async fn on_sqlite_keys_rotate_under_a_gateway_that_serves() {
 async fn on_postgresql_keys_rotate_under_a_gateway_that_serves() {
     let (directory, cluster) = (Directory::new("postgres"), Cluster::start());
     let url = cluster.url();
-    let location = Location::Postgres(url.clone());
+    let location = Location::postgres(url.clone());
     keys_rotate_while_others_read_and_write(&directory, url.expose(), &location).await;
 }
 

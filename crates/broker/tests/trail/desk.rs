@@ -191,6 +191,6 @@ pub(crate) fn entry(writer: WriterId, sequence: i64) -> Place {
 fn location(database: &Database) -> Location {
     match database {
         Database::Sqlite(file) => Location::Sqlite(file.clone()),
-        Database::Postgres(cluster) => Location::Postgres(cluster.url()),
+        Database::Postgres(cluster) => Location::postgres(cluster.url()),
     }
 }

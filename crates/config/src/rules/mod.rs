@@ -38,7 +38,7 @@ pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -
         root.key("admin_listen").error("admin_listen is the address of listen", "use another port");
     }
     let trusted_proxies = net::networks(&file.trusted_proxies, &root.key("trusted_proxies"));
-    let store = store::url(&file.store.url, secrets, &root.key("store").key("url"));
+    let store = store::store(&file.store, secrets, &root.key("store"));
     let keys = keys::keys(&mut file.keys, secrets, &root.key("keys"));
     let identity = identity::identity(&file.identity, secrets, &root.key("identity"));
     let authorization_server =

@@ -1,73 +1,108 @@
 //! `PostgreSQL`: for several replicas, or where a database is already looked after.
 
-use std::{str::FromStr as _, time::Duration};
+mod refusal;
+
+use std::{num::NonZeroU32, str::FromStr as _, sync::Arc, time::Duration};
 
 use attache_core::Secret;
 use sqlx::{
-    Connection as _, PgConnection,
+    Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
+use self::refusal::{migration_refused, refused};
 use super::OpenError;
 use crate::{
-    db::Db,
+    db::{
+        Db,
+        circuit::Circuit,
+        postgres::{Server, takes_writes},
+    },
     migrate::{self, migrate},
 };
 
-/// Of one replica. `PostgreSQL`'s own default limit is 100 for all of them.
-const CONNECTIONS: u32 = 10;
-
 /// To reach the server and sign in, and to wait for a connection of the pool.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Enforced by the server: for a statement, and for a transaction that stands still.
-const STATEMENT_TIMEOUT: &str = "10s";
+/// Enforced by the server: for a statement, and for a transaction that stands still. Set after
+/// connecting, because a pooler in between refuses options that it does not know.
+pub(crate) const STATEMENT_TIMEOUT: &str =
+    "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'";
 
 /// Before a connection is replaced, so that a changed DNS answer is noticed.
 const LIFETIME: Duration = Duration::from_mins(30);
 
+/// A connection that was used within this is not tested again before it is used.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// To answer such a test.
+const TEST_LIMIT: Duration = Duration::from_secs(1);
+
 /// To let other replicas finish the migrations, and to run ours.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 
-pub(crate) async fn open(url: &Secret) -> Result<Db, OpenError> {
-    if !url.expose().starts_with("postgres://") && !url.expose().starts_with("postgresql://") {
-        return Err(OpenError::InvalidUrl);
-    }
-    // What is wrong with it stays unsaid: the parser's error may quote the URL.
-    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::InvalidUrl)?;
-    let options = options.application_name("attache");
+pub(crate) async fn open(url: &Secret, max_connections: NonZeroU32) -> Result<Db, OpenError> {
+    let options = options(url)?;
     let server = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
-
     // A connection of its own: waiting for another replica's migration may take longer than a
     // statement of ours should.
     let mut connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
         .await
         .map_err(|_| OpenError::Timeout { server: server.clone() })?
-        .map_err(|source| OpenError::Unreachable { server: server.clone(), source })?;
+        .map_err(|error| refused(error, &server))?;
+    takes_writes(&mut connection).await.map_err(|error| refused(error, &server))?;
     timeout(MIGRATION_TIMEOUT, migrate(&mut connection, migrate::POSTGRES))
         .await
-        .map_err(|_| OpenError::Timeout { server: server.clone() })??;
-    connection
-        .close()
-        .await
-        .map_err(|source| OpenError::Unreachable { server: server.clone(), source })?;
+        .map_err(|_| OpenError::Timeout { server: server.clone() })?
+        .map_err(|error| migration_refused(error, &server))?;
+    connection.close().await.map_err(|error| refused(error, &server))?;
 
-    let limits = [
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
-    ];
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+    let circuit = Arc::new(Circuit::default());
+    let pool = pool(max_connections, &circuit).connect_lazy_with(options);
+    Ok(Db::Postgres(Server { pool, circuit }))
+}
+
+fn options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
+    if !url.expose().starts_with("postgres://") && !url.expose().starts_with("postgresql://") {
+        return Err(OpenError::InvalidUrl);
+    }
+    // What is wrong with it stays unsaid: the parser's error may quote the URL.
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::InvalidUrl)?;
+    // Nothing here is a float, and a pooler would have to be told to let the setting through.
+    let options = options.extra_float_digits(None);
+    Ok(match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("attache"),
+    })
+}
+
+/// A connection is tested before it is used and before it is kept, because the other end may be
+/// gone without a word; and each test has a limit, because then nobody answers it.
+fn pool(max_connections: NonZeroU32, circuit: &Arc<Circuit>) -> PgPoolOptions {
+    let circuit = Arc::clone(circuit);
+    PgPoolOptions::new()
+        .max_connections(max_connections.get())
         .acquire_timeout(CONNECT_TIMEOUT)
         .max_lifetime(LIFETIME)
-        .connect_with(options.options(limits))
-        .await
-        .map_err(|source| OpenError::Unreachable { server, source })?;
-    Ok(Db::Postgres(pool))
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(STATEMENT_TIMEOUT).await.map(drop) })
+        })
+        .test_before_acquire(false)
+        .before_acquire(move |connection, kept| {
+            let outdated = circuit.outdates(kept.age);
+            Box::pin(async move {
+                Ok(!outdated && (kept.idle_for < FRESH || answers(connection).await))
+            })
+        })
+        .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))
+}
+
+async fn answers(connection: &mut PgConnection) -> bool {
+    matches!(timeout(TEST_LIMIT, connection.ping()).await, Ok(Ok(())))
 }
 
 #[cfg(test)]
@@ -77,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_url_that_is_not_one_is_not_repeated() {
         for url in ["mysql://ada:hunter2@db/attache", "postgres://ada:hunter2@db:port/x", ""] {
-            let error = open(&Secret::new(url)).await.unwrap_err();
+            let error = open(&Secret::new(url), NonZeroU32::MIN).await.unwrap_err();
             assert!(matches!(error, OpenError::InvalidUrl), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }

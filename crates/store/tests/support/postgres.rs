@@ -17,7 +17,7 @@ const INSTALL: &str = "PostgreSQL is not installed: run `apt-get install postgre
 const VERSIONS: &str = "/usr/lib/postgresql";
 
 pub(crate) struct Cluster {
-    programs: Programs,
+    pub(crate) programs: Programs,
     /// Holds the data and the socket.
     directory: PathBuf,
     port: u16,
@@ -73,7 +73,7 @@ impl Cluster {
         self.programs.run("pg_ctl", &arguments);
     }
 
-    fn data(&self) -> String {
+    pub(crate) fn data(&self) -> String {
         self.directory.join("data").display().to_string()
     }
 }
@@ -87,7 +87,7 @@ impl Drop for Cluster {
 }
 
 /// The programs of one version, run by an account that `PostgreSQL` accepts: it refuses root.
-struct Programs {
+pub(crate) struct Programs {
     folder: PathBuf,
     as_postgres: bool,
 }
@@ -113,7 +113,7 @@ impl Programs {
         output
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let own = self.folder.join(program);
         let program = if own.exists() { own } else { PathBuf::from(program) };
         let mut command = if self.as_postgres {
