@@ -69,8 +69,9 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) async fn metadata(&self) -> Result<Arc<OpenIdProvider>, IssuerError> {
-        let metadata =
-            self.metadata.get(async || OpenIdProvider::discover(&*self.outbound, &self.id).await);
+        let metadata = self.metadata.get(async || {
+            OpenIdProvider::discover(&*self.outbound, &self.id).await.map(|found| found.value)
+        });
         Ok(metadata.await?)
     }
 
@@ -117,7 +118,7 @@ impl Issuer {
             Ok(provider) => Ok(provider.jwks_uri.clone()),
             Err(IssuerError::Metadata(DiscoveryError::NotFound)) => {
                 let server = AuthorizationServer::discover(&*self.outbound, &self.id).await?;
-                Ok(server.jwks_uri.ok_or(DiscoveryError::Malformed("no usable jwks_uri"))?)
+                Ok(server.value.jwks_uri.ok_or(DiscoveryError::Malformed("no usable jwks_uri"))?)
             }
             Err(error) => Err(error),
         }

@@ -1,14 +1,23 @@
-//! Metadata of authorization servers (RFC 8414) and `OpenID` providers (`OpenID` Connect
+//! Who an upstream trusts, found by what is published: protected-resource metadata (RFC 9728),
+//! authorization-server metadata (RFC 8414) and that of `OpenID` providers (`OpenID` Connect
 //! Discovery).
 
 mod authorization_server;
 mod document;
-mod issuer;
+mod error;
 mod openid_provider;
+mod protected_resource;
+mod published;
+mod search;
+mod site;
 
 pub use self::{
-    authorization_server::AuthorizationServer, document::DiscoveryError,
+    authorization_server::AuthorizationServer,
+    error::DiscoveryError,
     openid_provider::OpenIdProvider,
+    protected_resource::ProtectedResource,
+    published::Published,
+    search::{ChallengeSource, Found, Leniency, Search},
 };
 
 #[cfg(test)]
@@ -23,7 +32,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::scripted::Scripted;
+    use crate::{auth_method::AuthMethod, scripted::Scripted};
 
     const ISSUER: &str = "https://as.example.com/t1";
 
@@ -53,13 +62,13 @@ mod tests {
     }
 
     async fn discover(outbound: &dyn Outbound) -> Result<OpenIdProvider, DiscoveryError> {
-        OpenIdProvider::discover(outbound, &IssuerId::new(ISSUER)).await
+        let found = OpenIdProvider::discover(outbound, &IssuerId::new(ISSUER)).await?;
+        Ok(found.value)
     }
 
     /// OC-3, and the trailing `/` that belongs to an issuer but not to a location.
     #[tokio::test]
     async fn asks_in_the_order_of_the_specification() {
-        let nothing = Scripted::always(404, &[], "");
         for (issuer, expected) in [
             (
                 "https://as.example.com",
@@ -77,14 +86,10 @@ mod tests {
                 ],
             ),
         ] {
-            nothing.asked.lock().unwrap().clear();
+            let nothing = Scripted::always(404, &[], "");
             let found = AuthorizationServer::discover(&nothing, &IssuerId::new(issuer)).await;
             assert_eq!(found, Err(DiscoveryError::NotFound));
-            let asked = nothing.asked.lock().unwrap();
-            assert_eq!(
-                asked.iter().map(|asked| asked.uri().to_string()).collect::<Vec<_>>(),
-                expected
-            );
+            assert_eq!(nothing.uris(), expected);
         }
     }
 
@@ -99,17 +104,18 @@ mod tests {
         let issuer = IssuerId::new(ISSUER);
         let document = with("revocation_endpoint", "https://as.example.com/revoke");
         let server = AuthorizationServer::discover(&at(last, &document), &issuer).await.unwrap();
+        let server = server.value;
         assert_eq!(server.token_endpoint.as_str(), "https://as.example.com/token");
         assert_eq!(server.jwks_uri.as_ref().map(Url::path), Some("/keys"));
         assert_eq!(server.revocation_endpoint.as_ref().map(Url::path), Some("/revoke"));
-        assert_eq!(server.token_endpoint_auth_methods_supported, ["client_secret_basic"]);
+        assert_eq!(server.token_endpoint_auth_methods_supported, [AuthMethod::ClientSecretBasic]);
         assert!(server.supports_pkce());
 
         for methods in [json!(null), json!([]), json!(["plain"]), json!(["s256"])] {
             let document = with("code_challenge_methods_supported", methods);
             let server =
                 AuthorizationServer::discover(&at(last, &document), &issuer).await.unwrap();
-            assert!(!server.supports_pkce(), "{document}");
+            assert!(!server.value.supports_pkce(), "{document}");
         }
     }
 
@@ -125,7 +131,7 @@ mod tests {
             (200, with("issuer", "https://AS.example.com/t1"), WrongIssuer),
             (200, with("issuer", Value::Null), WrongIssuer),
             (200, json!({}), WrongIssuer),
-            (200, with("issuer", 7), Malformed("a field of the wrong type")),
+            (200, with("issuer", 7), Malformed("a field twice, or of the wrong type")),
             (200, with("authorization_endpoint", "javascript:alert(1)"), authorize),
             (200, with("authorization_endpoint", "data:text/html,x"), authorize),
             (200, with("authorization_endpoint", "file:///etc/passwd"), authorize),
@@ -147,6 +153,73 @@ mod tests {
         }
         let blocked = Scripted::new(|_| Err(FetchError::Blocked));
         assert_eq!(discover(&blocked).await, Err(DiscoveryError::Blocked));
+    }
+
+    /// OC-29: http is for this machine alone, and only from it to itself.
+    #[test]
+    fn http_stays_on_this_machine() {
+        for (issuer, endpoint, right) in [
+            ("http://127.0.0.1:9", "http://127.0.0.1:9/token", true),
+            ("http://127.0.0.1:9", "http://localhost:8/token", true),
+            ("http://[::1]:9", "http://[::1]:9/token", true),
+            ("http://127.0.0.1:9", "https://as.example.com/token", true),
+            ("http://127.0.0.1:9", "http://as.example.com/token", false),
+            ("http://as.example.com", "http://as.example.com/token", false),
+            ("https://as.example.com", "http://127.0.0.1/token", false),
+        ] {
+            let mut document = with("issuer", issuer);
+            document["authorization_endpoint"] = "https://as.example.com/".into();
+            document["token_endpoint"] = endpoint.into();
+            let issuer = IssuerId::new(issuer);
+            let read = AuthorizationServer::parse(&issuer, document.to_string().as_bytes());
+            assert_eq!(read.is_ok(), right, "{document}");
+        }
+    }
+
+    #[test]
+    fn an_authorization_server_is_read_alike_from_network_and_store() {
+        use AuthMethod::{ClientSecretBasic, ClientSecretPost, PrivateKeyJwt};
+        let issuer = IssuerId::new(ISSUER);
+        let parse =
+            |document: &Value| AuthorizationServer::parse(&issuer, document.to_string().as_bytes());
+        let mut document = document();
+        document["scopes_supported"] = json!(["a", "a", "b c"]);
+        document["revocation_endpoint"] = json!("javascript:alert(1)");
+        document["require_pushed_authorization_requests"] = json!(true);
+        let missing = "no usable pushed_authorization_request_endpoint";
+        assert_eq!(parse(&document), Err(DiscoveryError::Malformed(missing)));
+        let par = "https://as.example.com/par";
+        document["pushed_authorization_request_endpoint"] = json!(par);
+
+        for (methods, algorithms, expected) in [
+            (json!(null), json!(null), &[ClientSecretBasic][..]),
+            (json!([]), json!(null), &[]),
+            (json!(["tls_client_auth"]), json!(null), &[]),
+            (
+                json!(["private_key_jwt", "client_secret_post"]),
+                json!(["RS256", "ES256"]),
+                &[ClientSecretPost, PrivateKeyJwt],
+            ),
+            (json!(["private_key_jwt"]), json!(null), &[PrivateKeyJwt]),
+            (json!(["private_key_jwt"]), json!(["RS256"]), &[]),
+        ] {
+            document["token_endpoint_auth_methods_supported"] = methods;
+            document["token_endpoint_auth_signing_alg_values_supported"] = algorithms;
+            let server = parse(&document).unwrap();
+            assert_eq!(server.token_endpoint_auth_methods_supported, expected, "{document}");
+            assert_eq!(server.scopes_supported, ["a"]);
+            assert_eq!(server.revocation_endpoint, None);
+            assert_eq!(server.must_push_to().map(Url::as_str), Some(par));
+            let stored = serde_json::to_string(&server).unwrap();
+            assert_eq!(serde_json::from_str::<AuthorizationServer>(&stored).unwrap(), server);
+        }
+        document["require_pushed_authorization_requests"] = json!(false);
+        assert_eq!(parse(&document).unwrap().must_push_to(), None);
+
+        for body in ["", "[]", "null", "{", r#"{"issuer":"a","issuer":"b"}"#] {
+            let read = AuthorizationServer::parse(&issuer, body.as_bytes());
+            assert!(matches!(read, Err(DiscoveryError::Malformed(_))), "{body}");
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! remote server wrote never leaves this crate as text: codes are mapped onto the closed list
 //! [`Reason`](attache_core::audit::Reason), descriptions are forgotten.
 
+pub mod auth_method;
 pub mod authorize;
 pub mod callback;
 pub mod challenge;

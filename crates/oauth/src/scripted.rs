@@ -30,6 +30,11 @@ impl Scripted {
         let response = response.body(Bytes::from(body.to_owned())).unwrap();
         Self::new(move |_| Ok(response.clone()))
     }
+
+    /// Where requests went, in order.
+    pub(crate) fn uris(&self) -> Vec<String> {
+        self.asked.lock().unwrap().iter().map(|asked| asked.uri().to_string()).collect()
+    }
 }
 
 impl fmt::Debug for Scripted {

@@ -24,6 +24,13 @@ pub enum BearerError {
 }
 
 impl BearerError {
+    /// `None` for a word of no standard.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::InvalidRequest, Self::InvalidToken, Self::InsufficientScope]
+            .into_iter()
+            .find(|error| error.as_str() == word)
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",

@@ -1,41 +1,20 @@
-//! One metadata document: where it may be, what makes it trustworthy, what is read from it.
+//! The metadata of an authorization server as it is written (RFC 8414 section 2, `OpenID` Connect
+//! Discovery section 3).
 
-use attache_core::{
-    IssuerId,
-    outbound::{FetchError, Outbound},
-};
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use serde::Deserialize;
-use serde_json::Value;
+use attache_core::{IssuerId, outbound::Outbound};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::endpoint::{LIMITS, is_transient};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DiscoveryError {
-    /// The operator's move: an issuer is an http(s) URL without query, fragment or password
-    /// (RFC 8414 section 2).
-    #[error("the issuer is not an http(s) URL without query, fragment and credentials")]
-    InvalidIssuer,
-    #[error("there is no metadata document where this issuer's should be")]
-    NotFound,
-    /// The document speaks for somebody else: none of it may be used (OC-4).
-    #[error("the metadata document names another issuer, or none")]
-    WrongIssuer,
-    /// The text says what is wrong, in our words.
-    #[error("the metadata document has {0}")]
-    Malformed(&'static str),
-    #[error("the metadata document cannot be fetched right now")]
-    Unavailable,
-    #[error("the issuer's address is not allowed by the egress rules")]
-    Blocked,
-}
+use super::{
+    DiscoveryError,
+    published::{self, Published},
+};
 
 /// Both standards' fields that anyone here reads.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(super) struct Document {
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
     pub(super) authorization_endpoint: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) jwks_uri: Option<String>,
@@ -43,57 +22,37 @@ pub(super) struct Document {
     pub(super) end_session_endpoint: Option<String>,
     pub(super) registration_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
+    pub(super) pushed_authorization_request_endpoint: Option<String>,
+    pub(super) require_pushed_authorization_requests: bool,
     pub(super) scopes_supported: Option<Vec<String>>,
     pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(super) token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
     pub(super) code_challenge_methods_supported: Option<Vec<String>>,
-    #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
-    #[serde(default)]
     pub(super) client_id_metadata_document_supported: bool,
 }
 
 impl Document {
-    /// The first document among `locations`, if it speaks for `issuer` character for character
-    /// (RFC 8414 section 3.3). What is no JSON object is passed over: many sites answer any path
-    /// with a page.
-    pub(super) async fn fetch(
+    /// What was published at `locations`, read by [`Self::parse`].
+    pub(super) async fn fetch<T>(
         outbound: &dyn Outbound,
         issuer: &IssuerId,
         locations: &[Url],
-    ) -> Result<Self, DiscoveryError> {
-        for location in locations {
-            let request = Request::get(location.as_str())
-                .header(header::ACCEPT, "application/json")
-                .body(Bytes::new())
-                .map_err(|_| DiscoveryError::InvalidIssuer)?;
-            let response = outbound.fetch(request, LIMITS).await?;
-            if is_transient(response.status()) {
-                return Err(DiscoveryError::Unavailable);
-            }
-            if response.status() != StatusCode::OK {
-                continue;
-            }
-            let Ok(object) = serde_json::from_slice(response.body()) else { continue };
-            let document: Self = serde_json::from_value(Value::Object(object))
-                .map_err(|_| DiscoveryError::Malformed("a field of the wrong type"))?;
-            return if document.issuer.as_deref() == Some(issuer.as_str()) {
-                Ok(document)
-            } else {
-                Err(DiscoveryError::WrongIssuer)
-            };
-        }
-        Err(DiscoveryError::NotFound)
+        read: impl FnOnce(Self) -> Result<T, DiscoveryError>,
+    ) -> Result<Published<T>, DiscoveryError> {
+        Published::fetch(outbound, locations)
+            .await?
+            .ok_or(DiscoveryError::NotFound)?
+            .read(|body| read(Self::parse(issuer, body)?))
     }
-}
 
-impl From<FetchError> for DiscoveryError {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Blocked | FetchError::Insecure => Self::Blocked,
-            FetchError::Unreachable(_) | FetchError::Transport(_) | FetchError::Timeout(_) => {
-                Self::Unavailable
-            }
-            FetchError::TooLarge(_) => Self::Malformed("too many bytes"),
+    /// Only what speaks for `issuer` character for character (RFC 8414 section 3.3, OC-4).
+    pub(super) fn parse(issuer: &IssuerId, body: &[u8]) -> Result<Self, DiscoveryError> {
+        let document: Self = published::fields(body)?;
+        if document.issuer.as_deref() == Some(issuer.as_str()) {
+            Ok(document)
+        } else {
+            Err(DiscoveryError::WrongIssuer)
         }
     }
 }

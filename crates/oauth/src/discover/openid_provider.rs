@@ -3,7 +3,7 @@
 use attache_core::{IssuerId, outbound::Outbound};
 use url::Url;
 
-use super::{DiscoveryError, document::Document, issuer::IssuerUrl};
+use super::{DiscoveryError, Published, document::Document, site::Site};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenIdProvider {
@@ -23,20 +23,26 @@ impl OpenIdProvider {
     pub async fn discover(
         outbound: &dyn Outbound,
         issuer: &IssuerId,
-    ) -> Result<Self, DiscoveryError> {
-        let url = IssuerUrl::parse(issuer)?;
-        let locations = [url.appending("openid-configuration")];
-        let document = Document::fetch(outbound, issuer, &locations).await?;
-        let optional = |text: Option<String>| text.and_then(|text| url.endpoint(&text));
+    ) -> Result<Published<Self>, DiscoveryError> {
+        let site = Site::of_issuer(issuer.as_str())?;
+        let locations = [site.appending("openid-configuration")];
+        Document::fetch(outbound, issuer, &locations, |document| {
+            Self::read(issuer.clone(), &site, document)
+        })
+        .await
+    }
+
+    fn read(issuer: IssuerId, site: &Site, document: Document) -> Result<Self, DiscoveryError> {
+        let optional = |text: Option<String>| text.and_then(|text| site.endpoint(&text));
         Ok(Self {
-            issuer: issuer.clone(),
-            authorization_endpoint: url.required(
+            issuer,
+            authorization_endpoint: site.required(
                 document.authorization_endpoint.as_deref(),
                 "no usable authorization_endpoint",
             )?,
-            token_endpoint: url
+            token_endpoint: site
                 .required(document.token_endpoint.as_deref(), "no usable token_endpoint")?,
-            jwks_uri: url.required(document.jwks_uri.as_deref(), "no usable jwks_uri")?,
+            jwks_uri: site.required(document.jwks_uri.as_deref(), "no usable jwks_uri")?,
             userinfo_endpoint: optional(document.userinfo_endpoint),
             end_session_endpoint: optional(document.end_session_endpoint),
             iss_parameter_supported: document.authorization_response_iss_parameter_supported,
