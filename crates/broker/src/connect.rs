@@ -2,7 +2,7 @@
 //!
 //! Authorization code with S256 PKCE and `resource` (RFC 6749, 7636, 8707), once; then refresh.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
     Clock, Credential, IssuerId, Secret, Timestamp, audit::Reason, outbound::Outbound,
@@ -12,7 +12,7 @@ use attache_oauth::{
     callback::check_issuer,
     error::TokenError,
     revoke::{RevokeError, TokenHint, revoke},
-    token::{CodeGrant, RefreshGrant, TokenEndpoint, TokenResponse},
+    token::{CodeGrant, RefreshGrant, TokenEndpoint},
 };
 use url::Url;
 
@@ -93,6 +93,7 @@ impl OauthConnect {
             state,
             code_challenge: &code_challenge(verifier.expose()),
             resource: self.resource.as_deref(),
+            dialect: &self.token.dialect,
             extra: &[],
         }
         .url()
@@ -116,23 +117,30 @@ impl OauthConnect {
         credential.issuer.is_none() || credential.issuer == self.issuer
     }
 
-    /// Redeems the code; the scopes asked for stand when the answer names none (OC-21).
+    /// Redeems the code; the scopes asked for stand when the answer names none (OC-21). Asks whose
+    /// the tokens are, where the provider can tell (OC-23).
     pub async fn exchange_code(
         &self,
         code: &Secret,
         verifier: &Secret,
         asked: Asked<'_>,
+        captured: &BTreeMap<String, String>,
     ) -> Result<Credential, ProviderError> {
         let grant = CodeGrant {
             code,
             verifier,
             redirect_uri: asked.redirect_uri,
             resource: asked.resource,
+            captured,
         };
         let response = self.token.exchange_code(&*self.outbound, grant).await?;
+        let account = match response.account {
+            Some(account) => Some(account),
+            None => self.token.account(&*self.outbound, &response.access_token).await,
+        };
         let now = self.clock.now();
         Ok(Credential {
-            expires_at: expiry(&response, now),
+            expires_at: expiry(response.expires_in, now),
             access_token: Some(response.access_token),
             refresh_token: response.refresh_token,
             token_type: response.token_type,
@@ -140,6 +148,8 @@ impl OauthConnect {
             audience: asked.resource.map(ToOwned::to_owned),
             issuer: self.issuer.clone(),
             obtained_at: now,
+            account,
+            base_url: response.base_url,
         })
     }
 
@@ -149,11 +159,12 @@ impl OauthConnect {
         let Some(refresh_token) = &old.refresh_token else {
             return Err(ProviderError::GrantEnded);
         };
-        let grant = RefreshGrant { refresh_token, resource: old.audience.as_deref() };
+        let grant =
+            RefreshGrant { refresh_token, resource: old.audience.as_deref(), scopes: &old.scopes };
         let response = self.token.refresh(&*self.outbound, grant).await?;
         let now = self.clock.now();
         Ok(Credential {
-            expires_at: expiry(&response, now),
+            expires_at: expiry(response.expires_in, now),
             access_token: Some(response.access_token),
             refresh_token: response.refresh_token.or_else(|| old.refresh_token.clone()),
             token_type: response.token_type,
@@ -161,23 +172,28 @@ impl OauthConnect {
             audience: old.audience.clone(),
             issuer: old.issuer.clone(),
             obtained_at: now,
+            account: old.account.clone(),
+            base_url: response.base_url.or_else(|| old.base_url.clone()),
         })
     }
 
-    /// RFC 7009, the refresh token first: most servers end the whole grant with it. `None` when the
+    /// As the provider does it (RFC 7009 unless its dialect says otherwise), the refresh token first: most servers end the whole grant with it. `None` when the
     /// operator configured no revocation endpoint.
     pub async fn revoke(&self, old: &Credential) -> Option<Result<(), RevokeError>> {
         let endpoint = self.revocation_endpoint.as_ref()?;
-        let client = &self.token.client;
+        let TokenEndpoint { client, dialect, .. } = &self.token;
         if let Some(token) = &old.refresh_token {
             let hint = TokenHint::RefreshToken;
-            if let Err(error) = revoke(&*self.outbound, endpoint, client, token, hint).await {
+            if let Err(error) =
+                revoke(&*self.outbound, endpoint, client, dialect, token, hint).await
+            {
                 return Some(Err(error));
             }
         }
         Some(match &old.access_token {
             Some(token) => {
-                revoke(&*self.outbound, endpoint, client, token, TokenHint::AccessToken).await
+                let hint = TokenHint::AccessToken;
+                revoke(&*self.outbound, endpoint, client, dialect, token, hint).await
             }
             None => Ok(()),
         })
@@ -193,6 +209,6 @@ pub struct Asked<'a> {
     pub resource: Option<&'a str>,
 }
 
-fn expiry(response: &TokenResponse, now: Timestamp) -> Option<Timestamp> {
-    response.expires_in.map(|life| now.plus(life))
+fn expiry(lifetime: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
+    lifetime.map(|life| now.plus(life))
 }

@@ -280,7 +280,7 @@ impl Connections {
         let Act { who, server, .. } = act;
         let refuse = |reason| Err(ConnectError(reason));
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
-        let Ok(callback) = Callback::parse(query) else {
+        let Ok(callback) = Callback::parse(query, &upstream.connect.token.dialect) else {
             return refuse(Reason::MalformedCallback);
         };
         let state = sha256(callback.state.as_bytes());
@@ -318,7 +318,7 @@ impl Connections {
         };
         let verifier = verifier(browser, &callback.state);
         let credential = connect
-            .exchange_code(&code, &verifier, asked)
+            .exchange_code(&code, &verifier, asked, &callback.captured)
             .await
             .map_err(|error: ProviderError| ConnectError(error.reason()))?;
         Ok((upstream, credential))

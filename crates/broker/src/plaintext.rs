@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use attache_core::{Credential, IssuerId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use zeroize::Zeroizing;
 
 /// Room for two tokens and their surroundings, so that growing the buffer does not leave copies.
@@ -19,6 +20,8 @@ struct Plaintext<'a> {
     issuer: Option<Cow<'a, str>>,
     obtained_at: i64,
     expires_at: Option<i64>,
+    account: Option<Cow<'a, str>>,
+    base_url: Option<Cow<'a, str>>,
 }
 
 pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
@@ -31,6 +34,8 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         issuer: credential.issuer.as_ref().map(|issuer| Cow::Borrowed(issuer.as_str())),
         obtained_at: credential.obtained_at.0,
         expires_at: credential.expires_at.map(|at| at.0),
+        account: credential.account.as_deref().map(Cow::Borrowed),
+        base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
     #[expect(clippy::expect_used, reason = "plain strings and numbers into memory")]
@@ -53,5 +58,26 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
         issuer: plaintext.issuer.map(|issuer| IssuerId::new(&*issuer)),
         obtained_at: Timestamp(plaintext.obtained_at),
         expires_at: plaintext.expires_at.map(Timestamp),
+        account: plaintext.account.map(Cow::into_owned),
+        base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an earlier version sealed opens in this one.
+    #[test]
+    fn a_record_without_the_fields_of_today_still_opens() {
+        let old = br#"{"access_token":"a","refresh_token":null,"token_type":"Bearer","scopes":[],
+            "audience":null,"issuer":null,"obtained_at":1,"expires_at":null}"#;
+        let credential = read(old).unwrap();
+        assert_eq!((&credential.account, &credential.base_url), (&None, &None));
+
+        let base_url = Some(Url::parse("https://acme.my.salesforce.com").unwrap());
+        let new = Credential { account: Some("ada".to_owned()), base_url, ..credential };
+        let again = read(&write(&new)).unwrap();
+        assert_eq!((again.account, again.base_url), (new.account, new.base_url));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use url::Url;
+
 use crate::{IssuerId, Secret, Timestamp, UpstreamName, UserId};
 
 /// What a stored secret is *for*.
@@ -71,6 +73,10 @@ pub struct Credential {
     pub obtained_at: Timestamp,
     /// `None` when the provider gave no lifetime: then the upstream's 401 is the truth.
     pub expires_at: Option<Timestamp>,
+    /// Whose it is at the provider, in the provider's words: one line for this person to read.
+    pub account: Option<String>,
+    /// Where this person's requests go, when the provider said so as they connected.
+    pub base_url: Option<Url>,
 }
 
 /// How a credential came to us. The words are part of the API.

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authenticator;
 pub mod changes;
 pub mod credential;
+pub mod dialect;
 pub mod explain;
 pub mod ids;
 pub mod line_service;
@@ -23,6 +24,7 @@ pub mod time;
 
 pub use access::Access;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
+pub use dialect::Dialect;
 pub use ids::{IssuerId, RequestId, ServiceKeyName, UpstreamName, UserId};
 pub use origin::PublicOrigin;
 pub use principal::Principal;

@@ -91,6 +91,7 @@ impl Identity {
             redirect_uri: origin.url("/login/callback"),
             cookies,
             oidc,
+            dialect: Arc::default(),
             spent: Arc::clone(&stores.logins),
             people: Arc::clone(&stores.people),
             audit: Arc::clone(&stores.audit),

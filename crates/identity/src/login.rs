@@ -8,10 +8,10 @@ mod error;
 mod flow;
 mod userinfo;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use attache_core::{
-    Clock, Secret, UserId,
+    Clock, Dialect, Secret, UserId,
     audit::{Action, AuditEvent, Outcome},
     outbound::Outbound,
     store::{AuditStore, Person, PersonStore, Profile, SpentLoginStore},
@@ -71,6 +71,8 @@ pub struct SignedIn {
 pub(crate) struct Login {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) oidc: OidcSettings,
+    /// `OpenID` Connect has one.
+    pub(crate) dialect: Arc<Dialect>,
     /// The one that is registered with the identity provider.
     pub(crate) redirect_uri: String,
     pub(crate) cookies: Cookies,
@@ -104,6 +106,7 @@ impl Login {
             state: &state,
             code_challenge: &code_challenge(verifier.expose()),
             resource: None,
+            dialect: &self.dialect,
             extra: &[("nonce", nonce.expose())],
         };
         let cookie = self.cookies.set(Name::Login, &browser.0, flow::LIFE);
@@ -115,7 +118,8 @@ impl Login {
         query: &str,
         headers: &HeaderMap,
     ) -> Result<SignedIn, LoginError> {
-        let callback = Callback::parse(query).map_err(|_| LoginError::MalformedCallback)?;
+        let callback =
+            Callback::parse(query, &self.dialect).map_err(|_| LoginError::MalformedCallback)?;
         let browser = self.browser(headers).ok_or(LoginError::WrongBrowser)?;
         let flow = browser.resume(&callback.state, self.clock.now())?;
         // Before the state is spent: while the provider is down, the callback can be tried again.
@@ -173,9 +177,11 @@ impl Login {
         verifier: Secret,
     ) -> Result<TokenResponse, LoginError> {
         let url = provider.token_endpoint.clone();
-        let endpoint = TokenEndpoint { url, client: self.oidc.client.clone() };
+        let dialect = Arc::clone(&self.dialect);
+        let endpoint = TokenEndpoint { url, client: self.oidc.client.clone(), dialect };
         let redirect_uri = &self.redirect_uri;
-        let grant = CodeGrant { code, verifier: &verifier, redirect_uri, resource: None };
+        let captured = &BTreeMap::new();
+        let grant = CodeGrant { code, verifier: &verifier, redirect_uri, resource: None, captured };
         Ok(endpoint.exchange_code(&*self.outbound, grant).await?)
     }
 

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use attache_core::{Dialect, dialect::Pkce};
 use attache_crypto::digest;
 use url::Url;
 
@@ -16,8 +17,9 @@ pub struct AuthorizationRequest<'a> {
     /// From [`code_challenge`].
     pub code_challenge: &'a str,
     pub resource: Option<&'a str>,
-    /// What a provider wants besides: `nonce`, `prompt`, `access_type`. A name this request speaks
-    /// for itself is left out: configuration cannot override `state` or PKCE.
+    pub dialect: &'a Dialect,
+    /// What the caller wants besides, such as a `nonce`. Like the dialect's parameters it is left
+    /// out where this request speaks for itself: nothing overrides `state` or PKCE.
     pub extra: &'a [(&'a str, &'a str)],
 }
 
@@ -31,20 +33,30 @@ impl AuthorizationRequest<'_> {
 
     /// Everything but the endpoint, each name once.
     pub(crate) fn parameters(&self) -> Vec<(&str, Cow<'_, str>)> {
+        let dialect = self.dialect;
         let mut parameters = vec![
             ("response_type", "code".into()),
-            ("client_id", self.client_id.into()),
+            (dialect.client_id_param.as_str(), self.client_id.into()),
             ("redirect_uri", self.redirect_uri.into()),
             ("state", self.state.into()),
-            ("code_challenge", self.code_challenge.into()),
-            ("code_challenge_method", "S256".into()),
         ];
-        if !self.scopes.is_empty() {
-            parameters.push(("scope", self.scopes.join(" ").into()));
+        if dialect.pkce == Pkce::S256 {
+            parameters.push(("code_challenge", self.code_challenge.into()));
+            parameters.push(("code_challenge_method", "S256".into()));
         }
-        parameters.extend(self.resource.map(|resource| ("resource", resource.into())));
-        let extra = self.extra.iter().filter(|(name, _)| !RESERVED.contains(name));
-        parameters.extend(extra.map(|(name, value)| (*name, Cow::from(*value))));
+        let scopes = dialect.scopes(self.scopes, self.resource);
+        if !scopes.is_empty() {
+            let scopes = scopes.join(&dialect.scope_separator);
+            parameters.push((&dialect.scope_param, scopes.into()));
+        }
+        let resource = dialect.resource(self.resource);
+        parameters.extend(resource.map(|resource| ("resource", resource.into())));
+        let usual = dialect.authorize_params.iter().map(|(name, value)| (&**name, &**value));
+        for (name, value) in usual.chain(self.extra.iter().copied()) {
+            if !RESERVED.contains(&name) && !parameters.iter().any(|(taken, _)| *taken == name) {
+                parameters.push((name, value.into()));
+            }
+        }
         parameters
     }
 }
@@ -96,6 +108,7 @@ mod tests {
             state: "the-state",
             code_challenge: "the-challenge",
             resource: Some("https://api.example.com/mcp"),
+            dialect: &Dialect::default(),
             extra: &[
                 ("prompt", "consent"),
                 ("state", "forged"),
@@ -134,6 +147,7 @@ mod tests {
             state: "s",
             code_challenge: "h",
             resource: None,
+            dialect: &Dialect::default(),
             extra: &[],
         }
         .url();

@@ -1,8 +1,8 @@
 //! The authorization response (RFC 6749 sections 4.1.2 and 4.1.2.1) and whose it is (RFC 9207).
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use attache_core::{Secret, audit::Reason};
+use attache_core::{Dialect, Secret, audit::Reason};
 use url::form_urlencoded;
 
 use crate::error::reason;
@@ -13,6 +13,8 @@ pub struct Callback {
     /// Who answered, for [`check_issuer`] before anything else is acted on.
     pub iss: Option<String>,
     pub outcome: CallbackOutcome,
+    /// What else the dialect keeps of a redirect, by name.
+    pub captured: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -28,14 +30,21 @@ impl Callback {
     /// # Errors
     /// [`MalformedCallback`] for a repeated or missing parameter, for `code` and `error` together,
     /// or for more than 16 KiB.
-    pub fn parse(query: &str) -> Result<Self, MalformedCallback> {
+    pub fn parse(query: &str, dialect: &Dialect) -> Result<Self, MalformedCallback> {
         if query.len() > MAX_QUERY {
             return Err(MalformedCallback);
         }
         let (mut code, mut state, mut iss, mut error) = (None, None, None, None);
+        let mut captured = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let kept = dialect.callback_capture.iter().find(|(_, parameter)| **parameter == name);
+            if let Some((kept, _)) = kept
+                && captured.insert(kept.clone(), value.to_string()).is_some()
+            {
+                return Err(MalformedCallback);
+            }
             let place = match &*name {
-                "code" => &mut code,
+                name if name == dialect.code_param => &mut code,
                 "state" => &mut state,
                 "iss" => &mut iss,
                 "error" => &mut error,
@@ -51,7 +60,7 @@ impl Callback {
             _ => return Err(MalformedCallback),
         };
         let state = state.filter(|state| is_visible(state)).ok_or(MalformedCallback)?;
-        Ok(Self { state, iss, outcome })
+        Ok(Self { state, iss, outcome, captured })
     }
 }
 
@@ -103,9 +112,13 @@ fn is_visible(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(query: &str) -> Result<Callback, MalformedCallback> {
+        Callback::parse(query, &Dialect::default())
+    }
+
     #[test]
     fn reads_a_code_and_a_refusal() {
-        let callback = Callback::parse("code=a%2Fb&state=s&iss=https%3A%2F%2Fas&session_state=x");
+        let callback = parse("code=a%2Fb&state=s&iss=https%3A%2F%2Fas&session_state=x");
         let callback = callback.unwrap();
         assert_eq!((callback.state.as_str(), callback.iss.as_deref()), ("s", Some("https://as")));
         assert!(matches!(&callback.outcome, CallbackOutcome::Code(code) if code.expose() == "a/b"));
@@ -116,7 +129,7 @@ mod tests {
             ("wrong_person", Reason::Other),
             ("", Reason::Other),
         ] {
-            let callback = Callback::parse(&format!("error={error}&state=s")).unwrap();
+            let callback = parse(&format!("error={error}&state=s")).unwrap();
             assert!(matches!(callback.outcome, CallbackOutcome::Error(given) if given == expected));
         }
     }
@@ -140,16 +153,16 @@ mod tests {
             "code=c&state=%FF",
             &long,
         ] {
-            assert_eq!(Callback::parse(query).unwrap_err(), MalformedCallback, "{query}");
+            assert_eq!(parse(query).unwrap_err(), MalformedCallback, "{query}");
         }
     }
 
     #[test]
     fn debug_shows_nothing_that_was_brought() {
         let query = "code=MARK&state=MARK&iss=MARK&error_description=MARK";
-        let shown = format!("{:?}", Callback::parse(query).unwrap());
+        let shown = format!("{:?}", parse(query).unwrap());
         assert!(!shown.contains("MARK"), "{shown}");
-        let shown = format!("{:?}", Callback::parse("error=MARK&state=MARK").unwrap());
+        let shown = format!("{:?}", parse("error=MARK&state=MARK").unwrap());
         assert!(!shown.contains("MARK"), "{shown}");
     }
 

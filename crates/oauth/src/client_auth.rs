@@ -1,9 +1,13 @@
 //! Saying who we are to an authorization server (RFC 6749 section 2.3, OC-10).
 
-use attache_core::Secret;
+use attache_core::{
+    Dialect, Secret,
+    dialect::{BasicForm, BodyFormat},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
+use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use crate::client_assertion::AssertionSigner;
@@ -28,40 +32,87 @@ pub enum ClientAuthentication {
 }
 
 impl Client {
-    /// A form, posted to `endpoint` as this client, that asks for JSON back: GitHub answers in
+    /// Parameters, posted to `endpoint` as this client, that ask for JSON back: GitHub answers in
     /// another format otherwise (OC-21).
     pub(crate) fn post(
         &self,
         endpoint: &Url,
         parameters: &[(&str, &str)],
+        dialect: &Dialect,
     ) -> http::Result<Request<Bytes>> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(parameters);
+        let mut parameters = parameters.to_vec();
+        let assertion;
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(endpoint.as_str())
             .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            .header(header::CONTENT_TYPE, dialect.body.content_type());
+        for (name, value) in &dialect.token_headers {
+            request = request.header(name, value);
+        }
+        let id = dialect.client_id_param.as_str();
         let named = matches!(self.authentication, ClientAuthentication::Basic(_))
-            || parameters.iter().any(|(name, _)| *name == "client_id");
+            || parameters.iter().any(|(name, _)| *name == id);
         if !named {
-            form.append_pair("client_id", &self.id);
+            parameters.push((id, &self.id));
         }
         match &self.authentication {
             ClientAuthentication::Basic(secret) => {
-                request = request.header(header::AUTHORIZATION, basic(&self.id, secret)?);
+                let basic = basic(&self.id, secret, dialect.basic)?;
+                request = request.header(header::AUTHORIZATION, basic);
             }
             ClientAuthentication::Post(secret) => {
-                form.append_pair("client_secret", secret.expose());
+                parameters.push(("client_secret", secret.expose()));
             }
             ClientAuthentication::PrivateKeyJwt(signer) => {
-                form.append_pair("client_assertion_type", ASSERTION_TYPE);
-                form.append_pair("client_assertion", signer.assertion(&self.id).expose());
+                assertion = signer.assertion(&self.id);
+                parameters.push(("client_assertion_type", ASSERTION_TYPE));
+                parameters.push(("client_assertion", assertion.expose()));
             }
             ClientAuthentication::None => {}
         }
-        request.body(Bytes::from(form.finish()))
+        request.body(encode(&parameters, dialect.body))
     }
+
+    /// `token`, named in JSON to an endpoint that deletes it; always with Basic.
+    pub(crate) fn delete(
+        &self,
+        endpoint: &Url,
+        token: &Secret,
+        dialect: &Dialect,
+    ) -> http::Result<Request<Bytes>> {
+        let mut request = Request::builder()
+            .method(Method::DELETE)
+            .uri(endpoint.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, BodyFormat::Json.content_type());
+        for (name, value) in &dialect.token_headers {
+            request = request.header(name, value);
+        }
+        if let ClientAuthentication::Basic(secret) | ClientAuthentication::Post(secret) =
+            &self.authentication
+        {
+            let basic = basic(&self.id, secret, dialect.basic)?;
+            request = request.header(header::AUTHORIZATION, basic);
+        }
+        request.body(encode(&[("access_token", token.expose())], BodyFormat::Json))
+    }
+}
+
+fn encode(parameters: &[(&str, &str)], format: BodyFormat) -> Bytes {
+    let text = match format {
+        BodyFormat::Form => {
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
+        }
+        BodyFormat::Json => {
+            let object: Map<String, Value> = parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            Value::Object(object).to_string()
+        }
+    };
+    Bytes::from(text)
 }
 
 /// RFC 7523 section 2.2.
@@ -69,9 +120,13 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// Both halves are form-encoded before they are joined (RFC 6749 section 2.3.1), so that a `:` or
 /// a `%` in a secret survives.
-fn basic(id: &str, secret: &Secret) -> http::Result<HeaderValue> {
+fn basic(id: &str, secret: &Secret, form: BasicForm) -> http::Result<HeaderValue> {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Secret::new(format!("{}:{}", encode(id), encode(secret.expose())));
+    let secret = encode(secret.expose());
+    let pair = Secret::new(match form {
+        BasicForm::IdAndSecret => format!("{}:{secret}", encode(id)),
+        BasicForm::SecretAlone => format!("{secret}:"),
+    });
     let value = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
     let mut value = HeaderValue::from_str(value.expose())?;
     value.set_sensitive(true);
@@ -86,7 +141,8 @@ mod tests {
     fn posted(authentication: ClientAuthentication) -> (Option<String>, String) {
         let client = Client { id: "id:1".to_owned(), authentication };
         let endpoint = Url::parse("https://as.example.com/token?tenant=1").unwrap();
-        let request = client.post(&endpoint, &[("grant_type", "x y")]).unwrap();
+        let request =
+            client.post(&endpoint, &[("grant_type", "x y")], &Dialect::default()).unwrap();
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.uri(), "https://as.example.com/token?tenant=1");
         assert_eq!(request.headers()[header::ACCEPT], "application/json");

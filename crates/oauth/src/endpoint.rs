@@ -3,39 +3,63 @@
 use std::time::Duration;
 
 use attache_core::{
+    Dialect, Secret,
     audit::Reason,
+    dialect::Success,
     outbound::{Limits, Outbound},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
-use serde::Deserialize;
-use serde_json::Value;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use url::Url;
 
 use crate::{
     client_auth::Client,
     error::{TokenError, reason},
+    json::Json,
 };
 
 /// Bounds of every fetch here (OC-21, OC-29): people wait behind it, and no honest answer is big.
 pub(crate) const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_body: 1 << 20 };
 
-/// Posts a form as `client`.
+/// Posts as `client`; the answer is [`send`]'s.
 pub(crate) async fn post(
     outbound: &dyn Outbound,
     endpoint: &Url,
     client: &Client,
+    dialect: &Dialect,
     parameters: &[(&str, &str)],
 ) -> Result<Bytes, TokenError> {
-    let request = client.post(endpoint, parameters).map_err(|_| TokenError::Blocked)?;
-    send(outbound, request).await
+    let request = client.post(endpoint, parameters, dialect).map_err(|_| TokenError::Blocked)?;
+    send(outbound, request, dialect).await
 }
 
-/// Gives back the body of a 2xx; anything else is an error, also a 2xx that says `error` inside
-/// (GitHub, Slack).
+/// A request that a token itself authenticates (RFC 6750 section 2.1).
+pub(crate) fn bearer(
+    method: Method,
+    endpoint: &Url,
+    token: &Secret,
+    dialect: &Dialect,
+) -> http::Result<Request<Bytes>> {
+    let value = Secret::new(format!("Bearer {}", token.expose()));
+    let mut value = HeaderValue::from_str(value.expose())?;
+    value.set_sensitive(true);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(endpoint.as_str())
+        .header(header::ACCEPT, "application/json")
+        .header(header::AUTHORIZATION, value);
+    for (name, value) in &dialect.token_headers {
+        request = request.header(name, value);
+    }
+    request.body(Bytes::new())
+}
+
+/// The body of a 2xx; anything else is an error, also a 2xx that says `error` inside (GitHub,
+/// Slack).
 pub(crate) async fn send(
     outbound: &dyn Outbound,
     request: Request<Bytes>,
+    dialect: &Dialect,
 ) -> Result<Bytes, TokenError> {
     let response = outbound.fetch(request, LIMITS).await?;
     if is_transient(response.status()) {
@@ -44,7 +68,7 @@ pub(crate) async fn send(
     if response.status().is_redirection() {
         return Err(TokenError::Malformed("a redirect"));
     }
-    match refusal(response.body()) {
+    match refusal(response.body(), response.status(), dialect) {
         Some(reason) => Err(refused(reason, response.headers())),
         None if response.status().is_success() => Ok(response.into_body()),
         None => Err(TokenError::Malformed("an error that has no code")),
@@ -78,17 +102,27 @@ fn refused(reason: Reason, headers: &HeaderMap) -> TokenError {
     }
 }
 
-/// The `error` of a JSON body; its description is not even read.
-fn refusal(body: &[u8]) -> Option<Reason> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: Option<Value>,
+/// The `error` of a JSON body, wherever this provider has it; its description is not even read.
+fn refusal(body: &[u8], status: StatusCode, dialect: &Dialect) -> Option<Reason> {
+    let json = Json::parse(body)?;
+    let code = match json.at(&dialect.error_path) {
+        Some(Json::Text(code)) => Some(code.as_str()).filter(|code| !code.is_empty()),
+        Some(_) => return Some(Reason::Other),
+        None => None,
+    };
+    match code {
+        Some(code) => Some(dialect.error_map.get(code).copied().unwrap_or_else(|| reason(code))),
+        None => dialect
+            .success
+            .as_ref()
+            .filter(|_| status.is_success())
+            .filter(|success| !holds(&json, success))
+            .map(|_| Reason::Other),
     }
-    match serde_json::from_slice::<Refusal>(body).ok()?.error? {
-        Value::String(code) if code.is_empty() => None,
-        Value::String(code) => Some(reason(&code)),
-        _ => Some(Reason::Other),
-    }
+}
+
+fn holds(json: &Json<'_>, success: &Success) -> bool {
+    matches!(json.at(&success.path), Some(Json::Bool(value)) if *value == success.equals)
 }
 
 /// `Retry-After` in seconds (RFC 9110 section 10.2.3). A date is read as no advice: it would need
@@ -111,7 +145,7 @@ mod tests {
     async fn answered(outbound: &Scripted) -> TokenError {
         let endpoint = Url::parse("https://as.example.com/token").unwrap();
         let client = Client { id: "c".to_owned(), authentication: ClientAuthentication::None };
-        post(outbound, &endpoint, &client, &[]).await.unwrap_err()
+        post(outbound, &endpoint, &client, &Dialect::default(), &[]).await.unwrap_err()
     }
 
     /// OC-21 and OC-26, one row a misbehaviour. Each body carries a mark that must not come out.

@@ -14,6 +14,7 @@ pub mod discover;
 mod endpoint;
 pub mod error;
 pub mod id_token;
+mod json;
 pub mod pushed;
 pub mod revoke;
 pub mod scope;

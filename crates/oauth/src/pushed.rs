@@ -29,7 +29,9 @@ pub async fn push(
 ) -> Result<PushedRequest, TokenError> {
     let parameters = request.parameters();
     let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, &**value)).collect();
-    PushedRequest::parse(&endpoint::post(outbound, endpoint, client, &parameters).await?)
+    PushedRequest::parse(
+        &endpoint::post(outbound, endpoint, client, request.dialect, &parameters).await?,
+    )
 }
 
 impl PushedRequest {
@@ -78,12 +80,12 @@ const MAX_LIFETIME: Duration = Duration::from_mins(10);
 
 #[cfg(test)]
 mod tests {
-    use attache_core::{Secret, audit::Reason};
+    use attache_core::{Dialect, Secret, audit::Reason};
 
     use super::*;
     use crate::{client_auth::ClientAuthentication, scripted::Scripted};
 
-    fn request(endpoint: &Url) -> AuthorizationRequest<'_> {
+    fn request<'a>(endpoint: &'a Url, dialect: &'a Dialect) -> AuthorizationRequest<'a> {
         AuthorizationRequest {
             endpoint,
             client_id: "c",
@@ -92,6 +94,7 @@ mod tests {
             state: "s",
             code_challenge: "h",
             resource: Some("https://api.example.com/mcp"),
+            dialect,
             extra: &[("request_uri", "urn:forged"), ("prompt", "consent")],
         }
     }
@@ -99,6 +102,7 @@ mod tests {
     /// OC-15.
     #[tokio::test]
     async fn everything_is_pushed_and_only_its_name_is_shown() {
+        let dialect = Dialect::default();
         let authorize = Url::parse("https://as.example.com/authorize?tenant=1").unwrap();
         let par = Url::parse("https://as.example.com/par").unwrap();
         let asked = "response_type=code&client_id=c&redirect_uri=https%3A%2F%2Fgw.example.com%2Fcb\
@@ -113,7 +117,8 @@ mod tests {
             let client = Client { id: "c".to_owned(), authentication };
             let body = r#"{"request_uri":"urn:x:1&state=evil","expires_in":60}"#;
             let outbound = Scripted::always(201, &[], body);
-            let pushed = push(&outbound, &par, &client, &request(&authorize)).await.unwrap();
+            let pushed =
+                push(&outbound, &par, &client, &request(&authorize, &dialect)).await.unwrap();
             assert_eq!(outbound.asked.lock().unwrap()[0].body(), &format!("{asked}{more}"));
             assert_eq!(pushed.expires_in, Duration::from_mins(1));
             assert_eq!(
@@ -125,7 +130,7 @@ mod tests {
         }
         let refusal = Scripted::always(400, &[], r#"{"error":"invalid_scope"}"#);
         let client = Client { id: "c".to_owned(), authentication: ClientAuthentication::None };
-        let refused = push(&refusal, &par, &client, &request(&authorize)).await;
+        let refused = push(&refusal, &par, &client, &request(&authorize, &dialect)).await;
         assert_eq!(refused, Err(TokenError::Refused(Reason::InvalidScope)));
     }
 

@@ -1,6 +1,7 @@
 //! Token revocation (RFC 7009): OC-28.
 
-use attache_core::{Secret, audit::Reason, outbound::Outbound};
+use attache_core::{Dialect, Secret, audit::Reason, dialect::RevocationStyle, outbound::Outbound};
+use http::Method;
 use url::Url;
 
 use crate::{client_auth::Client, endpoint, error::TokenError};
@@ -21,8 +22,9 @@ impl TokenHint {
     }
 }
 
-/// Ends a token at the server that issued it. A token that the server does not know counts as
-/// revoked (RFC 7009 section 2.2).
+/// Ends a token at the server that issued it, as its dialect says. A token that the server does not
+/// know counts as revoked (RFC 7009 section 2.2). Where only access tokens can be ended, a refresh
+/// token ends with its own.
 ///
 /// # Errors
 /// [`RevokeError`]: the token may still be good where it came from.
@@ -30,12 +32,27 @@ pub async fn revoke(
     outbound: &dyn Outbound,
     endpoint: &Url,
     client: &Client,
+    dialect: &Dialect,
     token: &Secret,
     hint: TokenHint,
 ) -> Result<(), RevokeError> {
-    let form = [("token", token.expose()), ("token_type_hint", hint.as_str())];
-    match endpoint::post(outbound, endpoint, client, &form).await {
-        Ok(_) => Ok(()),
+    let request = match (dialect.revocation, hint) {
+        (RevocationStyle::Rfc7009, _) => {
+            let form = [("token", token.expose()), ("token_type_hint", hint.as_str())];
+            client.post(endpoint, &form, dialect)
+        }
+        (_, TokenHint::RefreshToken) => return Ok(()),
+        (RevocationStyle::DeleteBasic, TokenHint::AccessToken) => {
+            client.delete(endpoint, token, dialect)
+        }
+        (RevocationStyle::Bearer, TokenHint::AccessToken) => {
+            endpoint::bearer(Method::POST, endpoint, token, dialect)
+        }
+    };
+    let request = request.map_err(|_| RevokeError::Failed(TokenError::Blocked))?;
+    match endpoint::send(outbound, request, dialect).await {
+        // The one thing that is refused at revocation with this word: a token that is over.
+        Ok(_) | Err(TokenError::Refused(Reason::InvalidGrant)) => Ok(()),
         Err(TokenError::Refused(Reason::RevocationUnsupported)) => Err(RevokeError::Unsupported),
         Err(error) => Err(RevokeError::Failed(error)),
     }
@@ -76,11 +93,14 @@ mod tests {
             (204, "", Ok(())),
             (200, "{}", Ok(())),
             (400, r#"{"error":"unsupported_token_type"}"#, Err(Reason::RevocationUnsupported)),
+            (400, r#"{"error":"invalid_grant"}"#, Ok(())),
             (400, r#"{"error":"invalid_client"}"#, Err(Reason::InvalidClient)),
             (503, "", Err(Reason::ProviderUnavailable)),
         ] {
             let outbound = Scripted::always(status, &[], body);
-            let done = revoke(&outbound, &endpoint, &client, &token, TokenHint::RefreshToken).await;
+            let dialect = Dialect::default();
+            let hint = TokenHint::RefreshToken;
+            let done = revoke(&outbound, &endpoint, &client, &dialect, &token, hint).await;
             assert_eq!(done.map_err(|error| error.reason()), expected, "{status} {body}");
             let asked = outbound.asked.lock().unwrap();
             assert_eq!(asked[0].body(), "token=t%2F1&token_type_hint=refresh_token&client_id=c");

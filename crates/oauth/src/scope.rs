@@ -3,7 +3,12 @@
 /// Scopes of a `scope` parameter (RFC 6749 section 3.3), without repetitions. What is no scope-token
 /// is left out: nobody can have meant it.
 pub fn parse(text: &str) -> Vec<String> {
-    list(text.split_ascii_whitespace())
+    split(text, None)
+}
+
+/// As [`parse`], where a provider also writes something else between scopes.
+pub(crate) fn split(text: &str, separator: Option<char>) -> Vec<String> {
+    list(text.split(|c: char| c.is_ascii_whitespace() || Some(c) == separator))
 }
 
 /// As [`parse`], of scopes that come one by one, as in metadata.

@@ -112,6 +112,7 @@ fn oauth_connect(
         token: TokenEndpoint {
             url: token_endpoint.clone(),
             client: Client { id: client_id.clone(), authentication },
+            dialect: Arc::default(),
         },
         revocation_endpoint: broker.revocation_endpoint.clone(),
         issuer: broker.issuer.clone(),

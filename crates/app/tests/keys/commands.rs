@@ -247,6 +247,8 @@ async fn seal(vault: &Vault, user: &UserId, version: Version) -> Record {
         issuer: None,
         obtained_at: Timestamp(1),
         expires_at: None,
+        account: None,
+        base_url: None,
     };
     Record {
         version,

@@ -165,6 +165,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             token: TokenEndpoint {
                 url: endpoint("/token"),
                 client: Client { id: "attache".to_owned(), authentication },
+                dialect: Arc::default(),
             },
             revocation_endpoint: Some(endpoint("/revoke")),
             issuer: None,

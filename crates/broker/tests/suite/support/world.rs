@@ -152,7 +152,11 @@ impl World {
         };
         let mut connect = OauthConnect {
             authorization_endpoint: url("https://as.example.com/authorize?tenant=7"),
-            token: TokenEndpoint { url: url("https://as.example.com/token"), client },
+            token: TokenEndpoint {
+                url: url("https://as.example.com/token"),
+                client,
+                dialect: Arc::default(),
+            },
             revocation_endpoint: None,
             issuer: None,
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
