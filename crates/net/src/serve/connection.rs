@@ -1,15 +1,6 @@
 //! One connection: which HTTP it speaks, its timers, and what its requests are told.
 
-use std::{
-    future::pending,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::pending, net::SocketAddr, pin::pin, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, service::Service};
@@ -17,7 +8,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpService;
@@ -25,6 +19,9 @@ use super::HttpService;
 /// Bytes of a request's head, generous for tokens and cookies (what one read brings beyond is let
 /// through).
 const MAX_HEAD: usize = 64 * 1024;
+
+/// After shutdown began: for the first request of a caller who had just been let in.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// HTTP/2 requests at once on a connection.
 const MAX_STREAMS: u32 = 128;
@@ -77,22 +74,27 @@ impl Protocol {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = Told { service, peer, drain: drain.clone(), asked: Arc::clone(&asked) };
+        let asked = CancellationToken::new();
+        let service = Told { service, peer, drain: drain.clone(), asked: asked.clone() };
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
 
         // hyper's timer begins when it knows which HTTP this is, and HTTP/2 has none.
         let mut silent = pin!(async {
             sleep(self.head_limit).await;
-            if asked.load(Ordering::Relaxed) {
+            if asked.is_cancelled() {
                 pending::<()>().await;
             }
         });
+        // When to say that no further request is taken. Not before the first: its caller was let in.
+        let over = async {
+            drain.cancelled().await;
+            drop(timeout(FIRST_REQUEST, asked.cancelled()).await);
+        };
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
             () = silent.as_mut() => return,
-            () = drain.cancelled() => {
+            () = over => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     biased;
@@ -112,8 +114,8 @@ struct Told<S> {
     service: S,
     peer: SocketAddr,
     drain: CancellationToken,
-    /// Whether a request has arrived at all.
-    asked: Arc<AtomicBool>,
+    /// Cancelled by the first request.
+    asked: CancellationToken,
 }
 
 impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
@@ -122,7 +124,7 @@ impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.asked.store(true, Ordering::Relaxed);
+        self.asked.cancel();
         request.extensions_mut().insert(PeerAddr(self.peer));
         request.extensions_mut().insert(Drain(self.drain.clone()));
         self.service.call(request)

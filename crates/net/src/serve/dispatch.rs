@@ -61,12 +61,13 @@ impl Dispatcher {
         connections
     }
 
-    /// Accepts until shutdown.
+    /// Accepts until shutdown, and then what the kernel has accepted already: those callers have
+    /// seen an open door.
     pub(super) async fn run(self, listener: TcpListener) {
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.shutdown.begun() => return,
+                () = self.shutdown.begun() => break,
                 next = self.next(&listener) => next,
             };
             match next {
@@ -80,6 +81,22 @@ impl Dispatcher {
                     tracing::warn!(%error, "no connection can be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+            }
+        }
+        if let Ok(listener) = listener.into_std() {
+            self.last(&listener).await;
+        }
+    }
+
+    /// Of those who came before the door closes, as many as there are places.
+    async fn last(&self, listener: &std::net::TcpListener) {
+        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+            && let Ok((stream, peer)) = listener.accept()
+        {
+            let handed = stream.set_nonblocking(true).and_then(|()| self.hand(stream, peer, slot));
+            if let Ok((accepted, queue)) = handed {
+                // Only a worker that has ended takes nothing.
+                drop(queue.send(accepted).await);
             }
         }
     }
@@ -96,10 +113,19 @@ impl Dispatcher {
                 accepted => break accepted?,
             }
         };
+        self.hand(stream.into_std()?, peer, slot)
+    }
+
+    fn hand(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: OwnedSemaphorePermit,
+    ) -> io::Result<(Accepted, &mpsc::Sender<Accepted>)> {
         let least = self.workers.iter().min_by_key(|desk| Arc::strong_count(&desk.load));
         let desk = least.ok_or_else(|| io::Error::other("there is no worker"))?;
         let place = Place { _slot: slot, _load: Arc::clone(&desk.load) };
-        Ok((Accepted { stream: stream.into_std()?, peer, place }, &desk.queue))
+        Ok((Accepted { stream, peer, place }, &desk.queue))
     }
 }
 

@@ -171,6 +171,24 @@ async fn a_request_under_way_is_answered_and_nobody_new_is_accepted() {
 }
 
 #[tokio::test]
+async fn whoever_was_let_in_is_answered_though_the_end_comes_first() {
+    let (two, shutdown) = (NonZeroUsize::new(2).unwrap(), Shutdown::new(LONG));
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), Limits::default()).unwrap();
+    let address = server.local_addr();
+    // The kernel lets them in; nobody has accepted them when the end comes.
+    let mut callers = Vec::new();
+    for _ in 0..20 {
+        callers.push(TcpStream::connect(address).await.unwrap());
+    }
+    shutdown.begin();
+    let workers = server.start(two, &shutdown, |_| service_fn(answer)).unwrap();
+    for caller in &mut callers {
+        assert_eq!(get(caller, "/").await, "HTTP/1.1 200 OK");
+    }
+    assert_eq!(workers.finished().await, Ok(0));
+}
+
+#[tokio::test]
 async fn every_worker_has_its_own_service_and_every_request_its_peer() {
     let peers = Arc::new(Mutex::new(Vec::new()));
     let mut numbers = Vec::new();
