@@ -332,7 +332,11 @@ impl Connections {
         let parts = &self.broker.parts;
         for _ in 0..PUT_TRIES {
             let old = parts.store.find(key).await?.map(|stored| stored.record.version);
-            let version = parts.vault.next_version(key, old);
+            let base = match old {
+                Some(old) => old,
+                None => Version::first(parts.store.now(parts.clock.now()).await?),
+            };
+            let version = parts.vault.next_version(key, base);
             let record = Record {
                 version,
                 sealed: parts.vault.seal(key, version, credential).await?,

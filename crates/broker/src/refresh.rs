@@ -141,13 +141,7 @@ impl Errand {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
         }
 
-        let holder = {
-            let mut holder = [0; 16];
-            self.parts().random.fill(&mut holder);
-            holder
-        };
-        let until = now.plus(LEASE);
-        match self.parts().store.lease(&self.key, version, holder, now, until).await {
+        match self.lease(version, now).await {
             Ok(Leased::Granted(lease, stored)) => {
                 self.refresh(lease, &stored, credential, usable, reading).await
             }
@@ -163,6 +157,15 @@ impl Errand {
             Err(error) => Err(error.into()),
             Ok(Leased::Gone) => Err(ObtainError::NotConnected { reason: Reason::NotConnected }),
         }
+    }
+
+    /// By the store's hour: whoever looks at the lease may be on another machine.
+    async fn lease(&self, seen: Version, here: Timestamp) -> Result<Leased, StoreError> {
+        let mut holder = [0; 16];
+        self.parts().random.fill(&mut holder);
+        let store = &self.parts().store;
+        let now = store.now(here).await?;
+        store.lease(&self.key, seen, holder, now, now.plus(LEASE)).await
     }
 
     /// Holding the lease: asks the provider, keeps what came of it, and only then writes it down:
@@ -238,7 +241,7 @@ impl Errand {
         new: Credential,
         reading: Reading,
     ) -> Result<Look, ObtainError> {
-        let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
+        let version = self.parts().vault.next_version(&self.key, lease.fence);
         let error = match self.write(&lease, version, &new, Health::Good).await {
             Ok(()) => return self.serve(&new, version, refresh_time(&new), reading),
             Err(NotWritten::Superseded) => {
@@ -328,7 +331,7 @@ impl Errand {
         interrupted: bool,
     ) -> Result<Look, ObtainError> {
         let reason = if interrupted { Reason::RefreshInterrupted } else { Reason::InvalidGrant };
-        let version = self.parts().vault.next_version(&self.key, Some(lease.fence));
+        let version = self.parts().vault.next_version(&self.key, lease.fence);
         let ended = Credential { access_token: None, refresh_token: None, ..old.clone() };
         match self.write(lease, version, &ended, Health::NeedsReconnect(reason)).await {
             Ok(()) => {

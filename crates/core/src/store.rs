@@ -175,8 +175,8 @@ pub trait ConnectFlowStore: std::fmt::Debug + Send + Sync {
 
 // --- credentials --------------------------------------------------------------------------------
 
-/// Counts the writes of one record. A first write takes the time in milliseconds, so that a record
-/// made again after a deletion never repeats a version.
+/// Counts the writes of one record. A first write takes the store's time in milliseconds, so that a
+/// record made again after a deletion never repeats a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub i64);
 
@@ -253,6 +253,11 @@ pub enum Leased {
 
 #[async_trait::async_trait]
 pub trait CredentialStore: std::fmt::Debug + Send + Sync {
+    /// The hour by which all who share this store agree when a lease runs out, and what came after
+    /// what: a database server's, whose callers' clocks may be minutes apart. `here` is the caller's,
+    /// and the answer where all callers have the same.
+    async fn now(&self, here: Timestamp) -> Result<Timestamp>;
+
     async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>>;
 
     /// As [`CredentialStore::find`], with the person's data key, in one read: all it takes to open
@@ -280,7 +285,8 @@ pub trait CredentialStore: std::fmt::Debug + Send + Sync {
     /// Everything of one person, by slot; at most 1,000.
     async fn list(&self, user: &UserId) -> Result<Vec<(Slot, Stored)>>;
 
-    /// Claims the refresh of version `seen` for `holder`, if nobody holds it at `now`.
+    /// Claims the refresh of version `seen` for `holder`, if nobody holds it at `now`: the hour of
+    /// [`CredentialStore::now`], and `until` with it.
     async fn lease(
         &self,
         key: &CredentialKey,

@@ -203,7 +203,7 @@ async fn serve(stores: &Stores, ring: &KeyRing, users: &[UserId], replica: usize
         open(&vault, stores, user).await;
         let found = stores.credentials.find(&credential_key(user)).await.unwrap().unwrap();
         let old = found.record.version;
-        let record = seal(&vault, user, vault.next_version(&credential_key(user), Some(old))).await;
+        let record = seal(&vault, user, vault.next_version(&credential_key(user), old)).await;
         match stores.credentials.put(&credential_key(user), &record, Some(old)).await {
             Ok(()) | Err(StoreError::Conflict) => {}
             Err(error) => unreachable!("{error:?}"),

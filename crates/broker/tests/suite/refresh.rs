@@ -69,6 +69,42 @@ async fn two_replicas_cause_one_refresh() {
     assert_eq!(world.provider.refreshes().len(), 1);
 }
 
+/// OC-25 where clocks are further apart than a lease is long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_takes_no_lease_before_its_time() {
+    let world = World::new().await;
+    let (one, other, ada) = (world.gateway(), world.gateway_ahead(2 * LEASE), &world.ada);
+    one.connect(ada, "notes").await;
+    world.clock.advance(LIFE);
+
+    let mut held = world.provider.hold();
+    let mut callers = JoinSet::new();
+    callers.spawn(one.obtain_beside(ada, "notes"));
+    held.reached().await;
+    callers.spawn(other.obtain_beside(ada, "notes"));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(world.provider.refreshes().len(), 1, "the lease is respected");
+    held.release();
+    let tokens = callers.join_all().await;
+    assert!(tokens.iter().all(Result::is_ok), "{tokens:?}");
+    assert_eq!(world.provider.refreshes().len(), 1);
+}
+
+/// A version that a clock which is ahead had a part in would be above all that others write.
+#[tokio::test]
+async fn a_connection_made_again_where_the_clock_is_behind_is_no_old_copy() {
+    let world = World::new().await;
+    let ahead = world.gateway_ahead(Duration::from_mins(2));
+    let (behind, ada) = (world.gateway(), &world.ada);
+    ahead.connect(ada, "notes").await;
+    ahead.obtain(ada, "notes").await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    behind.disconnect(ada, "notes").await.unwrap();
+    behind.connect(ada, "notes").await;
+    let again = ahead.obtain(ada, "notes").await;
+    assert!(again.is_ok() && again == behind.obtain(ada, "notes").await, "{again:?}");
+}
+
 /// OC-24.
 #[tokio::test]
 async fn a_refresh_asks_for_no_scope_and_keeps_what_the_answer_does_not_name() {

@@ -4,7 +4,8 @@
 //! free or expired lease on the version the caller saw lets through; ending one is a single
 //! `UPDATE` that only its holder on the same version gets through. A lease that ran out is a
 //! refresh whose end nobody reported: when it began is kept in `interrupted` until the record is
-//! written again (OC-27).
+//! written again (OC-27). Its hours are the database's: a replica whose clock is ahead takes no
+//! lease before its time.
 
 use attache_core::{
     CredentialKey, ObtainedVia, Slot, Timestamp, UserId,
@@ -26,6 +27,9 @@ macro_rules! columns {
          lease_until, interrupted"
     };
 }
+
+/// Of `PostgreSQL`: not the transaction's beginning but the very moment.
+const NOW: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now";
 
 const FIND: &str =
     concat!("SELECT ", columns!(), " FROM credential WHERE user_id = $1 AND slot = $2");
@@ -85,6 +89,17 @@ const INTERRUPT: &str = "
 
 #[async_trait::async_trait]
 impl CredentialStore for Db {
+    async fn now(&self, here: Timestamp) -> Result<Timestamp> {
+        match self {
+            Self::Sqlite { .. } => Ok(here), // one machine, one clock
+            Self::Postgres(_) => {
+                let rows = self.read(NOW, &[]).await?;
+                let now = rows.first().ok_or(Unreadable("now")).and_then(|row| row.time("now"));
+                now.map_err(|unreadable| unreadable.of("clock_timestamp", "?"))
+            }
+        }
+    }
+
     async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>> {
         Ok(self.row(key).await?.map(|row| row.stored))
     }

@@ -10,7 +10,8 @@ mod tls;
 use std::{process::Command, time::Duration};
 
 use attache_core::{
-    CredentialKey, IssuerId, ObtainedVia, Secret, Timestamp, UpstreamName, UserId,
+    Clock as _, CredentialKey, IssuerId, ObtainedVia, Secret, SystemClock, Timestamp, UpstreamName,
+    UserId,
     changes::{Change, ChangeFeed},
     store::{
         Health, KeyId, Leased, Profile, Record, Sealed, StoreError, Stores, Version, WrappedKey,
@@ -89,6 +90,19 @@ async fn the_owner_of_an_empty_database_may_do_all_that_is_done() {
 
     let refused = Store::open(&of_gateway("postgres")).await.unwrap_err();
     assert!(matches!(refused, OpenError::NoPrivilege { .. }), "{refused:?}");
+}
+
+/// Leases are held by one replica and judged by others.
+#[tokio::test]
+async fn the_servers_clock_is_everybodys() {
+    let cluster = Cluster::start();
+    let store = Store::open(&Location::postgres(cluster.url())).await.unwrap();
+    let credentials = store.stores().credentials;
+    let behind = credentials.now(Timestamp(0)).await.unwrap();
+    let ahead = credentials.now(Timestamp(i64::MAX)).await.unwrap();
+    assert!(behind <= ahead && ahead.since(behind) < Duration::from_secs(30), "{behind} {ahead}");
+    let here = SystemClock.now();
+    assert!(here.since(ahead).max(ahead.since(here)) < Duration::from_secs(30), "{here} {ahead}");
 }
 
 #[tokio::test]

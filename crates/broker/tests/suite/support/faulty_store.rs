@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use attache_core::{
-    CredentialKey, Slot, Timestamp, UserId,
+    Clock, CredentialKey, Slot, Timestamp, UserId,
     audit::AuditEvent,
     store::{
         AuditStore, CredentialStore, Lease, Leased, Record, Result, StoreError, Stored, Stores,
@@ -16,6 +16,8 @@ use super::gate::{Gate, Held, gate};
 pub(crate) struct FaultyStore {
     credentials: Arc<dyn CredentialStore>,
     audit: Arc<dyn AuditStore>,
+    /// The database server's.
+    clock: Arc<dyn Clock>,
     faults: Mutex<Vec<(Operation, Fault)>>,
     calls: Mutex<Vec<Operation>>,
 }
@@ -41,10 +43,11 @@ enum Fault {
 }
 
 impl FaultyStore {
-    pub(crate) fn new(stores: &Stores) -> Self {
+    pub(crate) fn new(stores: &Stores, clock: Arc<dyn Clock>) -> Self {
         Self {
             credentials: Arc::clone(&stores.credentials),
             audit: Arc::clone(&stores.audit),
+            clock,
             faults: Mutex::default(),
             calls: Mutex::default(),
         }
@@ -124,6 +127,10 @@ impl FaultyStore {
 
 #[async_trait::async_trait]
 impl CredentialStore for FaultyStore {
+    async fn now(&self, _here: Timestamp) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
     async fn find(&self, key: &CredentialKey) -> Result<Option<Stored>> {
         self.through(Operation::Find, self.credentials.find(key)).await
     }

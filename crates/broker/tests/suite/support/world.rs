@@ -59,10 +59,11 @@ impl World {
 
     pub(crate) async fn on(location: &Location) -> Self {
         let stores = Store::open(location).await.expect("a store").stores();
+        let clock = Arc::new(FakeClock::at(START));
         Self {
-            clock: Arc::new(FakeClock::at(START)),
+            faulty: Arc::new(FaultyStore::new(&stores, clock.clone())),
+            clock,
             provider: Arc::default(),
-            faulty: Arc::new(FaultyStore::new(&stores)),
             ring: key_ring(),
             issuer: IssuerId::new("https://as.example.com"),
             ada: someone(&stores, "ada", &["engineering"]).await,
@@ -73,13 +74,22 @@ impl World {
 
     /// Starts a process: calling it again makes a replica, or a restart.
     pub(crate) fn gateway(&self) -> Gateway {
+        self.gateway_at(self.clock.clone())
+    }
+
+    /// On a machine whose clock stands still, that much ahead of the database's.
+    pub(crate) fn gateway_ahead(&self, by: Duration) -> Gateway {
+        self.gateway_at(Arc::new(FakeClock::at(self.now().plus(by))))
+    }
+
+    fn gateway_at(&self, clock: Arc<FakeClock>) -> Gateway {
         let (tasks, stop) = (Tasks::new(Handle::current()), CancellationToken::new());
-        let audit = Audit::start(self.faulty.clone(), self.clock.clone(), &tasks, stop.clone());
+        let audit = Audit::start(self.faulty.clone(), clock.clone(), &tasks, stop.clone());
         let random = Arc::new(SystemRandom);
         let vault = Arc::new(Vault::new(
             self.ring.clone(),
             Arc::clone(&self.stores.data_keys),
-            self.clock.clone(),
+            clock.clone(),
             random.clone(),
         ));
         let broker = Broker::new(Parts {
@@ -87,7 +97,7 @@ impl World {
             vault: Arc::clone(&vault),
             audit,
             tasks: tasks.clone(),
-            clock: self.clock.clone(),
+            clock,
             random,
             outage: Arc::default(),
         });
