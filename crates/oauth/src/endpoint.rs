@@ -127,7 +127,7 @@ fn holds(json: &Json<'_>, success: &Success) -> bool {
 
 /// `Retry-After` in seconds (RFC 9110 section 10.2.3). A date is read as no advice: it would need
 /// the server's clock to be right.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }

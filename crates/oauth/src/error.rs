@@ -54,7 +54,7 @@ impl From<FetchError> for TokenError {
 }
 
 /// Maps an `error` code from outside onto the closed list: RFC 6749 sections 4.1.2.1 and 5.2,
-/// RFC 7009, RFC 7591, RFC 8707, and the words GitHub and `OpenID` Connect have for the same. Our own words
+/// RFC 7009, RFC 8707, and the words GitHub and `OpenID` Connect have for the same. Our own words
 /// are not among them: a server cannot say `not_connected`.
 pub fn reason(code: &str) -> Reason {
     match code {
@@ -74,10 +74,6 @@ pub fn reason(code: &str) -> Reason {
         "unsupported_grant_type" => Reason::UnsupportedGrantType,
         "unsupported_response_type" => Reason::UnsupportedResponseType,
         "unsupported_token_type" => Reason::RevocationUnsupported,
-        "invalid_redirect_uri"
-        | "invalid_client_metadata"
-        | "invalid_software_statement"
-        | "unapproved_software_statement" => Reason::RegistrationRefused,
         "server_error" => Reason::ServerError,
         "temporarily_unavailable" => Reason::TemporarilyUnavailable,
         _ => Reason::Other,

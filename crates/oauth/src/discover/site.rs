@@ -1,9 +1,10 @@
 //! The URL of an issuer or of a resource: where its documents are, and which addresses it may name.
 
 use attache_core::IssuerId;
-use url::{Host, Url};
+use url::Url;
 
 use super::DiscoveryError;
+use crate::address::is_loopback;
 
 /// For building locations; issuers are compared as strings.
 #[derive(Debug)]
@@ -98,13 +99,4 @@ fn is_web(url: &Url) -> bool {
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
