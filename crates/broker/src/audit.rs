@@ -37,6 +37,10 @@ const QUEUE: usize = 32_768;
 const BATCH: usize = 4_096;
 /// How long an injection waits for company.
 const LINGER: Duration = Duration::from_millis(250);
+/// Between two tries to write a batch that the store did not take.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long the last batches are tried after the end was announced.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the log says that injections are being dropped.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
@@ -63,6 +67,7 @@ impl Audit {
             queued,
             dropped: Arc::clone(&dropped),
             quiet_until: None,
+            is_behind: false,
         };
         tasks.spawn(writer.run(stop));
         Arc::new(Self { store, queue, dropped })
@@ -87,6 +92,8 @@ struct Writer {
     queued: mpsc::Receiver<AuditEvent>,
     dropped: Arc<AtomicU64>,
     quiet_until: Option<Timestamp>,
+    /// Whether the log says that a batch waits for the store.
+    is_behind: bool,
 }
 
 impl Writer {
@@ -105,35 +112,69 @@ impl Writer {
                     }
                 }
             }
-            self.write(&mut batch).await;
+            self.fill(&mut batch);
+            while !stop.is_cancelled() && self.write(&mut batch).await.is_err() {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                }
+            }
         }
         self.queued.close();
-        while self.queued.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&mut batch).await;
+        if tokio::time::timeout(LAST_PATIENCE, self.write_the_rest(&mut batch)).await.is_err() {
+            let left = batch.len() + self.queued.len();
+            tracing::error!(left, "the audit's last injections could not be written");
         }
     }
 
-    /// Writes everything queued so far; what the store refuses is counted as dropped, so that a
-    /// database that is away does not fill the memory.
-    async fn write(&mut self, batch: &mut Vec<AuditEvent>) {
+    async fn write_the_rest(&mut self, batch: &mut Vec<AuditEvent>) {
+        loop {
+            // First as it was tried before: perhaps only the answer was lost.
+            while self.write(batch).await.is_err() {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            self.fill(batch);
+            if batch.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Adds what is queued, and how many did not fit in the queue since the last time.
+    fn fill(&mut self, batch: &mut Vec<AuditEvent>) {
         while batch.len() < BATCH {
             let Ok(event) = self.queued.try_recv() else { break };
             batch.push(event);
         }
         let lost = self.dropped.swap(0, Ordering::Relaxed);
-        let unwritten = lost + u64::try_from(batch.len()).unwrap_or(u64::MAX);
         if lost > 0 {
             batch.push(self.drop_marker(lost));
             self.complain(lost);
         }
+    }
+
+    /// Writes a batch, or keeps it while the store is away: the queue behind it has a bound, so
+    /// that this does not fill the memory. What the store will never take is counted as dropped.
+    async fn write(&mut self, batch: &mut Vec<AuditEvent>) -> Result<(), StoreError> {
         if batch.is_empty() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.store.append(batch).await {
-            self.dropped.fetch_add(unwritten, Ordering::Relaxed);
-            tracing::warn!(%error, unwritten, "the audit could not be written");
+        match self.store.append(batch).await {
+            Err(error @ StoreError::Unavailable(_)) => {
+                if !std::mem::replace(&mut self.is_behind, true) {
+                    tracing::warn!(%error, "the audit cannot be written; it is kept and tried again");
+                }
+                return Err(error);
+            }
+            Err(error) => {
+                let unwritten: u64 = batch.iter().map(|event| event.count.unwrap_or(1)).sum();
+                self.dropped.fetch_add(unwritten, Ordering::Relaxed);
+                tracing::error!(%error, unwritten, "the audit could not be written");
+            }
+            Ok(()) => self.is_behind = false,
         }
         batch.clear();
+        Ok(())
     }
 
     fn complain(&mut self, lost: u64) {

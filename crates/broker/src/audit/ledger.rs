@@ -6,7 +6,7 @@ use attache_core::{
     Clock, UserId,
     audit::{
         Action, AuditEvent, Outcome,
-        trail::{AuditTrail, Filter, Head, Position, Writer, WriterId},
+        trail::{AuditTrail, Entry, Filter, Head, Position, Writer, WriterId},
     },
     store::{AuditStore, Result, StoreError},
 };
@@ -54,6 +54,15 @@ impl Chain {
     fn position(&self) -> Position {
         Position { writer: self.writer, sequence: self.head.sequence }
     }
+
+    /// What `drafts` become after `head`, and where the chain ends then.
+    fn entries(&self, mut head: Head, drafts: &[Draft]) -> (Vec<Entry>, Head) {
+        let entries = drafts
+            .iter()
+            .map(|draft| self.key.entry(self.writer, &mut head, draft.clone()))
+            .collect();
+        (entries, head)
+    }
 }
 
 impl Ledger {
@@ -93,10 +102,13 @@ impl Ledger {
 
     async fn write(&self, drafts: Vec<Draft>, gone: &[(WriterId, Head)]) -> Result<()> {
         let mut state = self.state.lock().await;
-        if let Some(chain) = &mut state.chain
-            && !self.settle(chain).await?
-        {
-            state.leave();
+        if let Some(chain) = &mut state.chain {
+            let before = chain.head;
+            if !self.settle(chain).await? {
+                state.leave();
+            } else if chain.head != before && chain.entries(before, &drafts).1 == chain.head {
+                return Ok(()); // these very entries: their writer comes again
+            }
         }
         if state.chain.is_none() {
             self.begin(&mut state).await?;
@@ -151,11 +163,7 @@ impl Ledger {
         gone: &[(WriterId, Head)],
     ) -> Result<()> {
         let Some(chain) = &mut state.chain else { return Err(StoreError::Conflict) };
-        let mut head = chain.head;
-        let entries: Vec<_> = drafts
-            .iter()
-            .map(|draft| chain.key.entry(chain.writer, &mut head, draft.clone()))
-            .collect();
+        let (entries, head) = chain.entries(chain.head, drafts);
         // Before the wait: whoever is cancelled there leaves it for the next to find out.
         chain.pending = Some(head);
         let written = if gone.is_empty() {

@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use attache_broker::ConnectError;
@@ -110,6 +111,28 @@ async fn injections_that_were_not_written_leave_a_mark() {
     let written = events.iter().filter(|event| event.action == Inject).count();
     let marks = events.iter().filter(|event| event.action == Action::Dropped);
     assert_eq!((written, marks.map(|mark| mark.count).collect()), (32_768, vec![Some(808)]));
+}
+
+/// A database that is away for a while costs no entry, and none is written twice.
+#[tokio::test]
+async fn injections_wait_for_the_store() {
+    let world = World::new().await;
+    let (gateway, ada) = (world.gateway(), &world.ada);
+    let requests = ["r-1", "r-2", "r-3"].map(RequestId::new);
+    world.faulty.refuse(Operation::Append, 2);
+    for request in &requests {
+        gateway.broker.injected(&ada.who, gateway.upstream("notes"), request);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let list = async || world.stores.audit.list(None, 100).await.unwrap();
+    while list().await.len() < requests.len() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    gateway.stop.cancel();
+    gateway.tasks.drained().await;
+    let events = list().await;
+    let written: Vec<_> = events.iter().rev().map(|event| event.request_id.clone()).collect();
+    assert_eq!(written, requests.map(Some));
 }
 
 /// A security act fails with its audit.
