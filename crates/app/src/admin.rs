@@ -1,6 +1,10 @@
 //! The admin listener: is it alive, is it ready.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use attache_net::{serve::Server, shutdown::Shutdown};
 use attache_store::Store;
@@ -12,24 +16,29 @@ use hyper::{body::Incoming, service::service_fn};
 /// A store that does not answer a probe in this time is away.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
-pub(crate) async fn serve(server: Server, shutdown: Shutdown, store: Store) -> io::Result<usize> {
-    let store = Arc::new(store);
+/// `store` is set when there is one.
+pub(crate) async fn serve(
+    server: Server,
+    shutdown: Shutdown,
+    store: Arc<OnceLock<Store>>,
+) -> io::Result<usize> {
     let service = service_fn(move |request: Request<Incoming>| {
         let store = Arc::clone(&store);
-        async move { Ok::<_, std::convert::Infallible>(answer(&request, &store).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer(&request, store.get()).await) }
     });
     server.serve(&shutdown, service).await
 }
 
-async fn answer(request: &Request<Incoming>, store: &Store) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, store: Option<&Store>) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => {
-            match tokio::time::timeout(PROBE_LIMIT, store.ping()).await {
+        (&Method::GET | &Method::HEAD, "/readyz") => match store {
+            None => (StatusCode::SERVICE_UNAVAILABLE, "it is starting\n"),
+            Some(store) => match tokio::time::timeout(PROBE_LIMIT, store.ping()).await {
                 Ok(Ok(())) => (StatusCode::OK, "ready\n"),
                 _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
-            }
-        }
+            },
+        },
         _ => (StatusCode::NOT_FOUND, "there is /healthz and /readyz here\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));

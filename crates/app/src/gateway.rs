@@ -1,6 +1,13 @@
 //! A gateway that listens, and how it ends.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use attache_config::Config;
 use attache_net::{
@@ -30,6 +37,13 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
 }
 
+impl StartError {
+    /// Whether the same start may succeed later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Wire(WireError::Store(error)) if error.is_passing())
+    }
+}
+
 /// Running: two listeners, the workers of the data plane, and the control plane's runtime.
 #[derive(Debug)]
 #[must_use = "a gateway that is dropped goes on without anybody to stop it"]
@@ -42,7 +56,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds first, so that a port that is taken is known before the store is touched.
+    /// Binds first, so that a port that is taken is known before the store is touched; and answers
+    /// on `admin_listen` while it waits for a store that is away.
     pub async fn start(config: &Config, world: World) -> Result<Self, StartError> {
         let bind = |key, address| {
             let bound = Server::bind(address, Limits::default());
@@ -50,14 +65,13 @@ impl Gateway {
         };
         let server = bind("listen", config.listen)?;
         let admin_server = bind("admin_listen", config.admin_listen)?;
-        let wired = wire(config, world).await?;
-
         let shutdown = Shutdown::new(GRACE);
-        let admin = Handle::current().spawn(admin::serve(
-            admin_server,
-            shutdown.clone(),
-            wired.store.clone(),
-        ));
+        let store = Arc::new(OnceLock::new());
+        let asked = admin::serve(admin_server, shutdown.clone(), Arc::clone(&store));
+        let admin = Handle::current().spawn(asked);
+        let wired = wire(config, world).await.inspect_err(|_| shutdown.begin())?;
+        store.get_or_init(|| wired.store.clone());
+
         let address = server.local_addr();
         let client = || UpstreamClient::new(wired.rules.clone(), &wired.trust);
         let front = Front::new(wired.front.clone(), client());

@@ -3,6 +3,7 @@
 
 mod changes;
 pub(crate) mod keys;
+mod store;
 pub(crate) mod upstreams;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use attache_broker::{
     audit::{Audit, Ledger},
     vault::Vault,
 };
-use attache_config::{Config, model::StoreUrl};
+use attache_config::Config;
 use attache_core::{
     Clock, ServiceKeyName, changes::Memory, outage::Outage, outbound::Outbound, store::Stores,
 };
@@ -29,7 +30,7 @@ use attache_proxy::{
     FrontParts, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
-use attache_store::{Location, OpenError, Store};
+use attache_store::{OpenError, Store};
 use attache_web::Web;
 use axum::Router;
 use http::{Request, Response, StatusCode};
@@ -39,6 +40,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+pub(crate) use self::store::location;
 use self::{
     keys::{KeyRingError, Keys},
     upstreams::{UpstreamError, Upstreams},
@@ -78,7 +80,7 @@ pub enum WireError {
     Store(#[from] OpenError),
 }
 
-/// Opens the store and connects every part.
+/// Opens the store, for which it may have to wait, and connects every part.
 pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let rules = Arc::new(EgressRules { allow_private: config.egress.allow_private.clone() });
     let trust = Trust::load(None)?;
@@ -86,7 +88,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let outbound: Arc<dyn Outbound> = Arc::new(ControlClient::new(Arc::clone(&rules), &trust));
     let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
-    let store = Store::open(&location(&config.store)).await?;
+    let store = store::open(&location(&config.store)).await?;
     let outage = Arc::new(Outage::default());
     let tasks = Tasks::new(Handle::current());
     let stop = CancellationToken::new();
@@ -160,15 +162,6 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         fallback: fallback(web, tasks.clone()),
     };
     Ok(Wired { store, front, rules, trust, ledger, tasks, stop })
-}
-
-pub(crate) fn location(url: &StoreUrl) -> Location {
-    match url {
-        StoreUrl::Sqlite(file) => Location::Sqlite(file.clone()),
-        StoreUrl::Postgres { url, max_connections } => {
-            Location::Postgres { url: url.clone(), max_connections: *max_connections }
-        }
-    }
 }
 
 fn identity_settings(config: &Config) -> IdentitySettings {

@@ -23,7 +23,13 @@ pub(crate) async fn run(serve: &Serve, global: &Global, terminal: Terminal) -> R
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
 
-    let gateway = Gateway::start(&config, world).await.map_err(Failure::usage)?;
+    let gateway = tokio::select! {
+        started = Gateway::start(&config, world) => started.map_err(|error| {
+            if error.is_passing() { Failure::failed(error) } else { Failure::usage(error) }
+        })?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
     tracing::info!(
         config = %file.display(),
         listen = %gateway.address(),

@@ -13,9 +13,6 @@ use tokio::time::Instant;
 /// Between two tries of a server that is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A try that nobody reported the end of is given up after this: its caller left.
-const TRY_LIMIT: Duration = Duration::from_secs(10);
-
 #[derive(Debug, Default)]
 pub(crate) struct Circuit(Mutex<State>);
 
@@ -29,59 +26,30 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     began: Instant,
-    /// `None`: it is over.
+    is_on: bool,
+    /// Never, while somebody is at it.
     next_try: Option<Instant>,
 }
 
 /// The right to use the server, and when it was given: a failure that began before the last outage
 /// says nothing about what is now.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct Pass<'c> {
+    circuit: &'c Circuit,
     outages: u64,
     pub(crate) is_try: bool,
 }
 
 impl Circuit {
     /// `None` while the server is away.
-    pub(crate) fn enter(&self) -> Option<Pass> {
+    pub(crate) fn enter(&self) -> Option<Pass<'_>> {
         let mut state = self.state();
         let outages = state.outages;
-        let Some(Outage { next_try: Some(next_try), .. }) = &mut state.last else {
-            return Some(Pass { outages, is_try: false });
+        let Some(outage) = state.last.as_mut().filter(|outage| outage.is_on) else {
+            return Some(Pass { circuit: self, outages, is_try: false });
         };
-        let now = Instant::now();
-        if now < *next_try {
-            return None;
-        }
-        *next_try = now + TRY_LIMIT;
-        Some(Pass { outages, is_try: true })
-    }
-
-    /// The server did not do its part. True when that is news.
-    pub(crate) fn failed(&self, pass: &Pass) -> bool {
-        let mut state = self.state();
-        if pass.outages != state.outages {
-            return false;
-        }
-        let now = Instant::now();
-        let next_try = Some(now + PAUSE);
-        if let Some(outage @ Outage { next_try: Some(_), .. }) = &mut state.last {
-            outage.next_try = next_try;
-            return false;
-        }
-        state.outages += 1;
-        state.last = Some(Outage { began: now, next_try });
-        true
-    }
-
-    /// A try found the server well: how long it was away.
-    pub(crate) fn returned(&self, pass: &Pass) -> Option<Duration> {
-        let mut state = self.state();
-        if pass.outages != state.outages {
-            return None;
-        }
-        let outage = state.last.as_mut()?;
-        outage.next_try.take().map(|_| outage.began.elapsed())
+        outage.next_try.take_if(|next_try| *next_try <= Instant::now())?;
+        Some(Pass { circuit: self, outages, is_try: true })
     }
 
     /// Whether a connection of this age is from before the last outage: it may lead nowhere, or to
@@ -92,6 +60,40 @@ impl Circuit {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The server did not do its part. True when that is news.
+    pub(crate) fn failed(&self) -> bool {
+        let mut state = self.circuit.state();
+        let known = state.last.is_some_and(|outage| outage.is_on);
+        if known || self.outages != state.outages {
+            return false;
+        }
+        let now = Instant::now();
+        state.outages += 1;
+        state.last = Some(Outage { began: now, is_on: true, next_try: Some(now + PAUSE) });
+        true
+    }
+
+    /// The server is well: how long it was away, when this is news.
+    pub(crate) fn succeeded(&self) -> Option<Duration> {
+        let mut state = self.circuit.state();
+        let outage = state.last.as_mut().filter(|outage| self.is_try && outage.is_on)?;
+        outage.is_on = false;
+        Some(outage.began.elapsed())
+    }
+}
+
+/// Also when the caller left: the next may try.
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut state = self.circuit.state();
+        let is_try = self.is_try && self.outages == state.outages;
+        if let Some(outage) = state.last.as_mut().filter(|outage| is_try && outage.is_on) {
+            outage.next_try = Some(Instant::now() + PAUSE);
+        }
     }
 }
 
@@ -106,27 +108,28 @@ mod tests {
         let circuit = Circuit::default();
         let passes = [circuit.enter().unwrap(), circuit.enter().unwrap()];
         advance(Duration::from_mins(1)).await;
-        assert!(circuit.failed(&passes[0]), "news");
-        assert!(!circuit.failed(&passes[1]), "the same outage");
+        assert!(passes[0].failed(), "news");
+        assert!(!passes[1].failed(), "the same outage");
         assert!(circuit.outdates(Duration::from_mins(1)), "a connection of before");
         assert!(circuit.enter().is_none());
 
         advance(PAUSE).await;
         let first = circuit.enter().unwrap();
+        advance(PAUSE).await;
         assert!(first.is_try && circuit.enter().is_none(), "one at a time");
-        assert!(!circuit.failed(&first));
+        assert!(!first.failed());
+        drop(first);
         assert!(circuit.enter().is_none());
 
         advance(PAUSE).await;
-        assert!(circuit.enter().is_some());
-        advance(TRY_LIMIT).await;
-        let last = circuit.enter().expect("the caller who tried left");
-        assert_eq!(circuit.returned(&last), Some(2 * PAUSE + TRY_LIMIT));
+        let last = circuit.enter().expect("the one before is over");
+        assert_eq!(last.succeeded(), Some(3 * PAUSE));
         assert!(circuit.enter().is_some_and(|pass| !pass.is_try));
-        assert!(!circuit.outdates(PAUSE), "a connection that was made since");
+        advance(PAUSE).await;
+        assert!(!circuit.outdates(PAUSE / 2), "a connection that was made since");
 
-        assert!(!circuit.failed(&passes[1]), "what began before says nothing of now");
+        assert!(!passes[1].failed(), "what began before says nothing of now");
         assert!(circuit.enter().is_some());
-        assert!(circuit.failed(&last), "what is used since does");
+        assert!(last.failed(), "what is used since does");
     }
 }

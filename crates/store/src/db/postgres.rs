@@ -26,8 +26,7 @@ pub(crate) struct Server {
 /// A connection that is ours until its [`Held::end`].
 pub(crate) struct Held<'s> {
     pub(crate) connection: PoolConnection<Postgres>,
-    circuit: &'s Circuit,
-    pass: Pass,
+    pass: Pass<'s>,
 }
 
 impl Server {
@@ -37,13 +36,13 @@ impl Server {
         let pass = self.circuit.enter().ok_or_else(|| StoreError::Unavailable(IsAway.into()))?;
         match self.connection(pass.is_try).await {
             Ok(connection) => {
-                if let Some(away) = self.circuit.returned(&pass) {
+                if let Some(away) = pass.succeeded() {
                     tracing::info!(?away, "the database is back");
                 }
-                Ok(Held { connection, circuit: &self.circuit, pass })
+                Ok(Held { connection, pass })
             }
             Err(error) => {
-                note(&self.circuit, &pass, &error);
+                note(&pass, &error);
                 Err(StoreError::Unavailable(Box::new(error)))
             }
         }
@@ -70,7 +69,7 @@ impl Held<'_> {
     /// Gives the connection back, or throws it away when its server failed.
     pub(crate) fn end<T>(mut self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         if let Err(error) = &answer
-            && note(self.circuit, &self.pass, error)
+            && note(&self.pass, error)
         {
             self.connection.close_on_drop();
         }
@@ -107,9 +106,9 @@ pub(crate) async fn takes_writes(connection: &mut PgConnection) -> sqlx::Result<
 }
 
 /// Tells the circuit what an error says of the server. False when that is nothing.
-fn note(circuit: &Circuit, pass: &Pass, error: &sqlx::Error) -> bool {
+fn note(pass: &Pass<'_>, error: &sqlx::Error) -> bool {
     let Some(cause) = Cause::of(error) else { return false };
-    if circuit.failed(pass) {
+    if pass.failed() {
         tracing::error!(%cause, "the database is away; it is tried again every second");
     }
     true
