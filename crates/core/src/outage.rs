@@ -7,8 +7,8 @@ use std::{
 
 use crate::Timestamp;
 
-/// How long a failure is believed. Longer than a store takes to fail once more after
-/// [`RETRY_AFTER`] (20 s), so that an outage under load is one outage; afterwards somebody waits to
+/// How long a failure is believed. Longer than until the store has failed once more after
+/// [`RETRY_AFTER`], so that an outage under load is one outage; afterwards somebody waits to
 /// find out.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// How often somebody looks whether the store is back.

@@ -10,6 +10,8 @@ mod bare;
 mod configuration;
 #[path = "../support/forge.rs"]
 mod forge;
+#[path = "../../../store/tests/support/postgres.rs"]
+mod postgres;
 #[path = "../support/program.rs"]
 mod program;
 #[path = "../support/visitor.rs"]
@@ -23,6 +25,7 @@ mod callers;
 mod connect;
 mod hygiene;
 mod limits;
+mod offboarding;
 mod sign_in;
 mod storage;
 mod token_endpoint;

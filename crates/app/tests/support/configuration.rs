@@ -1,11 +1,17 @@
 //! The configuration of every world.
 
 use attache_sandbox::AuthorizationServer;
+use url::Url;
 
 use crate::world::{CLIENT_SECRET, World};
 
 /// `notes` and `mail` are two companies; `vip` and `vip-api` are for engineers, which Ada is.
 pub(crate) fn text(world: &World) -> String {
+    text_of(world, &world.origin)
+}
+
+/// Of the gateway at `origin`.
+pub(crate) fn text_of(world: &World, origin: &Url) -> String {
     let server = |server: &AuthorizationServer| {
         let issuer = server.issuer();
         format!(
@@ -16,13 +22,14 @@ pub(crate) fn text(world: &World) -> String {
         )
     };
     let retired = if world.home.retired_key_file().exists() { "\"file:retired.key\"" } else { "" };
-    let origin = world.origin.origin().ascii_serialization();
+    let listen = origin.authority();
+    let origin = origin.origin().ascii_serialization();
     format!(
         r#"
 public_url = "{origin}"
 listen = "{listen}"
 admin_listen = "127.0.0.1:0"
-store.url = "sqlite:attache.db"
+store.url = "{store}"
 keys.active = "file:attache.key"
 keys.retired = [{retired}]
 egress.allow_private = ["127.0.0.1/32"]
@@ -88,7 +95,7 @@ url = "{bare}mail"
 protocol = "streamable-http"
 [upstream.auth_broker]
 {mail}"#,
-        listen = world.origin.authority(),
+        store = world.store,
         idp = world.idp.issuer(),
         forge = world.forge.issuer,
         mcp = world.mcp.endpoint(),

@@ -60,12 +60,18 @@ pub(crate) struct World {
     pub(crate) forge: Forge,
     pub(crate) origin: Url,
     pub(crate) home: Home,
+    /// `store.url`.
+    pub(crate) store: String,
     witness: Witness,
     gateway: Option<Gateway>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on("sqlite:attache.db").await
+    }
+
+    pub(crate) async fn on(store: &str) -> Self {
         attache_crypto::install_provider();
         witness::listen();
         let clock = Arc::new(FakeClock(AtomicI64::new(1_795_435_200_000)));
@@ -92,6 +98,7 @@ impl World {
             forge: Forge::start().await,
             origin: Url::parse("http://127.0.0.1").expect("a URL"),
             home,
+            store: store.to_owned(),
             witness: Witness::default(),
             gateway: None,
         };
@@ -131,9 +138,15 @@ impl World {
 
     /// A program with an access token of this person, good for an hour.
     pub(crate) fn program(&self, person: Person) -> Program {
-        let audience = self.origin.origin().ascii_serialization();
+        self.program_at(person, &self.origin)
+    }
+
+    /// The same, for the gateway at `origin`.
+    pub(crate) fn program_at(&self, person: Person, origin: &Url) -> Program {
+        let audience = origin.origin().ascii_serialization();
         let token = self.idp.access_token(person.id, &audience, Duration::from_hours(1));
-        self.program_with(&token.expect("the identity provider knows everybody"))
+        let token = token.expect("the identity provider knows everybody");
+        Program { origin: origin.clone(), ..self.program_with(&token) }
     }
 
     pub(crate) fn program_with(&self, token: &str) -> Program {
@@ -178,6 +191,19 @@ impl World {
         let sql = AssertSqlSafe(sql.to_owned());
         sqlx::query(sql).execute(&mut database).await.expect("good SQL");
         database.close().await.expect("it closes");
+    }
+
+    /// A second gateway with the same key and store, known by an address of its own.
+    pub(crate) async fn replica(&self) -> (Gateway, Url) {
+        for _ in 0..START_TRIES {
+            let origin = Url::parse(&format!("http://127.0.0.1:{}", free_port())).expect("a URL");
+            match self.start(&self.config_of(&origin)).await {
+                Ok(gateway) => return (gateway, origin),
+                Err(StartError::Listen { .. }) => {}
+                Err(error) => unreachable!("the replica does not start: {error}"),
+            }
+        }
+        unreachable!("no port is free");
     }
 
     /// Stops the gateway and starts it again on the same address and store.
@@ -246,8 +272,12 @@ impl World {
     }
 
     fn config(&self) -> Config {
-        let source =
-            Source::new(&self.home.config_file(), configuration::text(self)).expect("TOML");
+        self.config_of(&self.origin)
+    }
+
+    fn config_of(&self, origin: &Url) -> Config {
+        let text = configuration::text_of(self, origin);
+        let source = Source::new(&self.home.config_file(), text).expect("TOML");
         let (config, _) = load(&source, &|_| None).accept().expect("a configuration");
         config
     }
