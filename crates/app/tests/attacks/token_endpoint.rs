@@ -89,7 +89,7 @@ async fn a_renewed_token_that_is_none_is_not_used() {
         world.program(ADA).get("/http/api/me").await;
         let [seen] = world.api.recorder().requests().try_into().unwrap();
         assert_eq!(seen.header("x-injected"), None);
-        assert_eq!(world.status(ADA, "api").await, "needs_reconnect: invalid_grant");
+        assert_eq!(world.status(ADA, "api").await, "needs_reconnect: refresh_interrupted");
         world.end().await;
     }
 }
