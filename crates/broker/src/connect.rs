@@ -5,28 +5,28 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Credential, IssuerId, Secret, Timestamp, audit::Reason, outbound::Outbound,
+    Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
 };
 use attache_oauth::{
     authorize::{AuthorizationRequest, code_challenge},
-    callback::check_issuer,
+    discover::DiscoveryError,
     error::TokenError,
+    pushed::push,
     revoke::{RevokeError, TokenHint, revoke},
-    token::{CodeGrant, RefreshGrant, TokenEndpoint},
+    token::{CodeGrant, RefreshGrant},
 };
 use url::Url;
 
-/// What the operator configured about an upstream's authorization server.
+use crate::authority::{Authority, Terms};
+
+/// One upstream's authorization server, and us as its client.
 #[derive(Debug)]
 pub struct OauthConnect {
-    pub authorization_endpoint: Url,
-    pub token: TokenEndpoint,
-    pub revocation_endpoint: Option<Url>,
-    pub issuer: Option<IssuerId>,
+    pub authority: Authority,
+    /// In what its messages differ from the RFCs.
+    pub dialect: Arc<Dialect>,
     /// `{public_url}/api/v1/user/credentials/{name}/callback`: one per upstream (OC-17).
     pub redirect_uri: String,
-    pub scopes: Vec<String>,
-    pub resource: Option<String>,
     pub outbound: Arc<dyn Outbound>,
     pub clock: Arc<dyn Clock>,
 }
@@ -82,45 +82,53 @@ impl From<TokenError> for ProviderError {
     }
 }
 
+impl From<DiscoveryError> for ProviderError {
+    fn from(error: DiscoveryError) -> Self {
+        match error {
+            DiscoveryError::Unavailable => Self::Unavailable { retry_after: None },
+            DiscoveryError::Malformed(what) => Self::Malformed(what),
+            error => Self::Refused(error.reason()),
+        }
+    }
+}
+
 impl OauthConnect {
-    /// Where the person's browser goes to consent.
-    pub fn authorization_url(&self, state: &str, verifier: &Secret) -> Url {
-        AuthorizationRequest {
-            endpoint: &self.authorization_endpoint,
-            client_id: &self.token.client.id,
+    /// How things stand with the authorization server: at once where the operator wrote them down,
+    /// else found, and kept for as long as it says.
+    pub async fn terms(&self) -> Result<Arc<Terms>, ProviderError> {
+        self.authority.terms(&*self.outbound, &*self.clock).await
+    }
+
+    /// Where the person's browser goes to consent; what it asks for is pushed there first where the
+    /// server wants that (RFC 9126).
+    pub async fn authorization_url(
+        &self,
+        terms: &Terms,
+        state: &str,
+        verifier: &Secret,
+    ) -> Result<Url, ProviderError> {
+        let client = &terms.token.client;
+        let request = AuthorizationRequest {
+            endpoint: &terms.authorization_endpoint,
+            client_id: &client.id,
             redirect_uri: &self.redirect_uri,
-            scopes: &self.scopes,
+            scopes: &terms.scopes,
             state,
             code_challenge: &code_challenge(verifier.expose()),
-            resource: self.resource.as_deref(),
-            dialect: &self.token.dialect,
+            resource: terms.resource.as_deref(),
+            dialect: &self.dialect,
             extra: &[],
-        }
-        .url()
-    }
-
-    /// RFC 9207 section 2.4. Where the operator named no issuer, an `iss` must at least belong to
-    /// the origin that the browser was sent to.
-    pub fn issuer_fits(&self, iss: Option<&str>) -> bool {
-        match (&self.issuer, iss) {
-            (Some(expected), given) => check_issuer(given, Some(expected.as_str()), false).is_ok(),
-            (None, None) => true,
-            (None, Some(given)) => Url::parse(given)
-                .is_ok_and(|issuer| issuer.origin() == self.authorization_endpoint.origin()),
-        }
-    }
-
-    /// Whether these tokens may be shown to this authorization server: tokens of one issuer are
-    /// never shown to another (OC-7). Of a credential from before an issuer was configured nobody
-    /// knows better.
-    pub fn is_issuer_of(&self, credential: &Credential) -> bool {
-        credential.issuer.is_none() || credential.issuer == self.issuer
+        };
+        let Some(endpoint) = &terms.push_to else { return Ok(request.url()) };
+        let pushed = push(&*self.outbound, endpoint, client, &request).await?;
+        Ok(pushed.url(&terms.authorization_endpoint, &client.id))
     }
 
     /// Redeems the code; the scopes asked for stand when the answer names none (OC-21). Asks whose
     /// the tokens are, where the provider can tell (OC-23).
     pub async fn exchange_code(
         &self,
+        terms: &Terms,
         code: &Secret,
         verifier: &Secret,
         asked: Asked<'_>,
@@ -133,10 +141,10 @@ impl OauthConnect {
             resource: asked.resource,
             captured,
         };
-        let response = self.token.exchange_code(&*self.outbound, grant).await?;
+        let response = terms.token.exchange_code(&*self.outbound, grant).await?;
         let account = match response.account {
             Some(account) => Some(account),
-            None => self.token.account(&*self.outbound, &response.access_token).await,
+            None => terms.token.account(&*self.outbound, &response.access_token).await,
         };
         let now = self.clock.now();
         Ok(Credential {
@@ -146,7 +154,7 @@ impl OauthConnect {
             token_type: response.token_type,
             scopes: response.scopes.unwrap_or_else(|| asked.scopes.to_vec()),
             audience: asked.resource.map(ToOwned::to_owned),
-            issuer: self.issuer.clone(),
+            issuer: terms.issuer.clone(),
             obtained_at: now,
             account,
             base_url: response.base_url,
@@ -155,13 +163,17 @@ impl OauthConnect {
 
     /// Keeps the refresh token when the answer has none, and the scopes likewise; never asks for
     /// scopes (OC-24).
-    pub async fn refresh(&self, old: &Credential) -> Result<Credential, ProviderError> {
+    pub async fn refresh(
+        &self,
+        terms: &Terms,
+        old: &Credential,
+    ) -> Result<Credential, ProviderError> {
         let Some(refresh_token) = &old.refresh_token else {
             return Err(ProviderError::GrantEnded);
         };
         let grant =
             RefreshGrant { refresh_token, resource: old.audience.as_deref(), scopes: &old.scopes };
-        let response = self.token.refresh(&*self.outbound, grant).await?;
+        let response = terms.token.refresh(&*self.outbound, grant).await?;
         let now = self.clock.now();
         Ok(Credential {
             expires_at: expiry(response.expires_in, now),
@@ -177,26 +189,24 @@ impl OauthConnect {
         })
     }
 
-    /// As the provider does it (RFC 7009 unless its dialect says otherwise), the refresh token first: most servers end the whole grant with it. `None` when the
-    /// operator configured no revocation endpoint.
-    pub async fn revoke(&self, old: &Credential) -> Option<Result<(), RevokeError>> {
-        let endpoint = self.revocation_endpoint.as_ref()?;
-        let TokenEndpoint { client, dialect, .. } = &self.token;
-        if let Some(token) = &old.refresh_token {
-            let hint = TokenHint::RefreshToken;
-            if let Err(error) =
-                revoke(&*self.outbound, endpoint, client, dialect, token, hint).await
-            {
-                return Some(Err(error));
+    /// As the provider does it, RFC 7009 unless its dialect says otherwise; the refresh token first:
+    /// most servers end the whole grant with it. `None` when there is no revocation endpoint.
+    pub async fn revoke(&self, terms: &Terms, old: &Credential) -> Option<Result<(), RevokeError>> {
+        let endpoint = terms.revocation_endpoint.as_ref()?;
+        let hints = [
+            (&old.refresh_token, TokenHint::RefreshToken),
+            (&old.access_token, TokenHint::AccessToken),
+        ];
+        for (token, hint) in hints {
+            let Some(token) = token else { continue };
+            let client = &terms.token.client;
+            let revoked =
+                revoke(&*self.outbound, endpoint, client, &self.dialect, token, hint).await;
+            if revoked.is_err() {
+                return Some(revoked);
             }
         }
-        Some(match &old.access_token {
-            Some(token) => {
-                let hint = TokenHint::AccessToken;
-                revoke(&*self.outbound, endpoint, client, dialect, token, hint).await
-            }
-            None => Ok(()),
-        })
+        Some(Ok(()))
     }
 }
 

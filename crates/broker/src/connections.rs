@@ -117,6 +117,12 @@ impl From<StoreError> for ConnectError {
     }
 }
 
+impl From<ProviderError> for ConnectError {
+    fn from(error: ProviderError) -> Self {
+        Self(error.reason())
+    }
+}
+
 impl From<VaultError> for ConnectError {
     fn from(error: VaultError) -> Self {
         Self(ObtainError::from(error).reason())
@@ -180,13 +186,14 @@ impl Connections {
         &self,
         who: &Principal,
         server: &UpstreamName,
-    ) -> Result<Option<Offer>, StoreError> {
+    ) -> Result<Option<Offer>, ConnectError> {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
         let Some(connection) = self.find(who, server).await? else { return Ok(None) };
+        let terms = upstream.connect.terms().await?;
         Ok(Some(Offer {
             server: upstream.name.clone(),
-            authorization_endpoint: upstream.connect.authorization_endpoint.clone(),
-            scopes: upstream.connect.scopes.clone(),
+            authorization_endpoint: terms.authorization_endpoint.clone(),
+            scopes: terms.scopes.clone(),
             status: connection.status,
         }))
     }
@@ -202,6 +209,7 @@ impl Connections {
         // Nobody is sent to approve what could not be kept afterwards.
         self.vault().can_seal_for(&upstream.key(who)).await?;
         let connect = &upstream.connect;
+        let terms = connect.terms().await?;
         let now = self.broker.parts.clock.now();
         let state = random::token(&*self.broker.parts.random);
         let flow = ConnectFlow {
@@ -209,15 +217,16 @@ impl Connections {
             user: who.user.clone(),
             session: browser.digest,
             upstream: upstream.name.clone(),
-            issuer: connect.issuer.clone(),
+            issuer: terms.issuer.clone(),
             redirect_uri: connect.redirect_uri.clone(),
-            scopes: connect.scopes.clone(),
-            resource: connect.resource.clone(),
+            scopes: terms.scopes.clone(),
+            resource: terms.resource.clone(),
             created_at: now,
             expires_at: now.plus(FLOW_LIFE),
         };
         self.flows.insert(&flow, FLOWS_PER_PERSON, now).await?;
-        Ok(connect.authorization_url(&state, &verifier(browser, &state)))
+        let verifier = verifier(browser, &state);
+        Ok(connect.authorization_url(&terms, &state, &verifier).await?)
     }
 
     /// What came back from the authorization server, in the browser of the one who acts. Whoever
@@ -280,7 +289,7 @@ impl Connections {
         let Act { who, server, .. } = act;
         let refuse = |reason| Err(ConnectError(reason));
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
-        let Ok(callback) = Callback::parse(query, &upstream.connect.token.dialect) else {
+        let Ok(callback) = Callback::parse(query, &upstream.connect.dialect) else {
             return refuse(Reason::MalformedCallback);
         };
         let state = sha256(callback.state.as_bytes());
@@ -304,7 +313,8 @@ impl Connections {
             return refuse(Reason::FlowExpired);
         }
         let connect = &upstream.connect;
-        if flow.issuer != connect.issuer || !connect.issuer_fits(callback.iss.as_deref()) {
+        let terms = connect.terms().await?;
+        if flow.issuer != terms.issuer || terms.check_issuer(callback.iss.as_deref()).is_err() {
             return refuse(Reason::WrongIssuer);
         }
         let code = match callback.outcome {
@@ -317,10 +327,8 @@ impl Connections {
             resource: flow.resource.as_deref(),
         };
         let verifier = verifier(browser, &callback.state);
-        let credential = connect
-            .exchange_code(&code, &verifier, asked, &callback.captured)
-            .await
-            .map_err(|error: ProviderError| ConnectError(error.reason()))?;
+        let credential =
+            connect.exchange_code(&terms, &code, &verifier, asked, &callback.captured).await?;
         Ok((upstream, credential))
     }
 
@@ -393,8 +401,9 @@ impl Connections {
                 return connection;
             }
         };
-        let renewable =
-            credential.refresh_token.is_some() && upstream.connect.is_issuer_of(&credential);
+        let known = upstream.connect.authority.known();
+        let renewable = credential.refresh_token.is_some()
+            && known.is_none_or(|terms| terms.is_issuer_of(&credential));
         (connection.status, connection.reason) = self.status(&key, record, &credential, renewable);
         connection.token_type = Some(credential.token_type);
         connection.scopes = credential.scopes;

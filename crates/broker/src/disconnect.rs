@@ -40,7 +40,7 @@ impl Disconnect {
         let revocation = match self.broker.parts.vault.open(&key, &removed.record, seen, None).await
         {
             Ok(credential) => revoke(&self.upstream, &credential).await,
-            Err(_) if self.upstream.connect.revocation_endpoint.is_none() => None,
+            Err(_) if self.cannot_revoke() => None,
             Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
         };
         if let Some(revocation) = revocation {
@@ -53,6 +53,11 @@ impl Disconnect {
         written.map(|()| Some(revocation))
     }
 
+    fn cannot_revoke(&self) -> bool {
+        let known = self.upstream.connect.authority.known();
+        known.is_some_and(|terms| terms.revocation_endpoint.is_none())
+    }
+
     async fn audit(&self, action: Action, outcome: Outcome) -> Result<(), StoreError> {
         audit(&self.broker, &self.act, Some(&self.upstream), action, outcome).await
     }
@@ -60,10 +65,12 @@ impl Disconnect {
 
 /// RFC 7009, as well as it can be done. `None` when the operator configured no way to.
 pub(crate) async fn revoke(upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
-    if !upstream.connect.is_issuer_of(credential) {
-        return Some(Revocation::Failed(Reason::WrongIssuer));
-    }
-    Some(match upstream.connect.revoke(credential).await? {
+    let terms = match upstream.connect.terms().await {
+        Ok(terms) if terms.is_issuer_of(credential) => terms,
+        Ok(_) => return Some(Revocation::Failed(Reason::WrongIssuer)),
+        Err(error) => return Some(Revocation::Failed(error.reason())),
+    };
+    Some(match upstream.connect.revoke(&terms, credential).await? {
         Ok(()) => Revocation::Revoked,
         Err(error) => {
             tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");

@@ -11,6 +11,7 @@
 //! - [`audit`] writes down what happened.
 
 pub mod audit;
+pub mod authority;
 pub mod broker;
 pub mod connect;
 pub mod connections;

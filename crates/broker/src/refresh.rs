@@ -10,8 +10,10 @@ use attache_core::{
 };
 
 use crate::{
+    authority::Terms,
     broker::{Broker, ObtainError, Parts, Rest, Unwritten},
     connect::ProviderError,
+    disconnect::revoke,
     injection::Injection,
     ready::Reading,
     upstream::Brokered,
@@ -130,20 +132,29 @@ impl Errand {
                 Err(rest.error)
             };
         }
-        let issuer_changed = !self.upstream.connect.is_issuer_of(&credential);
-        if issuer_changed || credential.refresh_token.is_none() {
+        let ended = || {
             let rejected = rejection.is_some();
             let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
-            return Err(ObtainError::NotConnected { reason });
+            ObtainError::NotConnected { reason }
+        };
+        if credential.refresh_token.is_none() {
+            return Err(ended());
         }
         let lately = |at: Timestamp| now.since(at) < rejection_rest(&credential);
         if rejection.and_then(|rejection| rejection.refreshed_at).is_some_and(lately) {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
         }
+        let terms = match self.upstream.connect.terms().await {
+            Ok(terms) if terms.is_issuer_of(&credential) => terms,
+            Ok(_) => return Err(ended()),
+            Err(error) => {
+                return self.rest(error, usable.then_some(&credential), version, reading);
+            }
+        };
 
         match self.lease(version, now).await {
             Ok(Leased::Granted(lease, stored)) => {
-                self.refresh(lease, &stored, credential, usable, reading).await
+                self.refresh(&terms, lease, &stored, credential, usable, reading).await
             }
             Ok(Leased::Held { .. }) if usable => {
                 let later = Some(now.plus(LEASE_POLL));
@@ -172,13 +183,14 @@ impl Errand {
     /// until it is kept, a refresh token exists nowhere else.
     async fn refresh(
         &self,
+        terms: &Terms,
         lease: Lease,
         stored: &Stored,
         old: Credential,
         usable: bool,
         reading: Reading,
     ) -> Result<Look, ObtainError> {
-        let refreshed = self.upstream.connect.refresh(&old).await;
+        let refreshed = self.upstream.connect.refresh(terms, &old).await;
         let outcome = match &refreshed {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
@@ -220,16 +232,26 @@ impl Errand {
         if let Err(error) = ended {
             tracing::warn!(%error, "a refresh lease was not released; it will run out");
         }
-        let rest = rest_after(error, now);
+        self.rest(error, usable.then_some(&old), lease.fence, reading)
+    }
+
+    /// The provider is left alone for a while; what is `usable` serves on.
+    fn rest(
+        &self,
+        error: ProviderError,
+        usable: Option<&Credential>,
+        version: Version,
+        reading: Reading,
+    ) -> Result<Look, ObtainError> {
+        let rest = rest_after(error, self.parts().clock.now());
         self.broker.rest(&self.key, rest);
         tracing::warn!(
-            upstream = %self.upstream.name, %error, still_valid = usable,
+            upstream = %self.upstream.name, %error, still_valid = usable.is_some(),
             "a credential could not be refreshed"
         );
-        if usable {
-            self.serve(&old, lease.fence, Some(rest.until), reading)
-        } else {
-            Err(rest.error)
+        match usable {
+            Some(credential) => self.serve(credential, version, Some(rest.until), reading),
+            None => Err(rest.error),
         }
     }
 
@@ -317,8 +339,8 @@ impl Errand {
     /// that is gone must not live on at the provider.
     async fn superseded(&self, new: &Credential) {
         let gone = matches!(self.parts().store.find(&self.key).await, Ok(None));
-        if gone && let Some(Err(error)) = self.upstream.connect.revoke(new).await {
-            tracing::warn!(upstream = %self.upstream.name, %error, "a grant was not revoked");
+        if gone {
+            revoke(&self.upstream, new).await;
         }
     }
 

@@ -48,9 +48,9 @@ pub(crate) async fn disconnect(
     if let Some(revocation) = web.connections.disconnect(&act).await.map_err(unavailable)? {
         return Ok(Json(Receipt::new(server, revocation)));
     }
-    Err(match web.connections.offer(&who, &server).await.map_err(unavailable)? {
-        Some(offer) => Problem::new(Kind::NothingToDisconnect, &parts)
-            .with_connect_path(&connect_path(&offer.server), &parts)
+    Err(match web.connections.find(&who, &server).await.map_err(unavailable)? {
+        Some(connection) => Problem::new(Kind::NothingToDisconnect, &parts)
+            .with_connect_path(&connect_path(&connection.server), &parts)
             .into_response(),
         None => refuse(&parts, Kind::NoSuchUpstream),
     })

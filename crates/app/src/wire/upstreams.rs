@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use attache_broker::{Brokered, HeaderForm, connect::OauthConnect};
+use attache_broker::{
+    Brokered, HeaderForm,
+    authority::{Authority, Terms},
+    connect::OauthConnect,
+};
 use attache_config::{
     Config,
     model::{Allow, AuthBroker, ClientAuth, Mode, Protocol as Configured, Upstream},
@@ -107,18 +111,25 @@ fn oauth_connect(
             return Err("this version does not support client_auth \"private_key_jwt\"");
         }
     };
-    Ok(OauthConnect {
+    let dialect = Arc::default();
+    let terms = Terms {
+        issuer: broker.issuer.clone(),
+        iss_parameter_supported: false,
         authorization_endpoint: authorization_endpoint.clone(),
+        push_to: None,
         token: TokenEndpoint {
             url: token_endpoint.clone(),
             client: Client { id: client_id.clone(), authentication },
-            dialect: Arc::default(),
+            dialect: Arc::clone(&dialect),
         },
         revocation_endpoint: broker.revocation_endpoint.clone(),
-        issuer: broker.issuer.clone(),
-        redirect_uri,
         scopes: broker.scopes.clone(),
         resource: broker.resource.clone(),
+    };
+    Ok(OauthConnect {
+        authority: Authority::Fixed(Arc::new(terms)),
+        dialect,
+        redirect_uri,
         outbound: Arc::clone(outbound),
         clock: Arc::clone(clock),
     })

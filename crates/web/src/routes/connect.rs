@@ -1,7 +1,7 @@
 //! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
 
 use attache_broker::ConnectError;
-use attache_core::{UpstreamName, audit::Reason, problem::Kind};
+use attache_core::{Principal, UpstreamName, audit::Reason, problem::Kind};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
@@ -13,7 +13,7 @@ use crate::{
     caller::{Stranger, Visitor},
     context::Context,
     pages::{ConnectPage, Notice, Person},
-    problem::{refuse, store_failed},
+    problem::refuse,
     result::{ConnectResult, Ending},
 };
 
@@ -30,7 +30,7 @@ pub(crate) async fn ask(
     match web.connections.offer(&who, &server).await {
         Ok(Some(offer)) => ConnectPage::new(Person::from(&*who), offer).into_response(),
         Ok(None) => refuse(&parts, Kind::NoSuchUpstream),
-        Err(error) => store_failed(&parts, &error),
+        Err(error) => not_begun(&who, error, &parts),
     }
 }
 
@@ -49,11 +49,13 @@ pub(crate) async fn begin(
         Err(error) if error.reason() == Reason::WrongUpstream => {
             refuse(&parts, Kind::NoSuchUpstream)
         }
-        Err(error) => {
-            let person = Person::from(&*who);
-            Notice::not_begun(person, error.reason(), Context::request_id(&parts)).into_response()
-        }
+        Err(error) => not_begun(&who, error, &parts),
     }
+}
+
+fn not_begun(who: &Principal, error: ConnectError, parts: &Parts) -> Response {
+    let (person, id) = (Person::from(who), Context::request_id(parts));
+    Notice::not_begun(person, error.reason(), id).into_response()
 }
 
 /// The redirect URI. Whatever came, the browser ends at our own page, with the code out of its

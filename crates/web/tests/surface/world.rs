@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Parts, Tasks, audit::Audit, connect::OauthConnect,
+    Broker, Brokered, Connections, HeaderForm, Parts, Tasks,
+    audit::Audit,
+    authority::{Authority, Terms},
+    connect::OauthConnect,
     vault::Vault,
 };
 use attache_core::{
@@ -161,17 +164,22 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             suffix: String::new(),
         },
         connect: Arc::new(OauthConnect {
-            authorization_endpoint: endpoint("/authorize"),
-            token: TokenEndpoint {
-                url: endpoint("/token"),
-                client: Client { id: "attache".to_owned(), authentication },
-                dialect: Arc::default(),
-            },
-            revocation_endpoint: Some(endpoint("/revoke")),
-            issuer: None,
+            authority: Authority::Fixed(Arc::new(Terms {
+                issuer: None,
+                iss_parameter_supported: false,
+                authorization_endpoint: endpoint("/authorize"),
+                push_to: None,
+                token: TokenEndpoint {
+                    url: endpoint("/token"),
+                    client: Client { id: "attache".to_owned(), authentication },
+                    dialect: Arc::default(),
+                },
+                revocation_endpoint: Some(endpoint("/revoke")),
+                scopes: vec!["repo".to_owned()],
+                resource: None,
+            })),
+            dialect: Arc::default(),
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
-            scopes: vec!["repo".to_owned()],
-            resource: None,
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),
         }),

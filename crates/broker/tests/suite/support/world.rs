@@ -2,8 +2,15 @@ use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
     Act, BrowserSession, ConnectError, Connection, Connections, Injection, ObtainError, Parts,
-    Tasks, audit::Audit, broker::Broker, connect::OauthConnect, connections::Revocation,
-    injection::HeaderForm, upstream::Brokered, vault::Vault,
+    Tasks,
+    audit::Audit,
+    authority::{Authority, Terms},
+    broker::Broker,
+    connect::OauthConnect,
+    connections::Revocation,
+    injection::HeaderForm,
+    upstream::Brokered,
+    vault::Vault,
 };
 use attache_core::{
     Access, Clock as _, CredentialKey, IssuerId, Principal, Secret, Timestamp, UpstreamName,
@@ -136,11 +143,11 @@ impl World {
 
     /// For everyone; its issuer is known, and it revokes.
     fn notes(&self) -> Arc<Brokered> {
-        self.brokered("notes", Access::Everyone, |connect| {
-            connect.issuer = Some(self.issuer.clone());
-            connect.revocation_endpoint = Some(url("https://as.example.com/revoke"));
-            connect.resource = Some("https://notes.example.com/mcp".to_owned());
-            connect.scopes = vec!["read".to_owned(), "write".to_owned()];
+        self.brokered("notes", Access::Everyone, |terms| {
+            terms.issuer = Some(self.issuer.clone());
+            terms.revocation_endpoint = Some(url("https://as.example.com/revoke"));
+            terms.resource = Some("https://notes.example.com/mcp".to_owned());
+            terms.scopes = vec!["read".to_owned(), "write".to_owned()];
         })
     }
 
@@ -154,28 +161,34 @@ impl World {
         &self,
         name: &str,
         access: Access,
-        detail: impl FnOnce(&mut OauthConnect),
+        detail: impl FnOnce(&mut Terms),
     ) -> Arc<Brokered> {
         let client = Client {
             id: "attache".to_owned(),
             authentication: ClientAuthentication::Basic(Secret::new("client-secret")),
         };
-        let mut connect = OauthConnect {
+        let mut terms = Terms {
+            issuer: None,
+            iss_parameter_supported: false,
             authorization_endpoint: url("https://as.example.com/authorize?tenant=7"),
             token: TokenEndpoint {
                 url: url("https://as.example.com/token"),
                 client,
                 dialect: Arc::default(),
             },
+            push_to: None,
             revocation_endpoint: None,
-            issuer: None,
-            redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             scopes: Vec::new(),
             resource: None,
+        };
+        detail(&mut terms);
+        let connect = OauthConnect {
+            authority: Authority::Fixed(Arc::new(terms)),
+            dialect: Arc::default(),
+            redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             outbound: self.provider.clone(),
             clock: self.clock.clone(),
         };
-        detail(&mut connect);
         let form = HeaderForm {
             name: header::AUTHORIZATION,
             prefix: "Bearer ".to_owned(),
