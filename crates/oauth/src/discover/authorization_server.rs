@@ -45,10 +45,9 @@ impl AuthorizationServer {
         if !site.path().is_empty() {
             locations.push(site.appending("openid-configuration"));
         }
-        Document::fetch(outbound, issuer, &locations, |document| {
-            Self::read(issuer.clone(), &site, document)
-        })
-        .await
+        let found =
+            Published::fetch(outbound, &locations).await?.ok_or(DiscoveryError::NotFound)?;
+        found.read(|body| Self::parse(issuer, body))
     }
 
     /// Reads a document that was found for `issuer`.

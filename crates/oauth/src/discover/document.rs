@@ -1,14 +1,10 @@
 //! The metadata of an authorization server as it is written (RFC 8414 section 2, `OpenID` Connect
 //! Discovery section 3).
 
-use attache_core::{IssuerId, outbound::Outbound};
+use attache_core::IssuerId;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use super::{
-    DiscoveryError,
-    published::{self, Published},
-};
+use super::{DiscoveryError, published::fields};
 
 /// Both standards' fields that anyone here reads.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -33,22 +29,9 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// What was published at `locations`, read by [`Self::parse`].
-    pub(super) async fn fetch<T>(
-        outbound: &dyn Outbound,
-        issuer: &IssuerId,
-        locations: &[Url],
-        read: impl FnOnce(Self) -> Result<T, DiscoveryError>,
-    ) -> Result<Published<T>, DiscoveryError> {
-        Published::fetch(outbound, locations)
-            .await?
-            .ok_or(DiscoveryError::NotFound)?
-            .read(|body| read(Self::parse(issuer, body)?))
-    }
-
     /// Only what speaks for `issuer` character for character (RFC 8414 section 3.3, OC-4).
     pub(super) fn parse(issuer: &IssuerId, body: &[u8]) -> Result<Self, DiscoveryError> {
-        let document: Self = published::fields(body)?;
+        let document: Self = fields(body)?;
         if document.issuer.as_deref() == Some(issuer.as_str()) {
             Ok(document)
         } else {

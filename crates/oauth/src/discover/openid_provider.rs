@@ -26,16 +26,19 @@ impl OpenIdProvider {
     ) -> Result<Published<Self>, DiscoveryError> {
         let site = Site::of_issuer(issuer.as_str())?;
         let locations = [site.appending("openid-configuration")];
-        Document::fetch(outbound, issuer, &locations, |document| {
-            Self::read(issuer.clone(), &site, document)
-        })
-        .await
+        let found =
+            Published::fetch(outbound, &locations).await?.ok_or(DiscoveryError::NotFound)?;
+        found.read(|body| Self::parse(issuer, body))
     }
 
-    fn read(issuer: IssuerId, site: &Site, document: Document) -> Result<Self, DiscoveryError> {
+    /// Reads a document that was found for `issuer`.
+    #[doc(hidden)]
+    pub fn parse(issuer: &IssuerId, body: &[u8]) -> Result<Self, DiscoveryError> {
+        let site = Site::of_issuer(issuer.as_str())?;
+        let document = Document::parse(issuer, body)?;
         let optional = |text: Option<String>| text.and_then(|text| site.endpoint(&text));
         Ok(Self {
-            issuer,
+            issuer: issuer.clone(),
             authorization_endpoint: site.required(
                 document.authorization_endpoint.as_deref(),
                 "no usable authorization_endpoint",

@@ -43,6 +43,7 @@ impl Published<Bytes> {
         Ok(None)
     }
 
+    /// What this document says, by one of the `parse` functions here.
     pub(super) fn read<T>(
         self,
         read: impl FnOnce(&[u8]) -> Result<T, DiscoveryError>,
