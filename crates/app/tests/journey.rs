@@ -5,11 +5,14 @@
 
 #[cfg(test)]
 mod support {
+    pub(crate) mod cable;
     pub(crate) mod clients;
     pub(crate) mod gateway;
     pub(crate) mod leaks;
     pub(crate) mod peers;
     pub(crate) mod people;
+    #[path = "../../../store/tests/support/postgres.rs"]
+    pub(crate) mod postgres;
     pub(crate) mod relay;
     pub(crate) mod stage;
     pub(crate) mod upstream;
@@ -18,6 +21,7 @@ mod support {
 #[cfg(test)]
 mod journeys {
     mod crash;
+    mod database;
     mod declined;
     mod disconnect;
     mod expiry;

@@ -63,8 +63,19 @@ impl Gateway {
 
     /// Once more, after [`Self::kill`], on the same ports and the same folder.
     pub(crate) fn start_again(&mut self) {
-        self.child = serve(&self.folder, &self.environment);
+        self.begin_again();
         self.wait_until_ready();
+    }
+
+    /// The same, and does not wait for it.
+    pub(crate) fn begin_again(&mut self) {
+        self.child = serve(&self.folder, &self.environment);
+    }
+
+    /// The status of `/healthz` or `/readyz`; `None` when nothing listens.
+    pub(crate) fn probe(&self, path: &str) -> Option<u16> {
+        let answer = http().get(format!("http://127.0.0.1:{}{path}", self.admin_port)).send();
+        answer.ok().map(|answer| answer.status().as_u16())
     }
 
     /// SIGTERM: it may finish what it does.
@@ -117,12 +128,10 @@ impl Gateway {
         fs::remove_dir_all(&self.folder).expect("it is ours");
     }
 
-    fn wait_until_ready(&mut self) {
-        let ready = format!("http://127.0.0.1:{}/readyz", self.admin_port);
+    pub(crate) fn wait_until_ready(&mut self) {
         let start = Instant::now();
         loop {
-            let answer = http().get(&ready).send();
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            if self.probe("/readyz") == Some(200) {
                 return;
             }
             let gone = self.child.try_wait().expect("it was ours");

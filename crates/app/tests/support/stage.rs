@@ -46,12 +46,18 @@ pub(crate) struct Stage {
     /// The upstreams `notes` (MCP) and `api` (the same server as a plain HTTP API).
     pub server: Peer,
     pub gateway: Gateway,
+    store_is_a_file: bool,
     secrets: RefCell<Vec<String>>,
 }
 
 /// Plays a journey, then ends the gateway and looks for secrets in all that it wrote.
 pub(crate) fn journey(setting: Setting, play: impl FnOnce(&mut Stage)) {
-    let mut stage = Stage::new(setting);
+    journey_on("sqlite:attache.db", setting, play);
+}
+
+/// The same on another store.
+pub(crate) fn journey_on(store: &str, setting: Setting, play: impl FnOnce(&mut Stage)) {
+    let mut stage = Stage::new(store, setting);
     play(&mut stage);
     stage.gateway.stop();
     stage.look_for_secrets();
@@ -59,7 +65,7 @@ pub(crate) fn journey(setting: Setting, play: impl FnOnce(&mut Stage)) {
 }
 
 impl Stage {
-    fn new(setting: Setting) -> Self {
+    fn new(store: &str, setting: Setting) -> Self {
         let (port, server_port) = (free_port(), free_port());
         let (url, server_url) =
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{server_port}"));
@@ -82,14 +88,27 @@ impl Stage {
         let token_endpoint = Relay::to(issuer);
 
         let secret = |peer: &Peer| peer.says("client_secret").to_owned();
-        let environment =
-            vec![("IDP_SECRET", secret(&idp)), ("NOTES_SECRET", secret(&authorization_server))];
-        let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
+        let secrets = vec![secret(&idp), secret(&authorization_server)];
+        let environment = vec![
+            ("IDP_SECRET", secret(&idp)),
+            ("NOTES_SECRET", secret(&authorization_server)),
+            ("STORE_URL", store.to_owned()),
+        ];
         let configuration =
             configuration(&url, &idp, &authorization_server, &token_endpoint, &server);
         let gateway = Gateway::start(port, &configuration, environment);
         let secrets = RefCell::new(secrets);
-        Self { url, idp, authorization_server, token_endpoint, server, gateway, secrets }
+        let store_is_a_file = store.starts_with("sqlite:");
+        Self {
+            url,
+            idp,
+            authorization_server,
+            token_endpoint,
+            server,
+            gateway,
+            store_is_a_file,
+            secrets,
+        }
     }
 
     /// The MCP endpoint of `notes`, as a client knows it.
@@ -152,7 +171,8 @@ impl Stage {
         let files = self.gateway.written();
         let has =
             |name| files.iter().any(|(path, bytes)| path.ends_with(name) && !bytes.is_empty());
-        assert!(has("log") && has("attache.db"), "there is nothing to look through");
+        let searched = has("log") && (has("attache.db") || !self.store_is_a_file);
+        assert!(searched, "there is nothing to look through");
         for (path, bytes) in &files {
             self.assert_no_secret_in(&path.display().to_string(), bytes);
         }
@@ -198,7 +218,7 @@ resource = "{resource}"
     format!(
         r#"
 [store]
-url = "sqlite:attache.db"
+url = {{ env = "STORE_URL" }}
 
 [keys]
 active = "file:attache.key"
