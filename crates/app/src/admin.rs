@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use attache_core::store::StoreError;
 use attache_net::{serve::Server, shutdown::Shutdown};
-use attache_store::Store;
+use attache_store::{Fault, Store};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -31,17 +32,28 @@ pub(crate) async fn serve(
 
 async fn answer(request: &Request<Incoming>, store: Option<&Store>) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => match store {
-            None => (StatusCode::SERVICE_UNAVAILABLE, "it is starting\n"),
-            Some(store) => match tokio::time::timeout(PROBE_LIMIT, store.ping()).await {
-                Ok(Ok(())) => (StatusCode::OK, "ready\n"),
-                _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
-            },
-        },
-        _ => (StatusCode::NOT_FOUND, "there is /healthz and /readyz here\n"),
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") => readiness(store).await,
+        _ => (StatusCode::NOT_FOUND, "there is /healthz and /readyz here\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response
+}
+
+async fn readiness(store: Option<&Store>) -> (StatusCode, String) {
+    let Some(store) = store else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "it is starting\n".to_owned());
+    };
+    match tokio::time::timeout(PROBE_LIMIT, store.ping()).await {
+        // Whoever's rows can be read is served.
+        Ok(Ok(())) if store.is_damaged() => {
+            (StatusCode::OK, format!("ready, and yet: {}\n", Fault::Damaged))
+        }
+        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Err(StoreError::Unavailable(cause))) if cause.is::<Fault>() => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{cause}\n"))
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned()),
+    }
 }

@@ -94,6 +94,11 @@ pub enum Command {
     Import(Import),
     /// Copy the embedded store while the gateway runs.
     Backup(Backup),
+    /// Look after the store itself.
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
     /// Print a generated document.
     Schema {
         #[arg(value_enum)]
@@ -229,6 +234,44 @@ pub struct Backup {
     /// The configuration that names the store; else as for `serve`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Look at every page of an embedded store, or of a backup; a gateway may use it meanwhile.
+    Check {
+        /// The file; without it, the store that the configuration names.
+        file: Option<PathBuf>,
+        /// The configuration; else as for `serve`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Copy an embedded store into an empty PostgreSQL database, all of it or nothing.
+    #[command(after_help = "Stop the gateway first; afterwards set store.url to the database and \
+        start it with the same keys.\n\n\
+        Example:\n  PGPASSWORD=… attache store copy --from sqlite:attache.db \
+        --to postgres://attache@db.example.com/attache")]
+    Copy {
+        /// The embedded store.
+        #[arg(long, value_name = "sqlite:PATH", value_parser = sqlite)]
+        from: PathBuf,
+        /// The database. Keep its password in PGPASSWORD or ~/.pgpass: others can see arguments.
+        #[arg(
+            long,
+            env = "ATTACHE_COPY_TO",
+            hide_env_values = true,
+            value_name = "postgres://USER@HOST/DATABASE"
+        )]
+        to: String,
+    },
+}
+
+fn sqlite(url: &str) -> Result<PathBuf, &'static str> {
+    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match path {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => Err("write sqlite:PATH, as in store.url"),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,8 +7,10 @@ pub(crate) mod credential;
 pub(crate) mod demo;
 pub(crate) mod import;
 pub(crate) mod keys;
+mod progress;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod store;
 
 use std::path::{Path, PathBuf};
 

@@ -78,6 +78,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
             Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
             Command::Audit { command } => commands::audit::run(&command, terminal).await,
             Command::Import(import) => commands::import::run(&import, terminal),
+            Command::Store { command } => commands::store::run(&command, terminal).await,
             Command::Backup(backup) => commands::backup::run(&backup, terminal).await,
             Command::Schema { document } => {
                 commands::schema::run(document, terminal);

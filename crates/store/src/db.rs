@@ -1,21 +1,24 @@
 //! The one place that knows there are two databases.
 
 pub(crate) mod circuit;
+mod file;
 pub(crate) mod postgres;
 mod row;
+mod sqlite;
 mod value;
 
 use std::fmt;
 
 use attache_core::store::{Result, StoreError};
 use sqlx::{
-    Connection as _, Database, Encode, PgConnection, Postgres, Sqlite, SqlitePool, Type,
-    error::ErrorKind, query::Query,
+    Connection as _, Database, Encode, PgConnection, Postgres, Type, error::ErrorKind, query::Query,
 };
 
 use self::postgres::{Server, all_in_time, in_time};
 pub(crate) use self::{
+    file::Watched,
     row::{Row, Unreadable},
+    sqlite::Embedded,
     value::{Value, values},
 };
 
@@ -23,11 +26,7 @@ pub(crate) use self::{
 const ATTEMPTS: u32 = 3;
 
 pub(crate) enum Db {
-    /// One connection writes, so that writers wait in a queue instead of failing as busy.
-    Sqlite {
-        reader: SqlitePool,
-        writer: SqlitePool,
-    },
+    Sqlite(Embedded),
     Postgres(Server),
 }
 
@@ -35,7 +34,7 @@ pub(crate) enum Db {
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Sqlite { .. } => "Db(sqlite)",
+            Self::Sqlite(_) => "Db(sqlite)",
             Self::Postgres(_) => "Db(postgres)",
         })
     }
@@ -52,9 +51,7 @@ pub(crate) struct Statement<'a> {
 impl Db {
     pub(crate) async fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
         match self {
-            Self::Sqlite { reader, .. } => {
-                rows(bind::<Sqlite>(sql, values).fetch_all(reader).await, Row::Sqlite)
-            }
+            Self::Sqlite(file) => file.read(sql, values).await,
             Self::Postgres(server) => fetch_postgres(server, sql, values).await,
         }
     }
@@ -62,9 +59,7 @@ impl Db {
     /// Runs a statement that ends in `RETURNING`.
     pub(crate) async fn write(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
         match self {
-            Self::Sqlite { writer, .. } => {
-                rows(bind::<Sqlite>(sql, values).fetch_all(writer).await, Row::Sqlite)
-            }
+            Self::Sqlite(file) => file.write(sql, values).await,
             Self::Postgres(server) => fetch_postgres(server, sql, values).await,
         }
     }
@@ -72,23 +67,20 @@ impl Db {
     /// Runs a statement and says how many rows it touched.
     pub(crate) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
         match self {
-            Self::Sqlite { writer, .. } => {
-                bind::<Sqlite>(sql, values).execute(writer).await.map(|done| done.rows_affected())
-            }
+            Self::Sqlite(file) => file.execute(sql, values).await,
             Self::Postgres(server) => {
                 let mut held = server.hold().await?;
                 let query = bind::<Postgres>(sql, values).execute(&mut *held.connection);
                 let done = in_time(query).await;
-                held.end(done).map(|done| done.rows_affected())
+                held.end(done).map(|done| done.rows_affected()).map_err(store_error)
             }
         }
-        .map_err(store_error)
     }
 
     /// Runs every statement in one transaction, or none.
     pub(crate) async fn execute_all(&self, batch: &[Statement<'_>]) -> Result<()> {
         match self {
-            Self::Sqlite { writer, .. } => execute_all_sqlite(writer, batch).await,
+            Self::Sqlite(file) => file.execute_all(batch).await,
             Self::Postgres(server) => {
                 let mut attempt = 1;
                 loop {
@@ -97,40 +89,32 @@ impl Db {
                     let done = all_in_time(done).await;
                     match held.end(done) {
                         Err(error) if is_deadlock(&error) && attempt < ATTEMPTS => attempt += 1,
-                        outcome => break outcome,
+                        outcome => break outcome.map_err(store_error),
                     }
                 }
             }
         }
-        .map_err(store_error)
     }
 
     /// Whether a write could succeed now.
     pub(crate) async fn ping(&self) -> Result<()> {
         match self {
-            Self::Sqlite { .. } => self.read("SELECT 1", &[]).await.map(drop),
+            Self::Sqlite(file) => file.ping().await,
             Self::Postgres(server) => server.ping().await,
         }
     }
 
+    /// Whether a page was met that cannot be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        matches!(self, Self::Sqlite(file) if file.is_damaged())
+    }
+
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite { reader, writer } => {
-                reader.close().await;
-                writer.close().await;
-            }
+            Self::Sqlite(file) => file.close().await,
             Self::Postgres(server) => server.pool.close().await,
         }
     }
-}
-
-async fn execute_all_sqlite(pool: &SqlitePool, batch: &[Statement<'_>]) -> sqlx::Result<()> {
-    // A transaction that begins by reading can find, when it first writes, that it is too late.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    for Statement { sql, values } in batch {
-        bind::<Sqlite>(sql, values).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
 }
 
 async fn fetch_postgres(
@@ -140,7 +124,8 @@ async fn fetch_postgres(
 ) -> Result<Vec<Row>> {
     let mut held = server.hold().await?;
     let fetched = in_time(bind::<Postgres>(sql, values).fetch_all(&mut *held.connection)).await;
-    rows(held.end(fetched), Row::Postgres)
+    let fetched = held.end(fetched).map_err(store_error)?;
+    Ok(fetched.into_iter().map(Row::Postgres).collect())
 }
 
 async fn execute_all_postgres(
@@ -168,18 +153,18 @@ where
     })
 }
 
-fn rows<R>(fetched: sqlx::Result<Vec<R>>, wrap: fn(R) -> Row) -> Result<Vec<Row>> {
-    fetched.map(|rows| rows.into_iter().map(wrap).collect()).map_err(store_error)
-}
-
 /// A second row where there is one, or a row whose person is gone, is a conflict; everything else
 /// may pass.
 fn store_error(error: sqlx::Error) -> StoreError {
-    let kind = error.as_database_error().map(sqlx::error::DatabaseError::kind);
-    match kind {
-        Some(ErrorKind::UniqueViolation | ErrorKind::ForeignKeyViolation) => StoreError::Conflict,
-        _ => StoreError::Unavailable(Box::new(error)),
+    if is_conflict(&error) {
+        return StoreError::Conflict;
     }
+    StoreError::Unavailable(Box::new(error))
+}
+
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let kind = error.as_database_error().map(sqlx::error::DatabaseError::kind);
+    matches!(kind, Some(ErrorKind::UniqueViolation | ErrorKind::ForeignKeyViolation))
 }
 
 /// `deadlock_detected` and `serialization_failure`: the transaction was rolled back whole.

@@ -7,9 +7,12 @@
 
 mod backup;
 mod changes;
+mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod copy;
 mod db;
+mod fault;
 mod migrate;
 mod open;
 mod sql;
@@ -25,6 +28,9 @@ use attache_core::{
 
 pub use crate::{
     backup::{BackupError, backup},
+    check::{CheckError, check},
+    copy::{Copied, CopyError, Digest, Progress, copy},
+    fault::Fault,
     open::OpenError,
 };
 use crate::{
@@ -65,7 +71,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects and brings the tables up to date.
+    /// For a gateway: makes what is missing, brings the tables up to date, and keeps a file from
+    /// other gateways, whose memory would not hear of what changes here.
     ///
     /// # Errors
     /// [`OpenError`] names the file or server and what to do about it.
@@ -74,6 +81,22 @@ impl Store {
             Location::Sqlite(file) => sqlite::open(file).await?,
             Location::Postgres { url, max_connections } => {
                 postgres::open(url, *max_connections).await?
+            }
+            Location::Memory => sqlite::open_in_memory().await?,
+        };
+        Ok(Self { db: Arc::new(db) })
+    }
+
+    /// For a command beside gateways: makes nothing and migrates nothing, since gateways of the
+    /// last version may serve from these tables.
+    ///
+    /// # Errors
+    /// [`OpenError`], also when the tables are not those of this version.
+    pub async fn open_as_is(location: &Location) -> Result<Self, OpenError> {
+        let db = match location {
+            Location::Sqlite(file) => sqlite::open_as_is(file).await?,
+            Location::Postgres { url, max_connections } => {
+                postgres::open_as_is(url, *max_connections).await?
             }
             Location::Memory => sqlite::open_in_memory().await?,
         };
@@ -103,14 +126,23 @@ impl Store {
     /// database tells nobody: in `SQLite`.
     pub fn changes(&self) -> Option<Box<dyn ChangeFeed>> {
         match &*self.db {
-            Db::Sqlite { .. } => None,
+            Db::Sqlite(_) => None,
             Db::Postgres(server) => Some(Box::new(Listener::like(&server.pool))),
         }
     }
 
     /// Whether the store answers and takes writes, for readiness. Within 10 s, mostly at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`](attache_core::store::StoreError::Unavailable), whose source is a [`Fault`]
+    /// when it is the file's.
     pub async fn ping(&self) -> Result<()> {
         self.db.ping().await
+    }
+
+    /// Whether part of the file was found damaged; the rest is served.
+    pub fn is_damaged(&self) -> bool {
+        self.db.is_damaged()
     }
 
     /// Waits for what is under way and closes the connections. Every later call is

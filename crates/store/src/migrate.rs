@@ -2,7 +2,12 @@
 //! one has nothing to do for is missing there: `SQLite` tells nobody of changes (3).
 //!
 //! Expand first, contract in a later release: while replicas are replaced, the old and the new
-//! version use the same tables. A migration that shipped is never edited; its checksum is kept.
+//! version use the same tables. So a migration adds tables, indexes, and columns that have a default
+//! or may be `NULL`; it renames, narrows and drops nothing that the last release reads or writes. A
+//! migration that shipped is never edited; its checksum is kept.
+//!
+//! Only `attache serve` migrates. A program does not start on tables of a newer version: what that
+//! version relies on, this one may break. One that runs already runs on.
 
 use std::borrow::Cow;
 
@@ -10,6 +15,11 @@ use sqlx::{
     SqlSafeStr as _,
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
 };
+
+use crate::OpenError;
+
+/// The table that says which were applied.
+pub(crate) const TABLE: &str = "_sqlx_migrations";
 
 pub(crate) struct Step {
     version: i64,
@@ -55,14 +65,42 @@ pub(crate) async fn migrate<C: Migrate>(
     connection: &mut C,
     steps: &[Step],
 ) -> Result<(), MigrateError> {
-    let migrations = steps.iter().map(|step| {
+    let migrations = steps.iter().map(Step::migration).collect();
+    Migrator::with_migrations(migrations).run_direct(None, connection, false).await
+}
+
+/// Refuses tables that are not exactly this version's. There must be [`TABLE`].
+pub(crate) async fn compare<C: Migrate>(
+    connection: &mut C,
+    steps: &[Step],
+) -> Result<(), OpenError> {
+    if let Some(version) = connection.dirty_version(TABLE).await? {
+        return Err(OpenError::HalfApplied(version));
+    }
+    let applied = connection.list_applied_migrations(TABLE).await?;
+    for one in &applied {
+        let Some(step) = steps.iter().find(|step| step.version == one.version) else {
+            return Err(OpenError::Newer(one.version));
+        };
+        if step.migration().checksum != one.checksum {
+            return Err(OpenError::Altered(one.version));
+        }
+    }
+    let missing = steps.iter().find(|step| applied.iter().all(|one| one.version != step.version));
+    match missing {
+        None => Ok(()),
+        Some(step) => Err(OpenError::Older { missing: step.version }),
+    }
+}
+
+impl Step {
+    fn migration(&self) -> Migration {
         Migration::new(
-            step.version,
-            Cow::Borrowed(step.name),
+            self.version,
+            Cow::Borrowed(self.name),
             MigrationType::Simple,
-            step.sql.into_sql_str(),
+            self.sql.into_sql_str(),
             false,
         )
-    });
-    Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await
+    }
 }

@@ -3,24 +3,33 @@
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use sqlx::migrate::MigrateError;
+
+use crate::fault::Fault;
 
 /// Why there is no store. All of these are the operator's move.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "{} cannot be opened: its directory must exist, and this user must be allowed to write there",
+        "{} cannot be opened: its directory must exist, its file system must not be read-only, \
+         and this user must be allowed to write there",
         file.display()
     )]
     File { file: PathBuf, source: io::Error },
+    #[error("there is no {}: is store.url right?", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: {fault}", file.display())]
+    Unusable { file: PathBuf, fault: Fault, source: sqlx::Error },
     #[error(
-        "{} is not a SQLite database that this version can use: restore a backup, or name a new \
-         file in store.url",
-        file.display()
+        "another gateway serves from {}: one at a time may; several share a PostgreSQL",
+        .0.display()
     )]
-    Unusable { file: PathBuf, source: sqlx::Error },
+    InUse(PathBuf),
     #[error(
         "{} is on a file system without write-ahead logging: put it on a local disk",
         file.display()
@@ -96,6 +105,20 @@ pub enum OpenError {
          version, or restore a backup from before the upgrade"
     )]
     Newer(i64),
+    #[error(
+        "the tables are of an older version (migration {missing} is missing): `attache serve` of \
+         this version brings them up to date; until then use the version that serves"
+    )]
+    Older { missing: i64 },
+    #[error("there are no tables yet: `attache serve` makes them")]
+    NoTables,
+    #[error(
+        "migration {0} was applied with another text than this build's: the tables are of another \
+         build of attache. Run that one, or restore a backup of this one's"
+    )]
+    Altered(i64),
+    #[error("migration {0} was begun and never finished: restore a backup from before the upgrade")]
+    HalfApplied(i64),
     #[error("the tables could not be brought up to date: nothing was changed by the failed step")]
     Migration(#[source] MigrateError),
 }
@@ -105,12 +128,30 @@ impl OpenError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::ReadOnly { .. })
     }
+
+    pub(crate) fn unusable(file: &Path, source: sqlx::Error) -> Self {
+        Self::Unusable { file: file.to_owned(), fault: Fault::of(&source), source }
+    }
+
+    /// A failed migration of a file, whose fault it may be.
+    fn migrating(file: &Path, error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
+                if Fault::of(&source) != Fault::Other =>
+            {
+                Self::unusable(file, source)
+            }
+            other => other.into(),
+        }
+    }
 }
 
 impl From<MigrateError> for OpenError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::VersionMismatch(version) => Self::Altered(version),
+            MigrateError::Dirty(version) => Self::HalfApplied(version),
             other => Self::Migration(other),
         }
     }

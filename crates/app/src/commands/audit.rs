@@ -1,7 +1,7 @@
 //! `attache audit`: the audit log of the store that the configuration names.
 
 use attache_broker::audit::verify::{self, Chain, Place, Problem, Report};
-use attache_config::{Config, model::StoreUrl};
+use attache_config::Config;
 use attache_core::{
     Clock as _, SystemClock, UserId,
     audit::{
@@ -94,14 +94,8 @@ async fn verify(config: &Config, terminal: Terminal) -> Result<(), Failure> {
     Err(Failure::Failed("this is not the log that was written".to_owned()))
 }
 
-/// Never makes a store: an empty log would prove itself.
 async fn open(config: &Config) -> Result<Store, Failure> {
-    if let StoreUrl::Sqlite(file) = &config.store
-        && !file.exists()
-    {
-        return Err(Failure::Usage(format!("{} does not exist", file.display())));
-    }
-    Store::open(&location(&config.store)).await.map_err(Failure::failed)
+    Store::open_as_is(&location(&config.store)).await.map_err(Failure::usage)
 }
 
 fn conditions(filter: &AuditFilter) -> Filter {

@@ -1,18 +1,17 @@
 //! `attache keys`: key-encryption keys.
 
 mod generate;
-mod progress;
 mod rotate;
 mod status;
 
 use std::path::Path;
 
-use attache_broker::rewrap::Rewrap;
+use attache_broker::rewrap::{Progress, Rewrap};
 use attache_crypto::keyring::KeyRing;
 use attache_net::tls::Trust;
 use attache_store::Store;
 
-use super::configuration;
+use super::{configuration, progress::Bar};
 use crate::{
     Failure,
     cli::{Global, Keys},
@@ -39,6 +38,11 @@ pub(crate) async fn run(
     }
 }
 
+fn show(bar: &mut Bar, progress: Progress) {
+    let Progress { all, seen, rewrapped } = progress;
+    bar.show(seen, all, format_args!("{seen} of {all} keys, {rewrapped} wrapped again"));
+}
+
 /// What `serve` would use, without serving.
 struct Opened {
     ring: KeyRing,
@@ -50,7 +54,7 @@ impl Opened {
         let (_, config) = configuration(config, terminal)?;
         let trust = Trust::load(None).map_err(Failure::failed)?;
         let ring = wire::keys::wire(&config, &trust).await.map_err(Failure::usage)?.ring;
-        let store = Store::open(&location(&config.store)).await.map_err(Failure::usage)?;
+        let store = Store::open_as_is(&location(&config.store)).await.map_err(Failure::usage)?;
         let rewrap = Rewrap::new(ring.clone(), &store.stores());
         Ok(Self { ring, rewrap })
     }

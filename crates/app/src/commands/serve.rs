@@ -16,12 +16,18 @@ use crate::{
     wire::World,
 };
 
+/// Sent to whoever makes a file larger than `ulimit -f`; it ends a process that does not expect it.
+/// The same number on Linux and on the BSDs.
+const SIGXFSZ: i32 = 25;
+
 pub(crate) async fn run(serve: &Serve, global: &Global, terminal: Terminal) -> Result<(), Failure> {
     telemetry::install(global, terminal, false);
     let (file, config) = configuration(serve.config.as_deref(), terminal)?;
     let world = World { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    // Heard and ignored: to the store it is an error like any other.
+    let _too_large = signal(SignalKind::from_raw(SIGXFSZ)).map_err(Failure::failed)?;
 
     let gateway = tokio::select! {
         started = Gateway::start(&config, world) => started.map_err(|error| {

@@ -78,7 +78,7 @@ impl Desk {
 
     /// One process, with a store of its own.
     pub(crate) async fn gateway(&self) -> Ledger {
-        let store = Store::open(&location(&self.database)).await.expect("no faults here");
+        let store = Store::open_as_is(&location(&self.database)).await.expect("no faults here");
         self.clock.advance(Duration::from_secs(1));
         self.ledger(store.trail())
     }

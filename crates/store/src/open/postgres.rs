@@ -43,27 +43,65 @@ const TEST_LIMIT: Duration = Duration::from_secs(1);
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(crate) async fn open(url: &Secret, max_connections: NonZeroU32) -> Result<Db, OpenError> {
-    let options = options(url)?;
-    let server = match options.get_socket() {
-        Some(socket) => socket.display().to_string(),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
-    };
     // A connection of its own: waiting for another replica's migration may take longer than a
     // statement of ours should.
-    let mut connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
-        .await
-        .map_err(|_| OpenError::Timeout { server: server.clone() })?
-        .map_err(|error| refused(error, &server))?;
-    takes_writes(&mut connection).await.map_err(|error| refused(error, &server))?;
-    timeout(MIGRATION_TIMEOUT, migrate(&mut connection, migrate::POSTGRES))
-        .await
-        .map_err(|_| OpenError::Timeout { server: server.clone() })?
-        .map_err(|error| migration_refused(error, &server))?;
-    connection.close().await.map_err(|error| refused(error, &server))?;
+    let mut door = Door::open(url).await?;
+    door.migrate().await?;
+    door.pass(max_connections).await
+}
 
-    let circuit = Arc::new(Circuit::default());
-    let pool = pool(max_connections, &circuit).connect_lazy_with(options);
-    Ok(Db::Postgres(Server { pool, circuit }))
+pub(crate) async fn open_as_is(url: &Secret, max_connections: NonZeroU32) -> Result<Db, OpenError> {
+    let mut door = Door::open(url).await?;
+    if !door.has_tables().await? {
+        return Err(OpenError::NoTables);
+    }
+    migrate::compare(&mut door.connection, migrate::POSTGRES).await?;
+    door.pass(max_connections).await
+}
+
+/// One connection to a server that takes writes, without a limit on its statements.
+pub(crate) struct Door {
+    pub(crate) connection: PgConnection,
+    options: PgConnectOptions,
+    /// For messages: without the password.
+    server: String,
+}
+
+impl Door {
+    pub(crate) async fn open(url: &Secret) -> Result<Self, OpenError> {
+        let options = options(url)?;
+        let server = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let mut connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
+            .await
+            .map_err(|_| OpenError::Timeout { server: server.clone() })?
+            .map_err(|error| refused(error, &server))?;
+        takes_writes(&mut connection).await.map_err(|error| refused(error, &server))?;
+        Ok(Self { connection, options, server })
+    }
+
+    pub(crate) async fn migrate(&mut self) -> Result<(), OpenError> {
+        timeout(MIGRATION_TIMEOUT, migrate(&mut self.connection, migrate::POSTGRES))
+            .await
+            .map_err(|_| OpenError::Timeout { server: self.server.clone() })?
+            .map_err(|error| migration_refused(error, &self.server))
+    }
+
+    /// Whether somebody migrated here.
+    pub(crate) async fn has_tables(&mut self) -> Result<bool, OpenError> {
+        let asked = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(migrate::TABLE);
+        let found = asked.fetch_one(&mut self.connection).await;
+        found.map_err(|error| refused(error, &self.server))
+    }
+
+    async fn pass(self, max_connections: NonZeroU32) -> Result<Db, OpenError> {
+        self.connection.close().await.map_err(|error| refused(error, &self.server))?;
+        let circuit = Arc::new(Circuit::default());
+        let pool = pool(max_connections, &circuit).connect_lazy_with(self.options);
+        Ok(Db::Postgres(Server { pool, circuit }))
+    }
 }
 
 fn options(url: &Secret) -> Result<PgConnectOptions, OpenError> {

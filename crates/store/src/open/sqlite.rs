@@ -1,21 +1,21 @@
 //! `SQLite`: one file, made for its owner only, that survives the machine losing power.
 
 use std::{
-    fs::{OpenOptions, Permissions},
+    fs::{File, OpenOptions, Permissions, TryLockError},
     io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use sqlx::{
-    Row as _, SqlitePool,
+    Row as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::OpenError;
 use crate::{
-    db::Db,
+    db::{Db, Embedded, Watched},
     migrate::{self, migrate},
 };
 
@@ -34,28 +34,69 @@ pub(crate) const OWNER_ONLY: u32 = 0o600;
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
 
 pub(crate) async fn open(file: &Path) -> Result<Db, OpenError> {
-    make_private(file).map_err(|source| OpenError::File { file: file.to_owned(), source })?;
-    let unusable = |source| OpenError::Unusable { file: file.to_owned(), source };
+    let unopened = |source| OpenError::File { file: file.to_owned(), source };
+    make_private(file).map_err(unopened)?;
+    let lock = lock(file)?;
 
+    let unusable = |source| OpenError::unusable(file, source);
     let options = options().filename(file).create_if_missing(false);
     let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
     let writer = pool(1).connect_with(writing).await.map_err(unusable)?;
     if ask(&writer, "PRAGMA journal_mode").await.map_err(unusable)? != "wal" {
         return Err(OpenError::NoWriteAheadLog { file: file.to_owned() });
     }
-    prepare(&writer).await?;
+    let version = ask(&writer, "SELECT sqlite_version()").await.map_err(unusable)?;
+    if !is_recent(&version) {
+        return Err(OpenError::OldSqlite(version));
+    }
+    let mut connection = writer.acquire().await.map_err(unusable)?;
+    migrate(&mut *connection, migrate::SQLITE)
+        .await
+        .map_err(|error| OpenError::migrating(file, error))?;
+    drop(connection);
     let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
-    Ok(Db::Sqlite { reader, writer })
+    let file = Watched::new(file.to_owned(), Some(lock)).map_err(unopened)?;
+    Ok(Db::Sqlite(Embedded { reader, writer, file }))
+}
+
+/// Beside a gateway, or alone.
+pub(crate) async fn open_as_is(file: &Path) -> Result<Db, OpenError> {
+    if !file.exists() {
+        return Err(OpenError::Missing(file.to_owned()));
+    }
+    let unusable = |source| OpenError::unusable(file, source);
+    let options = options().filename(file).create_if_missing(false);
+    let writer = pool(1).connect_with(options.clone()).await.map_err(unusable)?;
+    let mut connection = writer.acquire().await.map_err(unusable)?;
+    compare(&mut connection, file).await?;
+    drop(connection);
+    let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
+    let watched = Watched::new(file.to_owned(), None);
+    let file = watched.map_err(|source| OpenError::File { file: file.to_owned(), source })?;
+    Ok(Db::Sqlite(Embedded { reader, writer, file }))
 }
 
 /// One connection for everything: each would have a memory of its own.
 pub(crate) async fn open_in_memory() -> Result<Db, OpenError> {
-    let writer = pool(1)
-        .connect_with(options().in_memory(true))
-        .await
-        .map_err(|source| OpenError::Unusable { file: ":memory:".into(), source })?;
-    prepare(&writer).await?;
-    Ok(Db::Sqlite { reader: writer.clone(), writer })
+    let unusable = |source| OpenError::unusable(":memory:".as_ref(), source);
+    let writer = pool(1).connect_with(options().in_memory(true)).await.map_err(unusable)?;
+    let mut connection = writer.acquire().await.map_err(unusable)?;
+    migrate(&mut *connection, migrate::SQLITE).await?;
+    drop(connection);
+    Ok(Db::Sqlite(Embedded { reader: writer.clone(), writer, file: Watched::default() }))
+}
+
+/// Refuses tables that are not this version's.
+pub(crate) async fn compare(
+    connection: &mut SqliteConnection,
+    file: &Path,
+) -> Result<(), OpenError> {
+    let asked = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = $1").bind(migrate::TABLE);
+    let found = asked.fetch_optional(&mut *connection).await;
+    if found.map_err(|source| OpenError::unusable(file, source))?.is_none() {
+        return Err(OpenError::NoTables);
+    }
+    migrate::compare(connection, migrate::SQLITE).await
 }
 
 pub(crate) fn options() -> SqliteConnectOptions {
@@ -77,18 +118,30 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
 }
 
-async fn prepare(writer: &SqlitePool) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Migration(error.into());
-    let version = ask(writer, "SELECT sqlite_version()").await.map_err(failed)?;
-    if !is_recent(&version) {
-        return Err(OpenError::OldSqlite(version));
-    }
-    let mut connection = writer.acquire().await.map_err(failed)?;
-    Ok(migrate(&mut *connection, migrate::SQLITE).await?)
-}
-
 async fn ask(pool: &SqlitePool, sql: &'static str) -> sqlx::Result<String> {
     sqlx::query(sql).fetch_one(pool).await?.try_get(0)
+}
+
+/// Held by the gateway that serves from the file, in a file beside it: closing any handle of the
+/// database itself would drop SQLite's own locks.
+fn lock(file: &Path) -> Result<File, OpenError> {
+    let beside = {
+        let mut name = file.as_os_str().to_owned();
+        name.push("-serving");
+        PathBuf::from(name)
+    };
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(OWNER_ONLY)
+        .open(&beside)
+        .map_err(|source| OpenError::File { file: beside.clone(), source })?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(file.to_owned())),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { file: beside, source }),
+    }
 }
 
 /// `SQLite` gives its `-wal` and `-shm` files the mode of the database.

@@ -3,8 +3,8 @@
 use attache_broker::rewrap::{Lost, Survey};
 use attache_crypto::keyring::KeyRing;
 
-use super::{Opened, progress::Bar, status::Report};
-use crate::{Failure, terminal::Terminal};
+use super::{Opened, show, status::Report};
+use crate::{Failure, commands::progress::Bar, terminal::Terminal};
 
 pub(super) async fn run(
     opened: &Opened,
@@ -13,7 +13,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let lost = if discard_unreadable { Lost::Discard } else { Lost::Keep };
     let mut bar = Bar::new(terminal);
-    let survey = opened.rewrap.rotate(lost, &mut |progress| bar.show(progress)).await;
+    let survey = opened.rewrap.rotate(lost, &mut |progress| show(&mut bar, progress)).await;
     bar.clear();
     let survey = survey.map_err(|error| {
         let why = Failure::failed(error);

@@ -5,8 +5,8 @@ use attache_core::store::{KeyId, KeyKind, Wraps};
 use attache_crypto::keyring::KeyRing;
 use serde::Serialize;
 
-use super::{Opened, progress::Bar};
-use crate::{Failure, terminal::Terminal};
+use super::{Opened, show};
+use crate::{Failure, commands::progress::Bar, terminal::Terminal};
 
 /// How many keys that do not open are named in a table; JSON has more.
 const SHOWN: usize = 5;
@@ -49,7 +49,7 @@ struct UnreadableKey {
 
 pub(super) async fn run(opened: &Opened, terminal: Terminal) -> Result<(), Failure> {
     let mut bar = Bar::new(terminal);
-    let survey = opened.rewrap.survey(&mut |progress| bar.show(progress)).await;
+    let survey = opened.rewrap.survey(&mut |progress| show(&mut bar, progress)).await;
     bar.clear();
     let survey = survey.map_err(Failure::failed)?;
     let report = Report::new(&opened.ring, &survey);

@@ -1,8 +1,9 @@
 //! How far a long command is: a bar on a terminal, now and then a line elsewhere.
 
-use std::time::{Duration, Instant};
-
-use attache_broker::rewrap::Progress;
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
 
 use crate::terminal::Terminal;
 
@@ -26,19 +27,16 @@ impl Bar {
         Self { terminal, shown: None }
     }
 
-    pub(super) fn show(&mut self, progress: Progress) {
+    pub(super) fn show(&mut self, done: u64, all: u64, words: impl Display) {
         let every = if self.terminal.is_interactive() { BAR_EVERY } else { LINE_EVERY };
-        let done = progress.seen >= progress.all;
-        // A short run says nothing where lines stay.
         let last = *self.shown.get_or_insert_with(Instant::now);
-        if last.elapsed() < every && !(done && self.terminal.is_interactive()) {
+        // A short run says nothing where lines stay.
+        if last.elapsed() < every && !(done >= all && self.terminal.is_interactive()) {
             return;
         }
         self.shown = Some(Instant::now());
-        let Progress { all, seen, rewrapped } = progress;
-        let words = format!("{seen} of {all} keys, {rewrapped} wrapped again");
         if self.terminal.is_interactive() {
-            let filled = (seen.min(all) * WIDTH).checked_div(all).unwrap_or(WIDTH);
+            let filled = (done.min(all) * WIDTH).checked_div(all).unwrap_or(WIDTH);
             let bar: String =
                 (0..WIDTH).map(|place| if place < filled { '█' } else { '░' }).collect();
             self.terminal.overwrite(format_args!("{bar} {words}"));
