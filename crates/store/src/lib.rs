@@ -72,7 +72,7 @@ pub struct Store {
 
 impl Store {
     /// For a gateway: makes what is missing, brings the tables up to date, and keeps a file from
-    /// other gateways, whose memory would not hear of what changes here.
+    /// other gateways, whose memory would hear late of what changes here.
     ///
     /// # Errors
     /// [`OpenError`] names the file or server and what to do about it.

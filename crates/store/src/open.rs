@@ -26,7 +26,8 @@ pub enum OpenError {
     #[error("{}: {fault}", file.display())]
     Unusable { file: PathBuf, fault: Fault, source: sqlx::Error },
     #[error(
-        "another gateway serves from {}: one at a time may; several share a PostgreSQL",
+        "another gateway serves from {}: one at a time may; several share a PostgreSQL (`attache \
+         store copy`)",
         .0.display()
     )]
     InUse(PathBuf),

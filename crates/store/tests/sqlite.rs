@@ -30,7 +30,7 @@ async fn a_gateway_and_a_command_beside_it_keep_every_promise() {
     conformance::run(&gateway.stores(), &command.stores(), &*gateway.trail()).await;
 }
 
-/// What one changes, the memory of the other would not hear of.
+/// What one changes, the memory of the other would hear of late.
 #[tokio::test]
 async fn one_gateway_at_a_time_has_the_file() {
     let directory = Directory::new("two-gateways");
