@@ -4,7 +4,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::Path,
-    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -15,9 +14,8 @@ use attache_broker::{
     ObtainError, ServiceKey, ServiceKeyParts, Tasks, audit::Ledger, vault::Vault,
 };
 use attache_core::{
-    Credential, CredentialKey, ObtainedVia, Secret, ServiceKeyName, SystemClock, Timestamp,
-    UpstreamName, UserId,
-    store::{Health, Record, StoreError, Stores, Version},
+    Secret, ServiceKeyName, SystemClock, Timestamp, UserId,
+    store::{StoreError, Stores, Version},
 };
 use attache_crypto::{keyring::KeyRing, random::SystemRandom, wrap::local::LocalKey};
 use attache_store::{Location, Store};
@@ -27,7 +25,7 @@ use tokio::runtime::Handle;
 use crate::{
     plugin::Running,
     postgres::Cluster,
-    props::{Directory, people, ring_of},
+    props::{Directory, attache, credential_key, people, ring_of, seal, status, succeeds, vault},
 };
 
 const PEOPLE: usize = 600;
@@ -35,14 +33,6 @@ const PEOPLE: usize = 600;
 fn local(file: &Path) -> Arc<LocalKey> {
     let text = Secret::new(fs::read_to_string(file).unwrap());
     Arc::new(LocalKey::from_base64(&text).unwrap())
-}
-
-fn attache(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_attache"))
-        .args(arguments)
-        .env_remove("ATTACHE_KEY")
-        .output()
-        .unwrap()
 }
 
 fn configure(directory: &Directory, store: &str, active: &str, retired: &[&str]) -> String {
@@ -57,17 +47,6 @@ fn configure(directory: &Directory, store: &str, active: &str, retired: &[&str])
     let file = directory.path("attache.toml");
     fs::write(&file, text).unwrap();
     file.to_str().unwrap().to_owned()
-}
-
-fn succeeds(output: &Output) -> String {
-    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{complaints}");
-    complaints
-}
-
-fn status(config: &str) -> (Option<i32>, Value) {
-    let output = attache(&["keys", "status", "--config", config, "-o", "json"]);
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// How many keys of every kind the status says `role` wraps.
@@ -225,39 +204,7 @@ async fn serve(stores: &Stores, ring: &KeyRing, users: &[UserId], replica: usize
         .unwrap();
     let record = seal(&vault, &user, Version(1)).await;
     stores.credentials.put(&credential_key(&user), &record, None).await.unwrap();
-    open(&self::vault(stores, ring), stores, &user).await;
-}
-
-fn vault(stores: &Stores, ring: &KeyRing) -> Vault {
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    Vault::new(ring.clone(), stores.data_keys.clone(), clock, random)
-}
-
-fn credential_key(user: &UserId) -> CredentialKey {
-    CredentialKey::upstream(user.clone(), UpstreamName::parse("notes").unwrap())
-}
-
-async fn seal(vault: &Vault, user: &UserId, version: Version) -> Record {
-    let credential = Credential {
-        access_token: Some(Secret::new(format!("token of {user}"))),
-        refresh_token: None,
-        token_type: "Bearer".to_owned(),
-        scopes: Vec::new(),
-        audience: None,
-        issuer: None,
-        obtained_at: Timestamp(1),
-        expires_at: None,
-        account: None,
-        base_url: None,
-    };
-    Record {
-        version,
-        sealed: vault.seal(&credential_key(user), version, &credential).await.unwrap(),
-        health: Health::Good,
-        obtained_via: ObtainedVia::ConnectFlow,
-        expires_at: None,
-        updated_at: Timestamp(1),
-    }
+    open(&crate::props::vault(stores, ring), stores, &user).await;
 }
 
 async fn open(vault: &Vault, stores: &Stores, user: &UserId) {

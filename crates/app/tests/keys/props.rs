@@ -3,16 +3,19 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process,
+    process::{self, Command, Output},
     sync::Arc,
     time::Duration,
 };
 
+use attache_broker::vault::Vault;
 use attache_core::{
-    IssuerId, Timestamp, UserId,
-    store::{Profile, Stores},
+    Credential, CredentialKey, IssuerId, ObtainedVia, Secret, SystemClock, Timestamp, UpstreamName,
+    UserId,
+    store::{Health, Profile, Record, Stores, Version},
 };
 use attache_crypto::{keyring::KeyRing, random::SystemRandom, seal::DataKey};
+use serde_json::Value;
 
 /// A directory that is gone when the test is over.
 #[derive(Debug)]
@@ -45,10 +48,40 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The binary, as an operator runs it.
+pub(crate) fn attache(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_attache"))
+        .args(arguments)
+        .env_remove("ATTACHE_KEY")
+        .output()
+        .expect("it does")
+}
+
+/// What it said.
+pub(crate) fn succeeds(output: &Output) -> String {
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{complaints}");
+    complaints
+}
+
+pub(crate) fn status(config: &str) -> (Option<i32>, Value) {
+    let output = attache(&["keys", "status", "--config", config, "-o", "json"]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).expect("it does"))
+}
+
 /// Makes people with a data key under the active key of `ring`.
 pub(crate) async fn people(stores: &Stores, ring: &KeyRing, names: &[String]) -> Vec<UserId> {
-    let issuer = IssuerId::new("https://idp.example.com");
-    let profile = Profile::default();
+    people_of("https://idp.example.com", stores, ring, names).await
+}
+
+/// The same, with the issuer that knows them.
+pub(crate) async fn people_of(
+    issuer: &str,
+    stores: &Stores,
+    ring: &KeyRing,
+    names: &[String],
+) -> Vec<UserId> {
+    let (issuer, profile) = (IssuerId::new(issuer), Profile::default());
     let mut users = Vec::new();
     for name in names {
         let user = UserId::new(name.as_str());
@@ -62,6 +95,39 @@ pub(crate) async fn people(stores: &Stores, ring: &KeyRing, names: &[String]) ->
         users.push(user);
     }
     users
+}
+
+pub(crate) fn vault(stores: &Stores, ring: &KeyRing) -> Vault {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    Vault::new(ring.clone(), stores.data_keys.clone(), clock, random)
+}
+
+pub(crate) fn credential_key(user: &UserId) -> CredentialKey {
+    CredentialKey::upstream(user.clone(), UpstreamName::parse("notes").expect("it does"))
+}
+
+/// A credential of `token of {user}`.
+pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version) -> Record {
+    let credential = Credential {
+        access_token: Some(Secret::new(format!("token of {user}"))),
+        refresh_token: None,
+        token_type: "Bearer".to_owned(),
+        scopes: Vec::new(),
+        audience: None,
+        issuer: None,
+        obtained_at: Timestamp(1),
+        expires_at: None,
+        account: None,
+        base_url: None,
+    };
+    Record {
+        version,
+        sealed: vault.seal(&credential_key(user), version, &credential).await.expect("it does"),
+        health: Health::Good,
+        obtained_via: ObtainedVia::ConnectFlow,
+        expires_at: None,
+        updated_at: Timestamp(1),
+    }
 }
 
 /// Waits for what a process does on its own.
