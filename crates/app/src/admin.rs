@@ -1,4 +1,4 @@
-//! The admin listener: is it alive, is it ready.
+//! The admin listener: is it alive, is it ready, what did it count.
 
 use std::{
     io,
@@ -10,33 +10,64 @@ use attache_core::store::StoreError;
 use attache_net::{serve::Server, shutdown::Shutdown};
 use attache_store::{Fault, Store};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
+use prometheus_client::registry::Registry;
+
+use crate::metrics;
 
 /// A store that does not answer a probe in this time is away.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
-/// `store` is set when there is one.
+/// Set when the gateway is wired.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+}
+
 pub(crate) async fn serve(
     server: Server,
     shutdown: Shutdown,
-    store: Arc<OnceLock<Store>>,
+    started: Arc<OnceLock<Started>>,
 ) -> io::Result<usize> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let store = Arc::clone(&store);
-        async move { Ok::<_, std::convert::Infallible>(answer(&request, store.get()).await) }
+        let started = Arc::clone(&started);
+        async move { Ok::<_, std::convert::Infallible>(answer(&request, started.get()).await) }
     });
     server.serve(&shutdown, service).await
 }
 
-async fn answer(request: &Request<Incoming>, store: Option<&Store>) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/readyz") => readiness(store).await,
-        _ => (StatusCode::NOT_FOUND, "there is /healthz and /readyz here\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+async fn answer(request: &Request<Incoming>, started: Option<&Started>) -> Response<Full<Bytes>> {
+    let (&Method::GET | &Method::HEAD) = request.method() else { return nothing_here() };
+    match request.uri().path() {
+        "/healthz" => plain(StatusCode::OK, "alive\n"),
+        "/readyz" => {
+            let (status, text) = readiness(started.map(|started| &started.store)).await;
+            plain(status, text)
+        }
+        "/metrics" => started.map_or_else(
+            || plain(StatusCode::SERVICE_UNAVAILABLE, "it is starting\n"),
+            |started| counted(&started.registry),
+        ),
+        _ => nothing_here(),
+    }
+}
+
+fn counted(registry: &Registry) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(metrics::encode(registry)));
+    let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn nothing_here() -> Response<Full<Bytes>> {
+    plain(StatusCode::NOT_FOUND, "there is /healthz, /readyz and /metrics here\n")
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response
 }

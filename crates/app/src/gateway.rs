@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::{
-    admin,
+    admin::{self, Started},
     wire::{WireError, Wired, World, wire},
 };
 
@@ -49,6 +49,7 @@ impl StartError {
 #[must_use = "a gateway that is dropped goes on without anybody to stop it"]
 pub struct Gateway {
     address: SocketAddr,
+    admin_address: SocketAddr,
     shutdown: Shutdown,
     workers: Workers,
     admin: JoinHandle<io::Result<usize>>,
@@ -66,11 +67,15 @@ impl Gateway {
         let server = bind("listen", config.listen)?;
         let admin_server = bind("admin_listen", config.admin_listen)?;
         let shutdown = Shutdown::new(GRACE);
-        let store = Arc::new(OnceLock::new());
-        let asked = admin::serve(admin_server, shutdown.clone(), Arc::clone(&store));
+        let started = Arc::new(OnceLock::new());
+        let admin_address = admin_server.local_addr();
+        let asked = admin::serve(admin_server, shutdown.clone(), Arc::clone(&started));
         let admin = Handle::current().spawn(asked);
         let wired = wire(config, world).await.inspect_err(|_| shutdown.begin())?;
-        store.get_or_init(|| wired.store.clone());
+        started.get_or_init(|| Started {
+            store: wired.store.clone(),
+            registry: Arc::clone(&wired.registry),
+        });
 
         let address = server.local_addr();
         let client = || UpstreamClient::new(wired.rules.clone(), &wired.trust);
@@ -84,11 +89,15 @@ impl Gateway {
                 })
             })
             .map_err(|source| StartError::Listen { key: "listen", address, source })?;
-        Ok(Self { address, shutdown, workers, admin, wired })
+        Ok(Self { address, admin_address, shutdown, workers, admin, wired })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// Stops accepting, lets requests end, then what must not be lost: refreshes and the audit.

@@ -7,6 +7,7 @@ mod admin;
 pub mod cli;
 mod commands;
 pub mod gateway;
+mod metrics;
 mod telemetry;
 mod terminal;
 pub mod wire;

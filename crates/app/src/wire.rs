@@ -10,7 +10,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Parts, ServiceKey, ServiceKeyParts, Tasks,
+    Broker, Connections, Metrics, Parts, ServiceKey, ServiceKeyParts, Tasks,
     audit::{Audit, Ledger},
     vault::Vault,
 };
@@ -36,6 +36,7 @@ use axum::Router;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -45,6 +46,7 @@ use self::{
     keys::{KeyRingError, Keys},
     upstreams::{UpstreamError, Upstreams},
 };
+use crate::metrics;
 
 /// What a process brings to a gateway; tests bring their own.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct World {
 #[derive(Debug)]
 pub struct Wired {
     pub store: Store,
+    /// What every part counts.
+    pub registry: Arc<Registry>,
     pub front: FrontParts,
     pub rules: Arc<EgressRules>,
     pub trust: Trust,
@@ -88,6 +92,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let outbound: Arc<dyn Outbound> = Arc::new(ControlClient::new(Arc::clone(&rules), &trust));
     let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
+    let mut registry = metrics::registry();
+    let metrics = Metrics::register(&mut registry);
     let store = store::open(&location(&config.store)).await?;
     let outage = Arc::new(Outage::default());
     let tasks = Tasks::new(Handle::current());
@@ -101,8 +107,13 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     ledger.keep(config.audit.retention, &tasks, stop.clone());
     let stores = Stores { audit: ledger.clone(), ..store.stores() };
     tasks.spawn(keys::complain_of_missing(Arc::clone(&stores.wrapped_keys), ring.clone()));
-    let audit =
-        Audit::start(Arc::clone(&stores.audit), Arc::clone(&world.clock), &tasks, stop.clone());
+    let audit = Audit::start(
+        Arc::clone(&stores.audit),
+        Arc::clone(&world.clock),
+        metrics.clone(),
+        &tasks,
+        stop.clone(),
+    );
     for transit in transits {
         tasks.spawn(keys::stay_signed_in(transit, stop.clone()));
     }
@@ -119,6 +130,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         Arc::clone(&stores.data_keys),
         Arc::clone(&world.clock),
         Arc::clone(&world.random),
+        metrics.clone(),
     ));
     let broker = Broker::new(Parts {
         store: Arc::clone(&stores.credentials),
@@ -127,6 +139,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         tasks: tasks.clone(),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
+        metrics,
         outage: Arc::clone(&outage),
     });
     let connections =
@@ -161,7 +174,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         control: Handle::current(),
         fallback: fallback(web, tasks.clone()),
     };
-    Ok(Wired { store, front, rules, trust, ledger, tasks, stop })
+    Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
 }
 
 fn identity_settings(config: &Config) -> IdentitySettings {

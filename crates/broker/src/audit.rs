@@ -29,7 +29,7 @@ use attache_core::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::tasks::Tasks;
+use crate::{metrics::Metrics, tasks::Tasks};
 
 /// Injections waiting to be written: about 4 MiB, and a second of a very busy gateway.
 const QUEUE: usize = 32_768;
@@ -49,6 +49,7 @@ pub struct Audit {
     store: Arc<dyn AuditStore>,
     queue: mpsc::Sender<AuditEvent>,
     dropped: Arc<AtomicU64>,
+    metrics: Metrics,
 }
 
 impl Audit {
@@ -56,6 +57,7 @@ impl Audit {
     pub fn start(
         store: Arc<dyn AuditStore>,
         clock: Arc<dyn Clock>,
+        metrics: Metrics,
         tasks: &Tasks,
         stop: CancellationToken,
     ) -> Arc<Self> {
@@ -66,11 +68,12 @@ impl Audit {
             clock,
             queued,
             dropped: Arc::clone(&dropped),
+            metrics: metrics.clone(),
             quiet_until: None,
             is_behind: false,
         };
         tasks.spawn(writer.run(stop));
-        Arc::new(Self { store, queue, dropped })
+        Arc::new(Self { store, queue, dropped, metrics })
     }
 
     /// Writes a security act now.
@@ -82,6 +85,7 @@ impl Audit {
     pub fn note(&self, event: AuditEvent) {
         if self.queue.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.metrics.dropped(1);
         }
     }
 }
@@ -91,6 +95,7 @@ struct Writer {
     clock: Arc<dyn Clock>,
     queued: mpsc::Receiver<AuditEvent>,
     dropped: Arc<AtomicU64>,
+    metrics: Metrics,
     quiet_until: Option<Timestamp>,
     /// Whether the log says that a batch waits for the store.
     is_behind: bool,
@@ -169,6 +174,8 @@ impl Writer {
             Err(error) => {
                 let unwritten: u64 = batch.iter().map(|event| event.count.unwrap_or(1)).sum();
                 self.dropped.fetch_add(unwritten, Ordering::Relaxed);
+                let lost = batch.iter().filter(|event| event.action != Action::Dropped).count();
+                self.metrics.dropped(u64::try_from(lost).unwrap_or(u64::MAX));
                 tracing::error!(%error, unwritten, "the audit could not be written");
             }
             Ok(()) => self.is_behind = false,
@@ -196,5 +203,37 @@ impl Writer {
             request_id: None,
             count: Some(lost),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_store::{Location, Store};
+    use prometheus_client::{encoding::text, registry::Registry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_fit_in_the_queue_is_counted() {
+        let store = Store::open(&Location::Memory).await.unwrap().stores().audit;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let (queue, _queued) = mpsc::channel(1);
+        let audit = Audit { store, queue, dropped: Arc::default(), metrics };
+        for _ in 0..3 {
+            audit.note(AuditEvent {
+                at: Timestamp(1),
+                user: None,
+                server: None,
+                method: None,
+                action: Action::Inject,
+                outcome: Outcome::Success,
+                request_id: None,
+                count: None,
+            });
+        }
+        let mut page = String::new();
+        text::encode(&mut page, &registry).unwrap();
+        assert!(page.contains("\naudit_dropped_total 2\n"), "{page}");
     }
 }

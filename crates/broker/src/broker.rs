@@ -20,6 +20,7 @@ use crate::{
     audit::Audit,
     flight::Flights,
     injection::Injection,
+    metrics::Metrics,
     ready::{Belief, Ready},
     refresh::{Errand, Purpose},
     tasks::Tasks,
@@ -90,6 +91,7 @@ pub struct Parts {
     pub tasks: Tasks,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    pub metrics: Metrics,
     /// Of `store`.
     pub outage: Arc<Outage>,
 }

@@ -8,7 +8,8 @@
 //! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
 //! - [`connect`] speaks to an upstream's authorization server;
-//! - [`audit`] writes down what happened.
+//! - [`audit`] writes down what happened;
+//! - [`metrics`] counts what went wrong.
 
 pub mod audit;
 pub mod authority;
@@ -18,6 +19,7 @@ pub mod connections;
 mod disconnect;
 pub mod flight;
 pub mod injection;
+pub mod metrics;
 mod plaintext;
 mod ready;
 mod refresh;
@@ -30,6 +32,7 @@ pub mod vault;
 pub use broker::{Broker, ObtainError, Parts};
 pub use connections::{Act, BrowserSession, ConnectError, Connection, Connections, Offer, Status};
 pub use injection::{HeaderForm, Injection};
+pub use metrics::Metrics;
 pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;
 pub use upstream::Brokered;

@@ -92,6 +92,9 @@ impl Errand {
         } else {
             outage.over();
         }
+        if let Err(StoreError::Inconsistent { .. }) = found {
+            self.parts().metrics.unreadable(Reason::Unreadable);
+        }
         let Some((stored, data_key)) = found? else {
             return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
         };
@@ -195,6 +198,7 @@ impl Errand {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
         };
+        self.parts().metrics.refreshed(outcome);
         let look = self.settle(refreshed, lease, stored, old, usable, reading).await;
         self.audit(Action::Refresh, outcome);
         look

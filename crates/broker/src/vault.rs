@@ -17,7 +17,7 @@ use attache_crypto::{
 };
 use quick_cache::sync::Cache;
 
-use crate::plaintext;
+use crate::{metrics::Metrics, plaintext};
 
 /// How long an unwrapped data key stays in memory: one call to a key service per person and
 /// period.
@@ -74,6 +74,7 @@ pub struct Vault {
     data_keys: Arc<dyn DataKeyStore>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    metrics: Metrics,
     open_keys: Cache<UserId, Arc<OpenKey>>,
     /// The highest version seen of each record: a row put back from an old copy is refused. Only
     /// as long as some process remembers; a restored database is indistinguishable from a restore.
@@ -94,9 +95,10 @@ impl Vault {
         data_keys: Arc<dyn DataKeyStore>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        metrics: Metrics,
     ) -> Self {
         let (open_keys, seen) = (Cache::new(OPEN_KEYS), Cache::new(REMEMBERED_VERSIONS));
-        Self { ring, data_keys, clock, random, open_keys, seen }
+        Self { ring, data_keys, clock, random, metrics, open_keys, seen }
     }
 
     /// The highest version seen of a record. Taken before the store is read, given to
@@ -128,7 +130,7 @@ impl Vault {
         seen: Option<Version>,
         data_key: Option<WrappedKey>,
     ) -> Result<Credential, VaultError> {
-        self.try_open(key, record, seen, data_key).await.map_err(|error| log(key, error))
+        self.try_open(key, record, seen, data_key).await.map_err(|error| self.tell(key, error))
     }
 
     /// # Errors
@@ -139,7 +141,7 @@ impl Vault {
         version: Version,
         credential: &Credential,
     ) -> Result<Sealed, VaultError> {
-        self.try_seal(key, version, credential).await.map_err(|error| log(key, error))
+        self.try_seal(key, version, credential).await.map_err(|error| self.tell(key, error))
     }
 
     /// Whether a credential for this person could be sealed: before they are asked to approve one.
@@ -149,7 +151,7 @@ impl Vault {
     pub(crate) async fn can_seal_for(&self, key: &CredentialKey) -> Result<(), VaultError> {
         match self.existing_key(&key.user, None).await {
             Ok(_) | Err(VaultError::Unreadable(Unreadable::NoDataKey)) => Ok(()),
-            Err(error) => Err(log(key, error)),
+            Err(error) => Err(self.tell(key, error)),
         }
     }
 
@@ -224,6 +226,25 @@ impl Vault {
         self.open_keys.insert(user.clone(), Arc::clone(&open));
         open
     }
+
+    /// Tells the log and the metrics of a credential that cannot be had: whose, for what, and why.
+    fn tell(&self, key: &CredentialKey, error: VaultError) -> VaultError {
+        let (user, slot) = (&key.user, &key.slot);
+        match &error {
+            VaultError::Unreadable(cause) => {
+                self.metrics.unreadable(cause.reason());
+                tracing::error!(%user, %slot, %cause, "a stored credential cannot be opened");
+            }
+            VaultError::KeysUnavailable(cause @ KeyError::Refused(_)) => {
+                tracing::error!(%user, %slot, %cause, "a key-encryption key cannot be used");
+            }
+            VaultError::KeysUnavailable(cause) => {
+                tracing::warn!(%user, %slot, %cause, "a key-encryption key cannot be used just now");
+            }
+            VaultError::Store(_) => {}
+        }
+        error
+    }
 }
 
 impl From<KeyError> for VaultError {
@@ -236,22 +257,4 @@ impl From<KeyError> for VaultError {
             }
         }
     }
-}
-
-/// The log's line about a credential that cannot be had: whose, for what, and why.
-fn log(key: &CredentialKey, error: VaultError) -> VaultError {
-    let (user, slot) = (&key.user, &key.slot);
-    match &error {
-        VaultError::Unreadable(cause) => {
-            tracing::error!(%user, %slot, %cause, "a stored credential cannot be opened");
-        }
-        VaultError::KeysUnavailable(cause @ KeyError::Refused(_)) => {
-            tracing::error!(%user, %slot, %cause, "a key-encryption key cannot be used");
-        }
-        VaultError::KeysUnavailable(cause) => {
-            tracing::warn!(%user, %slot, %cause, "a key-encryption key cannot be used just now");
-        }
-        VaultError::Store(_) => {}
-    }
-    error
 }

@@ -39,6 +39,13 @@ async fn said_loudly(world: &World, status: &str, words: &str) {
     }
     assert_eq!(world.mcp.recorder().arrived(), 0, "nothing was sent for either");
     assert!(!errors_logged_here().is_empty());
+    let (_, reason) = status.split_once(": ").expect("a status and its reason");
+    let counted = world.counted("attache_unreadable_records_total").await;
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    for line in counted {
+        let of_this_reason = line.contains(&format!("{{reason=\"{reason}\"}}"));
+        assert_eq!(!line.ends_with("} 0"), of_this_reason, "{line}");
+    }
 }
 
 /// Rows are not names: what is sealed for Ada opens for Ada alone.

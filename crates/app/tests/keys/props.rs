@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use attache_broker::vault::Vault;
+use attache_broker::{Metrics, vault::Vault};
 use attache_core::{
     Credential, CredentialKey, IssuerId, ObtainedVia, Secret, SystemClock, Timestamp, UpstreamName,
     UserId,
@@ -99,7 +99,7 @@ pub(crate) async fn people_of(
 
 pub(crate) fn vault(stores: &Stores, ring: &KeyRing) -> Vault {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    Vault::new(ring.clone(), stores.data_keys.clone(), clock, random)
+    Vault::new(ring.clone(), stores.data_keys.clone(), clock, random, Metrics::default())
 }
 
 pub(crate) fn credential_key(user: &UserId) -> CredentialKey {

@@ -20,8 +20,8 @@ use attache_config::{Config, Source, load};
 use attache_core::{Clock, Secret, Timestamp};
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
 use attache_sandbox::{
-    Ambient, AuthorizationServer, Client, HttpApi, IdentityProvider, MARKER, McpServer, Notes,
-    Person,
+    Ambient, AuthorizationServer, Browser, Client, HttpApi, IdentityProvider, MARKER, McpServer,
+    Notes, Person,
     people::{ADA, GRACE},
 };
 use serde_json::Value;
@@ -165,6 +165,15 @@ impl World {
         let says = |key| one.and_then(|one| one.get(key)).and_then(Value::as_str);
         let status = says("status").expect("an upstream that is open to this person");
         says("reason").map_or(status.to_owned(), |reason| format!("{status}: {reason}"))
+    }
+
+    /// What `/metrics` says of `family`, a line each.
+    pub(crate) async fn counted(&self, family: &str) -> Vec<String> {
+        let address = self.gateway.as_ref().expect("it runs").admin_address();
+        let url = Url::parse(&format!("http://{address}/metrics")).expect("a URL");
+        let page = Browser::new().visit(&url).await.expect("the admin listener answers");
+        self.witness.hear(&page);
+        page.body.lines().filter(|line| line.starts_with(family)).map(str::to_owned).collect()
     }
 
     /// Nothing is stored, and the API says so.

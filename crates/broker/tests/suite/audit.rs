@@ -44,6 +44,11 @@ async fn every_act_writes_its_words() {
     gateway.obtain(ada, "notes").await.unwrap();
     gateway.obtain(ada, "notes").await.unwrap();
     expected.push((Refresh, Success));
+    let refreshes = ["provider_unavailable", "success"]
+        .map(|outcome| format!("refreshes_total{{outcome=\"{outcome}\"}} 1"));
+    let mut counted = world.counted("refreshes_total");
+    counted.sort();
+    assert_eq!(counted, refreshes);
 
     gateway.disconnect(ada, "notes").await.unwrap();
     expected.extend([(Disconnect, Success), (Revoke, Success)]);

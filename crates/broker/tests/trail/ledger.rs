@@ -9,7 +9,7 @@ use std::{
 };
 
 use attache_broker::{
-    Tasks,
+    Metrics, Tasks,
     audit::{Audit, verify::Problem},
 };
 use attache_core::{
@@ -115,7 +115,7 @@ async fn what_was_not_taken_is_written_later_and_once() {
     let ledger = Arc::new(desk.ledger(trail.clone()));
     ledger.append(&[desk.event(1)]).await.unwrap();
     let (tasks, stop) = (Tasks::new(Handle::current()), CancellationToken::new());
-    let audit = Audit::start(ledger, desk.clock.clone(), &tasks, stop.clone());
+    let audit = Audit::start(ledger, desk.clock.clone(), Metrics::default(), &tasks, stop.clone());
 
     for trouble in [DEAF, LAST_WORD] {
         let refused = trail.deaf_to();

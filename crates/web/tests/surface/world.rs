@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Parts, Tasks,
+    Broker, Brokered, Connections, HeaderForm, Metrics, Parts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
@@ -92,11 +92,19 @@ impl World {
                 stores.data_keys.clone(),
                 clock.clone(),
                 random.clone(),
+                Metrics::default(),
             )),
-            audit: Audit::start(stores.audit.clone(), clock.clone(), &tasks, stop),
+            audit: Audit::start(
+                stores.audit.clone(),
+                clock.clone(),
+                Metrics::default(),
+                &tasks,
+                stop,
+            ),
             tasks,
             clock: clock.clone(),
             random: random.clone(),
+            metrics: Metrics::default(),
             outage: Arc::default(),
         });
         let upstreams = vec![

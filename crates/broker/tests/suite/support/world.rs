@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Act, BrowserSession, ConnectError, Connection, Connections, Injection, ObtainError, Parts,
-    Tasks,
+    Act, BrowserSession, ConnectError, Connection, Connections, Injection, Metrics, ObtainError,
+    Parts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     broker::Broker,
@@ -28,6 +28,7 @@ use attache_oauth::{
 };
 use attache_store::{Location, Store};
 use http::header;
+use prometheus_client::{encoding::text, registry::Registry};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -46,6 +47,8 @@ pub(crate) struct World {
     /// As the gateways see it.
     pub(crate) faulty: Arc<FaultyStore>,
     pub(crate) ring: KeyRing,
+    registry: Registry,
+    metrics: Metrics,
     /// Of `notes`, as configured.
     pub(crate) issuer: IssuerId,
     pub(crate) ada: Someone,
@@ -66,12 +69,16 @@ impl World {
 
     pub(crate) async fn on(location: &Location) -> Self {
         let stores = Store::open(location).await.expect("a store").stores();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
         let clock = Arc::new(FakeClock::at(START));
         Self {
             faulty: Arc::new(FaultyStore::new(&stores, clock.clone())),
             clock,
             provider: Arc::default(),
             ring: key_ring(),
+            registry,
+            metrics,
             issuer: IssuerId::new("https://as.example.com"),
             ada: someone(&stores, "ada", &["engineering"]).await,
             grace: someone(&stores, "grace", &[]).await,
@@ -91,13 +98,20 @@ impl World {
 
     fn gateway_at(&self, clock: Arc<FakeClock>) -> Gateway {
         let (tasks, stop) = (Tasks::new(Handle::current()), CancellationToken::new());
-        let audit = Audit::start(self.faulty.clone(), clock.clone(), &tasks, stop.clone());
+        let audit = Audit::start(
+            self.faulty.clone(),
+            clock.clone(),
+            self.metrics.clone(),
+            &tasks,
+            stop.clone(),
+        );
         let random = Arc::new(SystemRandom);
         let vault = Arc::new(Vault::new(
             self.ring.clone(),
             Arc::clone(&self.stores.data_keys),
             clock.clone(),
             random.clone(),
+            self.metrics.clone(),
         ));
         let broker = Broker::new(Parts {
             store: self.faulty.clone(),
@@ -106,6 +120,7 @@ impl World {
             tasks: tasks.clone(),
             clock,
             random,
+            metrics: self.metrics.clone(),
             outage: Arc::default(),
         });
         let upstreams = vec![self.notes(), self.tickets()];
@@ -120,6 +135,13 @@ impl World {
             stop,
             provider: self.provider.clone(),
         }
+    }
+
+    /// What all gateways counted of `family`, a line each.
+    pub(crate) fn counted(&self, family: &str) -> Vec<String> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a String takes any text");
+        page.lines().filter(|line| line.starts_with(family)).map(str::to_owned).collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
