@@ -278,4 +278,6 @@ fn sqlite(url: &str) -> Result<PathBuf, &'static str> {
 pub enum Document {
     /// The JSON Schema of the configuration, for editors.
     Config,
+    /// The JSON Schema of a provider template.
+    Provider,
 }

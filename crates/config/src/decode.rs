@@ -1,12 +1,11 @@
 //! From the tree to the typed shape, with every misfit reported: what does not fit is taken out,
 //! and the rest is tried again.
 
-use serde::Deserialize as _;
+use serde::Deserialize;
 
 use crate::{
     diagnose::{Place, Problems},
     path::{KeyPath, Segment},
-    schema::File,
     suggest::{nearest, one_of},
     tree::{Fault, FaultKind, Tree},
 };
@@ -14,10 +13,13 @@ use crate::{
 /// After this many misfits the file is something else; also the bound of the loop.
 const MOST_MISFITS: usize = 100;
 
-pub(crate) fn decode(mut tree: Tree, problems: &Problems) -> File {
+pub(crate) fn decode<T>(mut tree: Tree, problems: &Problems) -> T
+where
+    T: for<'de> Deserialize<'de> + Default,
+{
     for _ in 0..MOST_MISFITS {
-        match File::deserialize(&tree) {
-            Ok(file) => return file,
+        match T::deserialize(&tree) {
+            Ok(shape) => return shape,
             Err(fault) => {
                 let path = fault.path();
                 report(&fault.kind, &path, &problems.at(path.clone()));
@@ -25,7 +27,7 @@ pub(crate) fn decode(mut tree: Tree, problems: &Problems) -> File {
             }
         }
     }
-    File::default()
+    T::default()
 }
 
 /// A table stays a table, so that what is after it in a list keeps its index.

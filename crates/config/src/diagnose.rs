@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, all of it: for people like a compiler would, for programs
 //! as plain data.
 
-use std::{cell::RefCell, ops::Range, path::Path};
+use std::{cell::RefCell, ops::Range, path::Path, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
@@ -37,16 +37,16 @@ pub struct Diagnostic {
     pub help: Option<String>,
     #[serde(skip)]
     span: Option<Range<usize>>,
+    /// The text with every possible secret blacked out, or nothing when that cannot be done.
+    #[serde(skip)]
+    excerpt: Option<Arc<str>>,
 }
 
-/// Everything found in one file, in the order of the file.
+/// Everything found, in the order of the file; what is in files that it refers to comes after.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    /// The text with every possible secret blacked out, or nothing when that cannot be done.
-    #[serde(skip)]
-    excerpt: Option<String>,
 }
 
 impl Diagnostics {
@@ -65,31 +65,8 @@ impl Diagnostics {
     /// As a compiler would show them, with colours or without.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let shown: Vec<String> =
-            self.list.iter().map(|one| self.render_one(&renderer, one)).collect();
+        let shown: Vec<String> = self.list.iter().map(|one| render_one(&renderer, one)).collect();
         shown.join("\n\n")
-    }
-
-    fn render_one(&self, renderer: &Renderer, one: &Diagnostic) -> String {
-        let level = match one.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let title = level.primary_title(&one.message);
-        let mut group = if let (Some(excerpt), Some(span)) = (&self.excerpt, &one.span) {
-            let here = AnnotationKind::Primary.span(span.clone()).label(&one.key);
-            title.element(Snippet::source(excerpt).path(&one.file).annotation(here))
-        } else {
-            let mut origin = Origin::path(&one.file);
-            if let (Some(line), Some(column)) = (one.line, one.column) {
-                origin = origin.line(line).char_column(column);
-            }
-            title.element(origin)
-        };
-        if let Some(help) = &one.help {
-            group = group.element(Level::HELP.message(help));
-        }
-        renderer.render(&[group])
     }
 
     /// The one problem of a text that is not even TOML, YAML or JSON. No excerpt: without its
@@ -105,11 +82,18 @@ impl Diagnostics {
             message,
             help: None,
             span: None,
+            excerpt: None,
         };
-        Self { list: vec![only], excerpt: None }
+        Self { list: vec![only] }
+    }
+
+    /// With what was found in another file.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.list.extend(other.list);
     }
 
     pub(crate) fn locate(problems: Problems, source: &Source, tree: &Tree) -> Self {
+        let excerpt: Option<Arc<str>> = redact(&source.text, tree).map(Arc::from);
         let mut list: Vec<Diagnostic> = problems
             .0
             .into_inner()
@@ -126,12 +110,35 @@ impl Diagnostics {
                     message: problem.message,
                     help: problem.help,
                     span,
+                    excerpt: excerpt.clone(),
                 }
             })
             .collect();
         list.sort_by_key(|one| (one.line, one.column));
-        Self { list, excerpt: redact(&source.text, tree) }
+        Self { list }
     }
+}
+
+fn render_one(renderer: &Renderer, one: &Diagnostic) -> String {
+    let level = match one.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(&one.message);
+    let mut group = if let (Some(excerpt), Some(span)) = (&one.excerpt, &one.span) {
+        let here = AnnotationKind::Primary.span(span.clone()).label(&one.key);
+        title.element(Snippet::source(&**excerpt).path(&one.file).annotation(here))
+    } else {
+        let mut origin = Origin::path(&one.file);
+        if let (Some(line), Some(column)) = (one.line, one.column) {
+            origin = origin.line(line).char_column(column);
+        }
+        title.element(origin)
+    };
+    if let Some(help) = &one.help {
+        group = group.element(Level::HELP.message(help));
+    }
+    renderer.render(&[group])
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {

@@ -12,6 +12,7 @@ pub mod mcpproxy;
 pub mod model;
 mod path;
 mod print;
+pub mod provider;
 mod redact;
 mod rules;
 pub mod schema;

@@ -12,6 +12,7 @@ use crate::{
     locate::offset,
     model::Config,
     print::Effective,
+    provider::Templates,
     rules,
     schema::File,
     secrets::{Lookup, Secrets},
@@ -147,16 +148,19 @@ fn load_and(source: &Source, variable: Lookup<'_>, more: impl FnOnce(&File, &Pla
         Err(diagnostics) => return Loaded { config: None, effective: None, diagnostics },
     };
     let problems = Problems::default();
-    let mut file = decode(tree.clone(), &problems);
+    let mut file: File = decode(tree.clone(), &problems);
     let base = source.file.parent().unwrap_or(Path::new(""));
-    let config = rules::config(&mut file, &Secrets { variable, base }, &problems.root());
+    let templates = Templates::new(file.provider_dir.as_ref().map(|folder| base.join(folder)));
+    let secrets = Secrets { variable, base };
+    let config = rules::config(&mut file, &secrets, &templates, &problems.root());
     more(&file, &problems.root());
-    let diagnostics = Diagnostics::locate(problems, source, &tree);
+    let mut diagnostics = Diagnostics::locate(problems, source, &tree);
+    templates.into_problems().for_each(|found| diagnostics.extend(found));
     let effective = (!diagnostics.has_errors()).then(|| Effective::new(file));
     Loaded { config, effective, diagnostics }
 }
 
-fn parse(source: &Source) -> Result<Tree, Diagnostics> {
+pub(crate) fn parse(source: &Source) -> Result<Tree, Diagnostics> {
     let text = &source.text;
     let broken = |at, message| Diagnostics::syntax(&source.file, text, at, message);
     let tree = match source.format {

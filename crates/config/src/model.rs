@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use attache_core::{IssuerId, Secret, UpstreamName};
+use attache_core::{Dialect, IssuerId, Secret, UpstreamName};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
@@ -145,8 +145,8 @@ pub struct Upstream {
 #[derive(Clone, Debug)]
 pub struct AuthBroker {
     pub mode: Mode,
-    /// The name of a provider template.
-    pub provider: Option<String>,
+    /// How the provider speaks OAuth: as the RFCs say, unless a template knows better.
+    pub dialect: Dialect,
     /// In mode `oauth_connect` never without `token_endpoint`, nor the other way round: both are
     /// static or both are discovered.
     pub authorization_endpoint: Option<Url>,

@@ -18,7 +18,10 @@ use serde::{
 
 /// The JSON Schema of the file.
 pub fn json_schema() -> serde_json::Value {
-    let mut schema = schemars::schema_for!(File);
+    without_nulls(schemars::schema_for!(File))
+}
+
+pub(crate) fn without_nulls(mut schema: Schema) -> serde_json::Value {
     RecursiveTransform(|schema: &mut Schema| {
         // An absent key is no null.
         if schema.get("default").is_some_and(serde_json::Value::is_null) {
@@ -51,6 +54,8 @@ pub struct File {
     pub authorization_server: AuthorizationServer,
     pub audit: Audit,
     pub egress: Egress,
+    /// A folder of provider templates, one `NAME.toml` each, which win over those in the program.
+    pub provider_dir: Option<String>,
     /// The servers and APIs that are reached through the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<Upstream>,
@@ -69,6 +74,7 @@ impl Default for File {
             authorization_server: AuthorizationServer::default(),
             audit: Audit::default(),
             egress: Egress::default(),
+            provider_dir: None,
             upstream: Vec::new(),
         }
     }
@@ -290,13 +296,16 @@ pub enum Protocol {
 }
 
 /// How each person's own credential for an upstream is obtained and injected.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 #[schemars(extend("required" = ["mode"]))]
 pub struct AuthBroker {
     pub mode: Option<Mode>,
-    /// A provider template, such as `github`.
+    /// A provider template, such as `github`: it knows what is not written here.
     pub provider: Option<String>,
+    /// What the template asks for, such as a `tenant`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub provider_params: BTreeMap<String, String>,
     /// With `token_endpoint`: static. With neither: discovered.
     #[serde(serialize_with = "crate::print::url")]
     pub authorization_endpoint: Option<String>,
@@ -315,30 +324,15 @@ pub struct AuthBroker {
     #[serde(serialize_with = "crate::print::url")]
     pub resource: Option<String>,
     /// The header the credential is injected into.
-    pub header: String,
+    #[schemars(extend("default" = DEFAULT_HEADER))]
+    pub header: Option<String>,
     /// `{token}` is replaced with the credential.
-    pub header_format: String,
+    #[schemars(extend("default" = DEFAULT_HEADER_FORMAT))]
+    pub header_format: Option<String>,
 }
 
-impl Default for AuthBroker {
-    fn default() -> Self {
-        Self {
-            mode: None,
-            provider: None,
-            authorization_endpoint: None,
-            token_endpoint: None,
-            revocation_endpoint: None,
-            issuer: None,
-            client_id: None,
-            client_secret: None,
-            client_auth: None,
-            scopes: Vec::new(),
-            resource: None,
-            header: "Authorization".to_owned(),
-            header_format: "Bearer {token}".to_owned(),
-        }
-    }
-}
+pub(crate) const DEFAULT_HEADER: &str = "Authorization";
+pub(crate) const DEFAULT_HEADER_FORMAT: &str = "Bearer {token}";
 
 /// How a credential is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -382,7 +382,7 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
     let text = broker(
         "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\
          [[upstream]]\nname = 'b'\nurl = 'https://b.example.com'\nprotocol = 'sse'\n\
-         [upstream.auth_broker]\nmode = 'oauth_connect'\nprovider = 'github'\n\
+         [upstream.auth_broker]\nmode = 'oauth_connect'\n\
          client_auth = 'private_key_jwt'\nheader = 'a b'",
     );
     let source = Source::new(Path::new("attache.toml"), &text).unwrap();
@@ -395,7 +395,6 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
         ("mode = 'id_jag'", "this version knows auth_broker.mode \"oauth_connect\" only"),
         ("protocol = 'sse'", "this version does not support protocol \"sse\""),
         ("[upstream.auth_broker]", "this version does not discover authorization servers"),
-        ("provider = 'github'", "this version has no provider templates"),
         (
             "client_auth = 'private_key_jwt'",
             "this version does not support client_auth \"private_key_jwt\"",

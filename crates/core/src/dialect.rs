@@ -183,6 +183,8 @@ pub enum ExpiresUnit {
 pub enum RevocationStyle {
     /// RFC 7009.
     Rfc7009,
+    /// RFC 7009 without `token_type_hint` (Notion).
+    NoHint,
     /// `DELETE` with client and secret as Basic, the access token in JSON (GitHub).
     DeleteBasic,
     /// `POST` with the access token as Bearer: it ends itself (Dropbox, Slack).

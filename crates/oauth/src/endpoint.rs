@@ -9,7 +9,7 @@ use attache_core::{
     outbound::{Limits, Outbound},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use url::Url;
 
 use crate::{
@@ -61,7 +61,10 @@ pub(crate) async fn send(
     request: Request<Bytes>,
     dialect: &Dialect,
 ) -> Result<Bytes, TokenError> {
-    let response = outbound.fetch(request, LIMITS).await?;
+    judge(outbound.fetch(request, LIMITS).await?, dialect)
+}
+
+pub(crate) fn judge(response: Response<Bytes>, dialect: &Dialect) -> Result<Bytes, TokenError> {
     if is_transient(response.status()) {
         return Err(transient(response.status(), response.headers()));
     }

@@ -1,10 +1,14 @@
 //! Token revocation (RFC 7009): OC-28.
 
 use attache_core::{Dialect, Secret, audit::Reason, dialect::RevocationStyle, outbound::Outbound};
-use http::Method;
+use http::{Method, StatusCode};
 use url::Url;
 
-use crate::{client_auth::Client, endpoint, error::TokenError};
+use crate::{
+    client_auth::Client,
+    endpoint::{self, LIMITS},
+    error::TokenError,
+};
 
 /// What kind of token is handed back, so that the server need not search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +40,14 @@ pub async fn revoke(
     token: &Secret,
     hint: TokenHint,
 ) -> Result<(), RevokeError> {
-    let request = match (dialect.revocation, hint) {
+    let style = dialect.revocation;
+    let request = match (style, hint) {
         (RevocationStyle::Rfc7009, _) => {
             let form = [("token", token.expose()), ("token_type_hint", hint.as_str())];
             client.post(endpoint, &form, dialect)
+        }
+        (RevocationStyle::NoHint, _) => {
+            client.post(endpoint, &[("token", token.expose())], dialect)
         }
         (_, TokenHint::RefreshToken) => return Ok(()),
         (RevocationStyle::DeleteBasic, TokenHint::AccessToken) => {
@@ -50,7 +58,11 @@ pub async fn revoke(
         }
     };
     let request = request.map_err(|_| RevokeError::Failed(TokenError::Blocked))?;
-    match endpoint::send(outbound, request, dialect).await {
+    let response = outbound.fetch(request, LIMITS).await.map_err(TokenError::from)?;
+    if style == RevocationStyle::DeleteBasic && response.status() == StatusCode::NOT_FOUND {
+        return Ok(());
+    }
+    match endpoint::judge(response, dialect) {
         // The one thing that is refused at revocation with this word: a token that is over.
         Ok(_) | Err(TokenError::Refused(Reason::InvalidGrant)) => Ok(()),
         Err(TokenError::Refused(Reason::RevocationUnsupported)) => Err(RevokeError::Unsupported),
@@ -65,7 +77,7 @@ pub enum RevokeError {
     Unsupported,
     /// Otherwise the errors are those of the token endpoint (RFC 7009 section 2.2.1).
     #[error(transparent)]
-    Failed(TokenError),
+    Failed(#[from] TokenError),
 }
 
 impl RevokeError {

@@ -96,10 +96,6 @@ fn oauth_connect(
         return Err("this version does not discover authorization servers: set \
                     auth_broker.authorization_endpoint, token_endpoint and client_id");
     };
-    if broker.provider.is_some() {
-        return Err("this version has no provider templates: write the endpoints out instead of \
-                    auth_broker.provider");
-    }
     let authentication = match (broker.client_auth, &broker.client_secret) {
         (ClientAuth::None, _) => ClientAuthentication::None,
         (ClientAuth::Basic, Some(secret)) => ClientAuthentication::Basic(secret.clone()),
@@ -111,7 +107,7 @@ fn oauth_connect(
             return Err("this version does not support client_auth \"private_key_jwt\"");
         }
     };
-    let dialect = Arc::default();
+    let dialect = Arc::new(broker.dialect.clone());
     let terms = Terms {
         issuer: broker.issuer.clone(),
         iss_parameter_supported: false,

@@ -5,16 +5,25 @@ use url::Url;
 use crate::{
     diagnose::Place,
     model::{AuthBroker, ClientAuth, Mode},
+    provider::{Templates, fill},
     rules::{header, net, secret},
-    schema,
+    schema::{self, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
     secrets::Secrets,
 };
 
 pub(super) fn auth_broker(
-    section: &schema::AuthBroker,
+    section: &mut schema::AuthBroker,
     secrets: &Secrets<'_>,
+    templates: &Templates,
     place: &Place<'_>,
 ) -> Option<AuthBroker> {
+    let dialect = fill(section, templates, place);
+    let header = section.header.get_or_insert_with(|| DEFAULT_HEADER.to_owned());
+    let header = header::injection(header, &place.key("header"));
+    let header_format =
+        section.header_format.get_or_insert_with(|| DEFAULT_HEADER_FORMAT.to_owned());
+    let header_format = header::format(header_format, &place.key("header_format"));
+    let section = &*section;
     let mode = mode(section, place);
     if let Some(mode) = mode {
         endpoints_fit(section, mode, place);
@@ -33,12 +42,10 @@ pub(super) fn auth_broker(
     scopes(&section.scopes, &place.key("scopes"));
     let resource =
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
-    let header = header::injection(&section.header, &place.key("header"));
-    let header_format = header::format(&section.header_format, &place.key("header_format"));
 
     Some(AuthBroker {
         mode: mode?,
-        provider: section.provider.clone(),
+        dialect: dialect?,
         authorization_endpoint: authorization_endpoint.ok()?,
         token_endpoint: token_endpoint.ok()?,
         revocation_endpoint: revocation_endpoint.ok()?,
@@ -136,7 +143,7 @@ fn client_auth(section: &schema::AuthBroker, place: &Place<'_>) -> ClientAuth {
 }
 
 /// RFC 6749 section 3.3.
-fn scopes(scopes: &[String], place: &Place<'_>) {
+pub(crate) fn scopes(scopes: &[String], place: &Place<'_>) {
     let token = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     for (index, scope) in scopes.iter().enumerate() {
         if scope.is_empty() || !scope.bytes().all(token) {

@@ -61,7 +61,7 @@ const CREDENTIALS: &[&str] = &[
 ];
 
 /// The header the credential goes into.
-pub(super) fn injection(name: &str, place: &Place<'_>) -> Option<HeaderName> {
+pub(crate) fn injection(name: &str, place: &Place<'_>) -> Option<HeaderName> {
     let header = parse(name, place)?;
     let taken = structural(&header)
         || NOT_FOR_CREDENTIALS.contains(&header)
@@ -77,7 +77,7 @@ pub(super) fn injection(name: &str, place: &Place<'_>) -> Option<HeaderName> {
 }
 
 /// What goes around the token: `{token}` exactly once, in text that a header can hold.
-pub(super) fn format(text: &str, place: &Place<'_>) -> Option<HeaderFormat> {
+pub(crate) fn format(text: &str, place: &Place<'_>) -> Option<HeaderFormat> {
     const HELP: &str = "write {token} where the credential goes, such as \"Bearer {token}\"";
     let mut parts = text.split("{token}");
     let (Some(prefix), Some(suffix), None) = (parts.next(), parts.next(), parts.next()) else {
@@ -129,11 +129,11 @@ fn is_credential(header: &HeaderName, injected: Option<&HeaderName>) -> bool {
     injected == Some(header) || CREDENTIALS.contains(&header.as_str())
 }
 
-fn structural(header: &HeaderName) -> bool {
+pub(crate) fn structural(header: &HeaderName) -> bool {
     STRUCTURAL.contains(header) || STRUCTURAL_NAMES.contains(&header.as_str())
 }
 
-fn parse(name: &str, place: &Place<'_>) -> Option<HeaderName> {
+pub(crate) fn parse(name: &str, place: &Place<'_>) -> Option<HeaderName> {
     let header = HeaderName::try_from(name).ok();
     if header.is_none() {
         place

@@ -5,10 +5,10 @@
 
 mod broker;
 mod egress;
-mod header;
+pub(crate) mod header;
 mod identity;
 mod keys;
-mod net;
+pub(crate) mod net;
 mod store;
 mod upstream;
 mod version;
@@ -18,16 +18,22 @@ use std::{net::SocketAddr, time::Duration};
 use attache_core::Secret;
 use url::Url;
 
-pub(crate) use self::version::supported;
+pub(crate) use self::{broker::scopes, version::supported};
 use crate::{
     diagnose::Place,
     model::{Audit, AuthorizationServer, Config, Egress},
+    provider::Templates,
     schema::{self, File, SecretSource},
     secrets::Secrets,
 };
 
 /// `file` becomes what is in effect: where the environment wins, it says so.
-pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -> Option<Config> {
+pub(crate) fn config(
+    file: &mut File,
+    secrets: &Secrets<'_>,
+    templates: &Templates,
+    root: &Place<'_>,
+) -> Option<Config> {
     let public_url = public_url(file.public_url.as_deref(), &root.key("public_url"));
     let listen = address(&file.listen, &root.key("listen"));
     let admin_listen = address(&file.admin_listen, &root.key("admin_listen"));
@@ -46,7 +52,8 @@ pub(crate) fn config(file: &mut File, secrets: &Secrets<'_>, root: &Place<'_>) -
     let audit = audit(&file.audit, &root.key("audit"));
     let allow_private =
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
-    let upstreams = upstream::upstreams(&file.upstream, secrets, &root.key("upstream"));
+    let upstreams =
+        upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
     identity::somebody_can_call(file, root);
     if let Some(allowed) = &allow_private {
         egress::reachable(file, allowed, root);

@@ -31,7 +31,7 @@ pub(super) fn url(text: &str, place: &Place<'_>) -> Option<Url> {
 }
 
 /// As [`url`], and https unless it stays on this machine: secrets travel to it.
-pub(super) fn secure_url(text: &str, place: &Place<'_>) -> Option<Url> {
+pub(crate) fn secure_url(text: &str, place: &Place<'_>) -> Option<Url> {
     let url = url(text, place)?;
     if url.scheme() == "http" && !is_loopback(&url) {
         place.error("this URL must be https", "http is only for loopback addresses");
@@ -41,7 +41,7 @@ pub(super) fn secure_url(text: &str, place: &Place<'_>) -> Option<Url> {
 }
 
 /// An issuer keeps its spelling: it is compared as a string (RFC 8414 sections 2 and 3.3).
-pub(super) fn issuer(text: &str, place: &Place<'_>) -> Option<IssuerId> {
+pub(crate) fn issuer(text: &str, place: &Place<'_>) -> Option<IssuerId> {
     let url = secure_url(text, place)?;
     if url.query().is_some() {
         place.error("an issuer must not have a query", "");

@@ -6,6 +6,7 @@ use url::Url;
 use crate::{
     diagnose::Place,
     model::{Allow, AuthBroker, Protocol, Upstream},
+    provider::Templates,
     rules::{broker, header, identity, net, required},
     schema,
     secrets::Secrets,
@@ -14,33 +15,35 @@ use crate::{
 
 /// Those without a problem, in order.
 pub(super) fn upstreams(
-    entries: &[schema::Upstream],
+    entries: &mut [schema::Upstream],
     secrets: &Secrets<'_>,
+    templates: &Templates,
     place: &Place<'_>,
 ) -> Vec<Upstream> {
     let mut names: Vec<UpstreamName> = Vec::new();
     let mut parsed = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
+    for (index, entry) in entries.iter_mut().enumerate() {
         let place = place.index(index);
         let name = name(entry, &names, &place.key("name"));
         names.extend(name.clone());
-        parsed.extend(upstream(entry, name, secrets, &place));
+        parsed.extend(upstream(entry, name, secrets, templates, &place));
     }
     parsed
 }
 
 fn upstream(
-    entry: &schema::Upstream,
+    entry: &mut schema::Upstream,
     name: Option<UpstreamName>,
     secrets: &Secrets<'_>,
+    templates: &Templates,
     place: &Place<'_>,
 ) -> Option<Upstream> {
     let protocol = protocol(entry, place);
     let url = protocol.and_then(|_| url(entry, &place.key("url")));
     let allow = entry.allow.as_ref().map(|section| allow(section, &place.key("allow")));
-    let broker = match &entry.auth_broker {
+    let broker = match &mut entry.auth_broker {
         Some(section) if protocol.is_some() => {
-            broker::auth_broker(section, secrets, &place.key("auth_broker")).map(Some)
+            broker::auth_broker(section, secrets, templates, &place.key("auth_broker")).map(Some)
         }
         Some(_) => None,
         None => Some(None),

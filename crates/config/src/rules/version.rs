@@ -31,12 +31,6 @@ fn broker(section: &AuthBroker, place: &Place<'_>) {
         ),
         None => {}
     }
-    if section.provider.is_some() {
-        place.key("provider").error(
-            "this version has no provider templates",
-            "remove provider and write the endpoints out",
-        );
-    }
     if section.client_auth == Some(ClientAuth::PrivateKeyJwt) {
         place.key("client_auth").error(
             "this version does not support client_auth \"private_key_jwt\"",
@@ -46,9 +40,10 @@ fn broker(section: &AuthBroker, place: &Place<'_>) {
 }
 
 /// One of the two endpoints alone is against the format's own rules, and so is a `token_endpoint`
-/// without a `client_id`.
+/// without a `client_id`. A template has both, or something is wrong with it.
 fn endpoints(section: &AuthBroker, place: &Place<'_>) {
-    if section.authorization_endpoint.is_none() && section.token_endpoint.is_none() {
+    let nowhere = section.authorization_endpoint.is_none() && section.token_endpoint.is_none();
+    if nowhere && section.provider.is_none() {
         let more = if section.client_id.is_some() { "" } else { " and client_id" };
         place.key("authorization_endpoint").missing(
             "this version does not discover authorization servers",
