@@ -124,6 +124,12 @@ impl OauthConnect {
         Ok(pushed.url(&terms.authorization_endpoint, &client.id))
     }
 
+    /// Where this person's requests go, if it is elsewhere and the dialect of today allows it.
+    pub fn base_url<'a>(&self, credential: &'a Credential) -> Option<&'a Url> {
+        let allowed = self.dialect.base_url.as_ref()?;
+        credential.base_url.as_ref().filter(|url| allowed.allows(url))
+    }
+
     /// Redeems the code; the scopes asked for stand when the answer names none (OC-21). Asks whose
     /// the tokens are, where the provider can tell (OC-23).
     pub async fn exchange_code(

@@ -31,7 +31,7 @@ pub mod vault;
 
 pub use broker::{Broker, ObtainError, Parts};
 pub use connections::{Act, BrowserSession, ConnectError, Connection, Connections, Offer, Status};
-pub use injection::{HeaderForm, Injection};
+pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
 pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;

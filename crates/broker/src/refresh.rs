@@ -389,7 +389,7 @@ impl Errand {
         version: Version,
         refresh_at: Option<Timestamp>,
     ) -> Obtained {
-        Injection::new(&self.upstream.form, credential, version, refresh_at)
+        Injection::new(&self.upstream, credential, version, refresh_at)
             .map(Arc::new)
             .ok_or(ObtainError::Operator { reason: Reason::Unreadable })
     }

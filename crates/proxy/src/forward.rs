@@ -114,6 +114,9 @@ impl Errand<'_> {
         if let Some(injection) = injection {
             // Last, so that nothing else has the final word (PX-16).
             headers::write(request.headers_mut(), &injection.name, &injection.value);
+            if let Some(destination) = &injection.destination {
+                destination.redirect(&mut request).map_err(|_| Refusal::PathEscapes)?;
+            }
             if let Some(upstream) = &self.route.broker {
                 self.front.broker().injected(self.who, upstream, self.id);
             }
