@@ -1,20 +1,17 @@
 //! What others change, as `PostgreSQL` tells it.
 //!
 //! Triggers (migration 3) notify with the commit, whoever writes. `LISTEN` belongs to a session, so
-//! the connection is one of its own, outside the pool. A pooler that hands sessions around by the
+//! the connection is one of its own. A pooler that hands sessions around by the
 //! transaction (pgbouncer's `transaction` mode) loses it without a word; those who remember check
 //! what they have anyway.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use attache_core::{
     CredentialKey, UserId,
     changes::{Change, ChangeFeed},
 };
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
 const CHANNEL: &str = "attache_changes";
@@ -33,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Listener {
-    options: Arc<PgConnectOptions>,
+    options: PgConnectOptions,
     session: Option<PgListener>,
     pause: Duration,
     /// Whether the log says that nothing is heard.
@@ -79,9 +76,7 @@ impl ChangeFeed for Listener {
 }
 
 impl Listener {
-    /// To the same server as `pool`'s.
-    pub(crate) fn like(pool: &PgPool) -> Self {
-        let options = pool.connect_options();
+    pub(crate) fn to(options: PgConnectOptions) -> Self {
         Self { options, session: None, pause: FIRST_PAUSE, deaf: false }
     }
 
@@ -91,7 +86,7 @@ impl Listener {
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
-            .connect_lazy_with((*self.options).clone());
+            .connect_lazy_with(self.options.clone());
         let listening = async {
             let mut session = PgListener::connect_with(&pool).await?;
             session.eager_reconnect(false);

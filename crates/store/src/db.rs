@@ -70,7 +70,7 @@ impl Db {
             Self::Sqlite(file) => file.execute(sql, values).await,
             Self::Postgres(server) => {
                 let mut held = server.hold().await?;
-                let query = bind::<Postgres>(sql, values).execute(&mut *held.connection);
+                let query = bind::<Postgres>(sql, values).execute(held.connection());
                 let done = in_time(query).await;
                 held.end(done).map(|done| done.rows_affected()).map_err(store_error)
             }
@@ -85,7 +85,7 @@ impl Db {
                 let mut attempt = 1;
                 loop {
                     let mut held = server.hold().await?;
-                    let done = execute_all_postgres(&mut held.connection, batch);
+                    let done = execute_all_postgres(held.connection(), batch);
                     let done = all_in_time(done).await;
                     match held.end(done) {
                         Err(error) if is_deadlock(&error) && attempt < ATTEMPTS => attempt += 1,
@@ -112,7 +112,7 @@ impl Db {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(file) => file.close().await,
-            Self::Postgres(server) => server.pool.close().await,
+            Self::Postgres(server) => server.connections.close().await,
         }
     }
 }
@@ -123,7 +123,7 @@ async fn fetch_postgres(
     values: &[Value<'_>],
 ) -> Result<Vec<Row>> {
     let mut held = server.hold().await?;
-    let fetched = in_time(bind::<Postgres>(sql, values).fetch_all(&mut *held.connection)).await;
+    let fetched = in_time(bind::<Postgres>(sql, values).fetch_all(held.connection())).await;
     let fetched = held.end(fetched).map_err(store_error)?;
     Ok(fetched.into_iter().map(Row::Postgres).collect())
 }
@@ -133,10 +133,20 @@ async fn execute_all_postgres(
     batch: &[Statement<'_>],
 ) -> sqlx::Result<()> {
     let mut transaction = in_time(connection.begin()).await?;
-    for Statement { sql, values } in batch {
-        in_time(bind::<Postgres>(sql, values).execute(&mut *transaction)).await?;
+    let ran = async {
+        for Statement { sql, values } in batch {
+            in_time(bind::<Postgres>(sql, values).execute(&mut *transaction)).await?;
+        }
+        Ok(())
+    };
+    match ran.await {
+        Ok(()) => in_time(transaction.commit()).await,
+        Err(error) => {
+            // At once: it holds locks, and nobody may use the connection for a while.
+            in_time(transaction.rollback()).await?;
+            Err(error)
+        }
     }
-    in_time(transaction.commit()).await
 }
 
 fn bind<'q, DB>(sql: &'static str, values: &[Value<'_>]) -> Query<'q, DB, DB::Arguments>

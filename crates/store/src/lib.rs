@@ -127,7 +127,9 @@ impl Store {
     pub fn changes(&self) -> Option<Box<dyn ChangeFeed>> {
         match &*self.db {
             Db::Sqlite(_) => None,
-            Db::Postgres(server) => Some(Box::new(Listener::like(&server.pool))),
+            Db::Postgres(server) => {
+                Some(Box::new(Listener::to(server.connections.options().clone())))
+            }
         }
     }
 

@@ -1,17 +1,20 @@
 //! `PostgreSQL` as operators have it: restarted, failed over, behind cables that break.
 
-use std::{fmt, future::Future, io, sync::Arc, time::Duration};
+pub(crate) mod connections;
+
+use std::{fmt, future::Future, io, time::Duration};
 
 use attache_core::store::{Result, StoreError};
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
+use self::connections::{Connections, Taken};
 use super::circuit::{Circuit, Pass};
 
 /// For one statement. Longer than the server's own limit ([`STATEMENT_TIMEOUT`]), so that it ends
 /// only what a dead network would hold for ever.
 ///
-/// [`STATEMENT_TIMEOUT`]: crate::open::postgres::STATEMENT_TIMEOUT
+/// [`STATEMENT_TIMEOUT`]: connections::STATEMENT_TIMEOUT
 const STATEMENT_LIMIT: Duration = Duration::from_secs(6);
 
 /// For a transaction of many statements, each within [`STATEMENT_LIMIT`].
@@ -19,13 +22,14 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// A server and what is known of it.
 pub(crate) struct Server {
-    pub(crate) pool: PgPool,
-    pub(crate) circuit: Arc<Circuit>,
+    pub(crate) connections: Connections,
+    pub(crate) circuit: Circuit,
 }
 
-/// A connection that is ours until its [`Held::end`].
+/// A connection that is ours until its [`Held::end`]. Without that nobody knows in which state it
+/// is, and it is closed.
 pub(crate) struct Held<'s> {
-    pub(crate) connection: PoolConnection<Postgres>,
+    taken: Taken<'s>,
     pass: Pass<'s>,
 }
 
@@ -34,12 +38,12 @@ impl Server {
     /// an error while it is away.
     pub(crate) async fn hold(&self) -> Result<Held<'_>> {
         let pass = self.circuit.enter().ok_or_else(|| StoreError::Unavailable(IsAway.into()))?;
-        match self.connection(pass.is_try).await {
-            Ok(connection) => {
+        match self.take(pass.is_try).await {
+            Ok(taken) => {
                 if let Some(away) = pass.succeeded() {
                     tracing::info!(?away, "the database is back");
                 }
-                Ok(Held { connection, pass })
+                Ok(Held { taken, pass })
             }
             Err(error) => {
                 note(&pass, &error);
@@ -51,27 +55,29 @@ impl Server {
     /// Whether it is there and takes writes.
     pub(crate) async fn ping(&self) -> Result<()> {
         let mut held = self.hold().await?;
-        let answer = takes_writes(&mut held.connection).await;
+        let answer = takes_writes(held.connection()).await;
         held.end(answer).map_err(|error| StoreError::Unavailable(Box::new(error)))
     }
 
-    async fn connection(&self, is_try: bool) -> sqlx::Result<PoolConnection<Postgres>> {
-        let mut connection = self.pool.acquire().await?;
-        if is_try && let Err(error) = takes_writes(&mut connection).await {
-            connection.close_on_drop();
-            return Err(error);
+    async fn take(&self, is_try: bool) -> sqlx::Result<Taken<'_>> {
+        let mut taken = self.connections.take(&self.circuit).await?;
+        if is_try {
+            takes_writes(&mut taken.connection).await?;
         }
-        Ok(connection)
+        Ok(taken)
     }
 }
 
 impl Held<'_> {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.taken.connection
+    }
+
     /// Gives the connection back, or throws it away when its server failed.
-    pub(crate) fn end<T>(mut self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
-        if let Err(error) = &answer
-            && note(&self.pass, error)
-        {
-            self.connection.close_on_drop();
+    pub(crate) fn end<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
+        let failed = answer.as_ref().is_err_and(|error| note(&self.pass, error));
+        if !failed {
+            self.taken.keep();
         }
         answer
     }

@@ -2,13 +2,10 @@
 
 mod refusal;
 
-use std::{num::NonZeroU32, str::FromStr as _, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, str::FromStr as _, time::Duration};
 
 use attache_core::Secret;
-use sqlx::{
-    Connection as _, Executor as _, PgConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
 use self::refusal::{migration_refused, refused};
@@ -17,27 +14,14 @@ use crate::{
     db::{
         Db,
         circuit::Circuit,
-        postgres::{Server, takes_writes},
+        postgres::{
+            Server,
+            connections::{CONNECT_TIMEOUT, Connections},
+            takes_writes,
+        },
     },
     migrate::{self, migrate},
 };
-
-/// To reach the server and sign in, and to wait for a connection of the pool.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Enforced by the server: for a statement, and for a transaction that stands still. Set after
-/// connecting, because a pooler in between refuses options that it does not know.
-pub(crate) const STATEMENT_TIMEOUT: &str =
-    "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'";
-
-/// Before a connection is replaced, so that a changed DNS answer is noticed.
-const LIFETIME: Duration = Duration::from_mins(30);
-
-/// A connection that was used within this is not tested again before it is used.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// To answer such a test.
-const TEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// To let other replicas finish the migrations, and to run ours.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
@@ -98,9 +82,8 @@ impl Door {
 
     async fn pass(self, max_connections: NonZeroU32) -> Result<Db, OpenError> {
         self.connection.close().await.map_err(|error| refused(error, &self.server))?;
-        let circuit = Arc::new(Circuit::default());
-        let pool = pool(max_connections, &circuit).connect_lazy_with(self.options);
-        Ok(Db::Postgres(Server { pool, circuit }))
+        let connections = Connections::new(self.options, max_connections);
+        Ok(Db::Postgres(Server { connections, circuit: Circuit::default() }))
     }
 }
 
@@ -116,31 +99,6 @@ fn options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
         Some(_) => options,
         None => options.application_name("attache"),
     })
-}
-
-/// A connection is tested before it is used and before it is kept, because the other end may be
-/// gone without a word; and each test has a limit, because then nobody answers it.
-fn pool(max_connections: NonZeroU32, circuit: &Arc<Circuit>) -> PgPoolOptions {
-    let circuit = Arc::clone(circuit);
-    PgPoolOptions::new()
-        .max_connections(max_connections.get())
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .max_lifetime(LIFETIME)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(STATEMENT_TIMEOUT).await.map(drop) })
-        })
-        .test_before_acquire(false)
-        .before_acquire(move |connection, kept| {
-            let outdated = circuit.outdates(kept.age);
-            Box::pin(async move {
-                Ok(!outdated && (kept.idle_for < FRESH || answers(connection).await))
-            })
-        })
-        .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))
-}
-
-async fn answers(connection: &mut PgConnection) -> bool {
-    matches!(timeout(TEST_LIMIT, connection.ping()).await, Ok(Ok(())))
 }
 
 #[cfg(test)]

@@ -114,6 +114,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .min_connections(1)
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
+        // There is no cable that could be cut.
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
 }

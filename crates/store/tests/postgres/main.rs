@@ -13,8 +13,10 @@ use attache_core::{
     Clock as _, CredentialKey, IssuerId, ObtainedVia, Secret, SystemClock, Timestamp, UpstreamName,
     UserId,
     changes::{Change, ChangeFeed},
+    principal::SessionDigest,
     store::{
-        Health, KeyId, Leased, Profile, Record, Sealed, StoreError, Stores, Version, WrappedKey,
+        ConnectFlow, Health, KeyId, Leased, Profile, Record, Sealed, StoreError, Stores, Version,
+        WrappedKey,
     },
 };
 use attache_store::{BackupError, Location, OpenError, Store, backup, conformance};
@@ -69,6 +71,29 @@ async fn a_batch_that_is_cancelled_to_break_a_deadlock_is_tried_again() {
     run(&mut rival, "COMMIT").await;
     assert!(insert.join_next().await.unwrap().unwrap().unwrap());
     assert_eq!(run(&mut watch, "SELECT 1 FROM spent_login").await, 1, "only the third is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fails_leaves_no_transaction_open() {
+    let cluster = Cluster::start();
+    let store = Store::open(&Location::postgres(cluster.url())).await.unwrap();
+    let of_nobody = ConnectFlow {
+        state: [0; 32],
+        user: UserId::new("nobody"),
+        session: SessionDigest([0; 32]),
+        upstream: UpstreamName::parse("notes").unwrap(),
+        issuer: None,
+        redirect_uri: "https://gw.example.com/callback".to_owned(),
+        scopes: Vec::new(),
+        resource: None,
+        created_at: Timestamp(0),
+        expires_at: Timestamp(1),
+    };
+    let refused = store.stores().connects.insert(&of_nobody, 1, Timestamp(0)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    let mut watch = PgConnection::connect(cluster.url().expose()).await.unwrap();
+    let open = "SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    assert_eq!(run(&mut watch, open).await, 0);
 }
 
 /// What the how-to has an administrator grant, and no more.
