@@ -11,7 +11,7 @@ use crate::{deps, packages, peers, run, workspace};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", || run::loudly(&mut cargo("fmt --all --check"))),
     ("arrows and licences", deps::check),
     ("clippy", || {
@@ -20,6 +20,7 @@ const STEPS: [Step; 8] = [
     ("packages", packages::provide),
     ("peers", || peers::install()?.check()),
     ("tests", tests),
+    ("fuzz", fuzz),
     ("release build", || run::loudly(&mut cargo("build --release --locked --package attache"))),
     ("demo", demo),
 ];
@@ -48,6 +49,11 @@ fn tests() -> Result<()> {
     } else {
         run::loudly(&mut cargo("test --workspace --locked"))
     }
+}
+
+/// Foreign input that nobody thought of, for a time that a change can wait.
+pub(crate) fn fuzz() -> Result<()> {
+    run::loudly(&mut cargo("run --locked --package attache-fuzz -- --seconds 30"))
 }
 
 /// The binary that was just built plays its own story.

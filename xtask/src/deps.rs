@@ -10,7 +10,7 @@ use crate::terminal::say;
 use crate::{licence, run, workspace};
 
 /// Which of our crates each may use. Arrows point down; siblings never see each other.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("attache-core", &[]),
     ("attache-crypto", &["attache-core"]),
     ("attache-net", &["attache-core"]),
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("attache-benches", &["attache-core", "attache-crypto", "attache-sandbox"]),
+    ("attache-fuzz", &["attache-config", "attache-core", "attache-crypto", "attache-oauth"]),
     ("xtask", &[]),
 ];
 

@@ -17,6 +17,7 @@ usage: cargo xtask <command>
   test (or ci)      everything a change must pass, from formatting to the released binary's demo
   bench             processor time a call beside nginx's (needs wrk and nginx)
   deps              the arrows between the crates, and the licences
+  fuzz              foreign input that nobody thought of, for 30 seconds
   peers [--check]   install the independent programs that tests talk to; --check has them talk to
                     each other";
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["test" | "ci"] => ci::everything(),
         ["bench"] => ci::bench(),
         ["deps"] => deps::check(),
+        ["fuzz"] => ci::fuzz(),
         ["peers"] => peers::install().map(drop),
         ["peers", "--check"] => peers::install().and_then(|peers| peers.check()),
         _ => {

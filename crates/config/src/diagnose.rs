@@ -71,7 +71,7 @@ impl Diagnostics {
 
     /// The one problem of a text that is not even TOML, YAML or JSON. No excerpt: without its
     /// structure nobody knows which part of it is a secret.
-    pub(crate) fn syntax(file: &Path, text: &str, at: Option<usize>, message: String) -> Self {
+    pub(crate) fn syntax(file: &Path, text: &str, at: Option<usize>, message: &str) -> Self {
         let place = at.map(|offset| line_and_column(text, offset));
         let only = Diagnostic {
             severity: Severity::Error,
@@ -79,7 +79,7 @@ impl Diagnostics {
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             key: String::new(),
-            message,
+            message: harmless(message),
             help: None,
             span: None,
             excerpt: None,
@@ -106,9 +106,9 @@ impl Diagnostics {
                     file: source.file.display().to_string(),
                     line: place.map(|(line, _)| line),
                     column: place.map(|(_, column)| column),
-                    key: problem.path.to_string(),
-                    message: problem.message,
-                    help: problem.help,
+                    key: harmless(&problem.path.to_string()),
+                    message: harmless(&problem.message),
+                    help: problem.help.as_deref().map(harmless),
                     span,
                     excerpt: excerpt.clone(),
                 }
@@ -139,6 +139,21 @@ fn render_one(renderer: &Renderer, one: &Diagnostic) -> String {
         group = group.element(Level::HELP.message(help));
     }
     renderer.render(&[group])
+}
+
+/// With what does something to a terminal written out: a key or a word in here may be of a template
+/// that somebody else wrote.
+fn harmless(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) {
+            harmless.extend(c.escape_unicode());
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {

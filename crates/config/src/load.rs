@@ -162,18 +162,17 @@ fn load_and(source: &Source, variable: Lookup<'_>, more: impl FnOnce(&File, &Pla
 
 pub(crate) fn parse(source: &Source) -> Result<Tree, Diagnostics> {
     let text = &source.text;
-    let broken = |at, message| Diagnostics::syntax(&source.file, text, at, message);
+    let broken = |at, message: &str| Diagnostics::syntax(&source.file, text, at, message);
     let tree = match source.format {
-        Format::Toml => toml::from_str(text).map_err(|error| {
-            broken(error.span().map(|span| span.start), error.message().to_owned())
-        })?,
+        Format::Toml => toml::from_str(text)
+            .map_err(|error| broken(error.span().map(|span| span.start), error.message()))?,
         Format::Yaml => yaml_serde::from_str(text).map_err(|error| {
             let at = error.location().map(|at| offset(text, at.line(), at.column()));
-            broken(at, error.to_string())
+            broken(at, &error.to_string())
         })?,
         Format::Json => serde_json::from_str(text).map_err(|error| {
             let at = offset(text, error.line(), error.column());
-            broken(Some(at), error.to_string())
+            broken(Some(at), &error.to_string())
         })?,
     };
     Ok(match tree {

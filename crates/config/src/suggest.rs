@@ -2,9 +2,11 @@
 
 /// The word nearest to `given`, if one is near enough to be what was meant.
 pub(crate) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let far = given.chars().count().max(3) / 3;
+    let length = given.chars().count();
+    let far = length.max(3) / 3;
     known
         .iter()
+        .filter(|word| word.chars().count().abs_diff(length) <= far)
         .map(|word| (distance(given, word), *word))
         .filter(|(distance, _)| *distance <= far)
         .min()

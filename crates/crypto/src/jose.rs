@@ -11,5 +11,13 @@ mod verify;
 
 pub use algorithm::Algorithm;
 pub use jwk::{JwksError, KeySet};
+use serde::de::DeserializeOwned;
 pub use sign::SigningKey;
 pub use verify::{JwtError, Verified, claimed_issuer, verify};
+
+/// A JSON object with the fields of `T`. By itself serde would also take a list of their values,
+/// where every other reader sees no object.
+fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
+}

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use attache_core::{Secret, dialect::JsonPath};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Number;
 
@@ -75,6 +75,13 @@ impl<'a> Json<'a> {
             _ => None,
         }
     }
+}
+
+/// A JSON object with the fields of `T`. By itself serde would also take a list of their values,
+/// where every other reader sees no object.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {

@@ -7,7 +7,9 @@ use attache_core::outbound::Outbound;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{authorize::AuthorizationRequest, client_auth::Client, endpoint, error::TokenError};
+use crate::{
+    authorize::AuthorizationRequest, client_auth::Client, endpoint, error::TokenError, json,
+};
 
 /// A request that the server holds. Whoever has its name can go on with it: it is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,8 +54,8 @@ impl PushedRequest {
             request_uri: String,
             expires_in: f64,
         }
-        let Wire { request_uri, expires_in } = serde_json::from_slice(body)
-            .map_err(|_| TokenError::Malformed("no JSON answer to a pushed request"))?;
+        let Wire { request_uri, expires_in } = json::object(body)
+            .ok_or(TokenError::Malformed("no JSON answer to a pushed request"))?;
         let named = (1..=MAX_REQUEST_URI).contains(&request_uri.len())
             && request_uri.bytes().all(|byte| byte.is_ascii_graphic());
         if !named || expires_in <= 0.0 {

@@ -19,6 +19,7 @@ use crate::{
     client_auth::{Client, ClientAuthentication},
     client_metadata::ClientMetadata,
     endpoint::{LIMITS, is_transient, retry_after},
+    json,
 };
 
 /// Us, as one authorization server knows us. It is nobody else's to see: keep it by issuer (OC-7).
@@ -78,8 +79,7 @@ impl Registration {
         body: &[u8],
     ) -> Result<Self, RegistrationError> {
         use RegistrationError::Malformed;
-        let wire: Wire = serde_json::from_slice(body)
-            .map_err(|_| Malformed("no JSON answer to a registration"))?;
+        let wire: Wire = json::object(body).ok_or(Malformed("no JSON answer to a registration"))?;
         let client_id = wire
             .client_id
             .filter(|id| is_visible(id))

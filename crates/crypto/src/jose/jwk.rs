@@ -23,11 +23,11 @@ impl KeySet {
         if jwks_json.len() > MAX_BYTES {
             return Err(JwksError::TooLarge);
         }
-        let set: Jwks = serde_json::from_slice(jwks_json).map_err(|_| JwksError::Malformed)?;
+        let set: Jwks = super::object(jwks_json).ok_or(JwksError::Malformed)?;
         if set.keys.len() > MAX_KEYS {
             return Err(JwksError::TooLarge);
         }
-        Ok(Self(set.keys.into_iter().filter_map(Key::parse).collect()))
+        Ok(Self(set.keys.into_iter().filter(Value::is_object).filter_map(Key::parse).collect()))
     }
 
     /// The key a header means. Without a `kid`, the algorithm must leave no choice (OIDC Core

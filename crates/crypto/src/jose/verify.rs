@@ -93,7 +93,7 @@ pub fn claimed_issuer(token: &str) -> Option<String> {
 
 fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, JwtError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| JwtError::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| JwtError::Malformed)
+    super::object(&bytes).ok_or(JwtError::Malformed)
 }
 
 #[derive(Deserialize)]
