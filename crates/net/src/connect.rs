@@ -50,6 +50,9 @@ pub(crate) enum ConnectError {
     /// Ours, from the closed list in this file: a certificate's own words are not repeated.
     #[error("{0}")]
     Failed(&'static str),
+    /// As [`ConnectError::Failed`]: somebody answered, and is not believed to be the host.
+    #[error("{0}")]
+    Tls(&'static str),
 }
 
 impl Connector {
@@ -82,7 +85,7 @@ impl Connector {
         let encrypted = self.tls.connect(name, TokioIo::new(tcp)).await;
         encrypted
             .map(|stream| MaybeHttpsStream::Https(TokioIo::new(stream)))
-            .map_err(|error| ConnectError::Failed(tls_fault(&error)))
+            .map_err(|error| ConnectError::Tls(tls_fault(&error)))
     }
 }
 

@@ -45,6 +45,10 @@ pub enum SendError {
     /// The upstream's, or the network's. The words are ours.
     #[error("{0}")]
     Connect(&'static str),
+    /// The operator's, or of whoever runs the host: its certificate is not believed. The words are
+    /// ours.
+    #[error("{0}")]
+    Tls(&'static str),
     /// The caller's: their request broke off half-way.
     #[error("the request broke off")]
     RequestBody,
@@ -59,7 +63,7 @@ pub enum SendError {
 impl SendError {
     /// The upstream has not seen one byte: asking again cannot do anything twice.
     pub fn nothing_was_sent(self) -> bool {
-        matches!(self, Self::Blocked | Self::Connect(_))
+        matches!(self, Self::Blocked | Self::Connect(_) | Self::Tls(_))
     }
 }
 
@@ -109,6 +113,7 @@ fn classify(error: &legacy::Error) -> SendError {
         return match connect {
             ConnectError::Blocked => SendError::Blocked,
             ConnectError::Failed(what) => SendError::Connect(what),
+            ConnectError::Tls(what) => SendError::Tls(what),
         };
     }
     match cause::<hyper::Error>(error) {

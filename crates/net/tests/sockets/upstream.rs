@@ -168,11 +168,11 @@ async fn certificates_are_checked_against_the_given_roots() {
     let ours = Trust::load(Some(Path::new("tests/certificates/ca.pem"))).unwrap();
     let cases: [(&Trust, &str, Result<StatusCode, SendError>); 3] = [
         (&ours, "localhost", Ok(StatusCode::NO_CONTENT)),
-        (&ours, "127.0.0.1", Err(SendError::Connect("the host's certificate is for another name"))),
+        (&ours, "127.0.0.1", Err(SendError::Tls("the host's certificate is for another name"))),
         (
             &Trust::load(None).unwrap(),
             "localhost",
-            Err(SendError::Connect("the host's certificate is from an issuer not trusted here")),
+            Err(SendError::Tls("the host's certificate is from an issuer not trusted here")),
         ),
     ];
     for (trust, host, expected) in cases {
