@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::fmt::rfc2822;
 use serde::Serialize;
 
 /// Milliseconds since the Unix epoch. `BIGINT` in both databases, RFC 3339 for people.
@@ -29,6 +30,12 @@ impl Timestamp {
     /// From a JWT's `NumericDate` (RFC 7519 section 2).
     pub fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
+    }
+
+    /// From an `HTTP-date` (RFC 9110 section 5.6.7), in the form that servers write.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let moment = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        Some(Self::from_seconds(moment.as_second()))
     }
 
     pub fn as_seconds(self) -> i64 {
@@ -71,6 +78,15 @@ impl Clock for SystemClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_the_date_of_an_answer() {
+        let read = Timestamp::from_http_date("Mon, 23 Nov 2026 12:00:00 GMT");
+        assert_eq!(read, Some(Timestamp::from_seconds(1_795_435_200)));
+        for other in ["", "now", "1795435200", "2026-11-23T12:00:00Z"] {
+            assert_eq!(Timestamp::from_http_date(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn shows_rfc_3339_and_never_overflows() {

@@ -17,7 +17,7 @@ pub use self::{
     openid_provider::OpenIdProvider,
     protected_resource::ProtectedResource,
     published::Published,
-    search::{ChallengeSource, Found, Leniency, Search},
+    search::{ChallengeSource, Found, Leniency, Search, initialize},
 };
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ impl KeySet {
         Ok(Self(set.keys.into_iter().filter(Value::is_object).filter_map(Key::parse).collect()))
     }
 
+    /// Whether no signature can be verified.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The key a header means. Without a `kid`, the algorithm must leave no choice (OIDC Core
     /// section 10.1).
     pub(super) fn candidate(&self, kid: Option<&str>, algorithm: Algorithm) -> Candidate<'_> {

@@ -21,6 +21,7 @@ pub(super) struct Document {
     pub(super) pushed_authorization_request_endpoint: Option<String>,
     pub(super) require_pushed_authorization_requests: bool,
     pub(super) scopes_supported: Option<Vec<String>>,
+    pub(super) claims_supported: Option<Vec<String>>,
     pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
     pub(super) token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
     pub(super) code_challenge_methods_supported: Option<Vec<String>>,

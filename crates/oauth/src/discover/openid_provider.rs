@@ -4,6 +4,7 @@ use attache_core::{IssuerId, outbound::Outbound};
 use url::Url;
 
 use super::{DiscoveryError, Published, document::Document, site::Site};
+use crate::scope;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenIdProvider {
@@ -16,6 +17,10 @@ pub struct OpenIdProvider {
     /// `authorization_response_iss_parameter_supported` (RFC 9207 section 3).
     pub iss_parameter_supported: bool,
     pub code_challenge_methods_supported: Vec<String>,
+    /// Empty where it says nothing, as it may.
+    pub scopes_supported: Vec<String>,
+    /// As [`OpenIdProvider::scopes_supported`].
+    pub claims_supported: Vec<String>,
 }
 
 impl OpenIdProvider {
@@ -52,6 +57,8 @@ impl OpenIdProvider {
             code_challenge_methods_supported: document
                 .code_challenge_methods_supported
                 .unwrap_or_default(),
+            scopes_supported: scope::list(document.scopes_supported.unwrap_or_default()),
+            claims_supported: document.claims_supported.unwrap_or_default(),
         })
     }
 }

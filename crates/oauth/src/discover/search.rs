@@ -147,8 +147,9 @@ async fn ask(
     Ok(demand.unwrap_or_default())
 }
 
-/// What every revision before 2026-07-28 begins with, and what every revision guards.
-fn initialize(upstream: &Url) -> http::Result<Request<Bytes>> {
+/// MCP's first message, without a credential: what every revision before 2026-07-28 begins with, and
+/// what every revision guards.
+pub fn initialize(upstream: &Url) -> http::Result<Request<Bytes>> {
     Request::post(upstream.as_str())
         .header(header::ACCEPT, "application/json, text/event-stream")
         .header(header::CONTENT_TYPE, "application/json")
