@@ -75,6 +75,12 @@ pub enum Command {
     Serve(Serve),
     /// Find every problem of a configuration at once.
     Check(Check),
+    /// Say what will not work, and what to change, before anybody is annoyed.
+    #[command(
+        after_help = "Asks what a gateway would ask, and changes nothing. The report holds no \
+        secret: paste it into a ticket. The exit code is 1 when something is wrong."
+    )]
+    Doctor(Doctor),
     /// Your own connections at a gateway.
     Credential {
         #[command(subcommand)]
@@ -131,6 +137,18 @@ pub struct Check {
     /// Print the effective configuration, secrets masked.
     #[arg(long)]
     pub print: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at this upstream alone.
+    pub upstream: Option<String>,
+    /// The configuration; else ATTACHE_CONFIG, ./attache.toml, /etc/attache/attache.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Do not ask token endpoints whether they take the client, with a code that nobody issued.
+    #[arg(long)]
+    pub no_probe: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod credential;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod keys;
 mod progress;
@@ -14,21 +15,28 @@ pub(crate) mod store;
 
 use std::path::{Path, PathBuf};
 
-use attache_config::{Config, Source, environment};
+use attache_config::{Config, Diagnostics, Source, environment};
 
 use crate::{Failure, terminal::Terminal};
 
 /// The configuration, its warnings shown; or its errors shown.
 fn configuration(named: Option<&Path>, terminal: Terminal) -> Result<(PathBuf, Config), Failure> {
+    let (file, config, warnings) = accepted(named, terminal)?;
+    if !warnings.is_empty() {
+        terminal.message(warnings.render(terminal.colour()));
+    }
+    Ok((file, config))
+}
+
+/// The configuration and its warnings; or its errors shown.
+fn accepted(
+    named: Option<&Path>,
+    terminal: Terminal,
+) -> Result<(PathBuf, Config, Diagnostics), Failure> {
     let file = find(named)?;
     let source = Source::read(&file).map_err(Failure::usage)?;
     match attache_config::load_supported(&source, &environment).accept() {
-        Ok((config, warnings)) => {
-            if !warnings.is_empty() {
-                terminal.message(warnings.render(terminal.colour()));
-            }
-            Ok((file, config))
-        }
+        Ok((config, warnings)) => Ok((file, config, warnings)),
         Err(diagnostics) => {
             terminal.message(diagnostics.render(terminal.colour()));
             Err(Failure::Shown)

@@ -73,6 +73,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
             Command::Demo(demo) => commands::demo::run(&demo, &global, terminal).await,
             Command::Serve(serve) => commands::serve::run(&serve, &global, terminal).await,
             Command::Check(check) => commands::check::run(&check, terminal),
+            Command::Doctor(doctor) => commands::doctor::run(&doctor, &global, terminal).await,
             Command::Credential { command } => {
                 commands::credential::run(&command, &global, terminal).await
             }

@@ -14,7 +14,7 @@ use attache_broker::{
     audit::{Audit, Ledger},
     vault::Vault,
 };
-use attache_config::Config;
+use attache_config::{Config, model::Oidc};
 use attache_core::{
     Clock, ServiceKeyName, changes::Memory, outage::Outage, outbound::Outbound, store::Stores,
 };
@@ -185,14 +185,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
         allowed_email_domains: identity.allowed_email_domains.clone(),
         oidc: identity.oidc.as_ref().map(|oidc| OidcSettings {
             issuer: oidc.issuer.clone(),
-            client: Client {
-                id: oidc.client_id.clone(),
-                // OpenID Connect's default (Core section 9).
-                authentication: oidc
-                    .client_secret
-                    .clone()
-                    .map_or(ClientAuthentication::None, ClientAuthentication::Basic),
-            },
+            client: identity_client(oidc),
             scopes: oidc.scopes.clone(),
             subject_claim: oidc.subject_claim.clone(),
         }),
@@ -207,6 +200,14 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             })
             .collect(),
     }
+}
+
+/// Who we are to the identity provider.
+pub(crate) fn identity_client(oidc: &Oidc) -> Client {
+    // OpenID Connect's default (Core section 9).
+    let secret = oidc.client_secret.clone();
+    let authentication = secret.map_or(ClientAuthentication::None, ClientAuthentication::Basic);
+    Client { id: oidc.client_id.clone(), authentication }
 }
 
 /// How long a caller waits for a page or an API call, consent redemptions included.

@@ -109,6 +109,11 @@ pub(crate) async fn complain_of_missing(keys: Arc<dyn WrappedKeys>, ring: KeyRin
     }
 }
 
+/// The names of those that wrap something and are not configured.
+pub(crate) fn missing(wrapped: &[Wraps], ring: &KeyRing) -> Vec<String> {
+    missed(wrapped, ring).into_keys().map(str::to_owned).collect()
+}
+
 /// What one missing key wraps.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Missed {

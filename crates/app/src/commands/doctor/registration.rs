@@ -1,0 +1,67 @@
+//! As whom an authorization server will be asked. Nothing is registered here.
+
+use attache_config::model::{AuthBroker, ClientAuth};
+use attache_core::PublicOrigin;
+use attache_oauth::{
+    client_auth::{Client, ClientAuthentication},
+    client_choice::{ByHand, ClientChoice, Known, NoClient, choose},
+    discover::AuthorizationServer,
+};
+
+use super::{
+    Tools,
+    report::{Check, Finding},
+};
+
+pub(super) fn examine(
+    broker: &AuthBroker,
+    server: &AuthorizationServer,
+    tools: &Tools<'_>,
+) -> Finding {
+    let public = PublicOrigin::new(&tools.config.public_url).is_https();
+    let known = Known {
+        by_hand: broker.client_id.as_ref().map(|_| ByHand { issuer: broker.issuer.as_ref() }),
+        registration: None,
+        publishes_document: public,
+        publishes_keys: public,
+    };
+    match choose(server, known, tools.clock.now()) {
+        Ok(ClientChoice::ByHand) => {
+            Finding::ok(Check::Registration, "by hand: there is a client_id")
+        }
+        Ok(ClientChoice::Document(_)) => Finding::ok(
+            Check::Registration,
+            "it reads the document about this gateway at public_url, which it must be able to reach",
+        ),
+        Ok(ClientChoice::Registered(_) | ClientChoice::Register { .. }) => Finding::ok(
+            Check::Registration,
+            "it takes registrations: the gateway makes one when it is first needed",
+        ),
+        Err(NoClient::IssuerChanged) => {
+            Finding::wrong(Check::Registration, "client_id is of another issuer").write(
+                "upstream.auth_broker.client_id",
+                "register the gateway at the issuer that is used, and write the id it gives",
+            )
+        }
+        Err(NoClient::NoWay) => Finding::wrong(
+            Check::Registration,
+            "it takes neither registrations nor documents of this gateway",
+        )
+        .write(
+            "upstream.auth_broker.client_id",
+            "register the gateway there by hand, and write the id and the secret it gives",
+        ),
+    }
+}
+
+/// The client that the operator registered. One that signs has its key in the store, which is not
+/// touched here.
+pub(super) fn by_hand(broker: &AuthBroker) -> Option<Client> {
+    let authentication = match (broker.client_auth, &broker.client_secret) {
+        (ClientAuth::None, _) => ClientAuthentication::None,
+        (ClientAuth::Basic, Some(secret)) => ClientAuthentication::Basic(secret.clone()),
+        (ClientAuth::Post, Some(secret)) => ClientAuthentication::Post(secret.clone()),
+        _ => return None,
+    };
+    Some(Client { id: broker.client_id.clone()?, authentication })
+}
