@@ -30,7 +30,8 @@ pub struct Search<'a> {
 pub enum ChallengeSource<'a> {
     /// A 401 that is at hand.
     Received(&'a Demand),
-    /// A POST of MCP's `initialize` that has no credential.
+    /// A POST of MCP's `initialize` that has no credential, then of `tools/list` where anybody may
+    /// begin.
     AskMcp,
     /// A GET that has no credential.
     AskHttp,
@@ -62,12 +63,16 @@ impl Search<'_> {
     /// [`DiscoveryError`]. What is found halfway is not used.
     pub async fn run(&self, outbound: &dyn Outbound) -> Result<Published<Found>, DiscoveryError> {
         let demand = match self.challenge {
-            ChallengeSource::Received(demand) => demand.clone(),
-            ChallengeSource::AskMcp => ask(outbound, initialize(self.upstream)).await?,
+            ChallengeSource::Received(demand) => Some(demand.clone()),
+            ChallengeSource::AskMcp => match ask(outbound, initialize(self.upstream)).await? {
+                None => ask(outbound, list_tools(self.upstream)).await?,
+                challenged => challenged,
+            },
             ChallengeSource::AskHttp => {
                 ask(outbound, Request::get(self.upstream.as_str()).body(Bytes::new())).await?
             }
         };
+        let demand = demand.unwrap_or_default();
         let challenged = demand.resource_metadata.as_ref();
         let resource = ProtectedResource::discover(outbound, self.upstream, challenged).await?;
         let server = self.server(outbound, resource.as_ref()).await?;
@@ -130,32 +135,38 @@ async fn at_origin(
 async fn ask(
     outbound: &dyn Outbound,
     request: http::Result<Request<Bytes>>,
-) -> Result<Demand, DiscoveryError> {
+) -> Result<Option<Demand>, DiscoveryError> {
     let request = request.map_err(|_| DiscoveryError::Blocked)?;
     let response = match outbound.fetch(request, LIMITS).await {
-        Err(FetchError::TooLarge(_)) => return Ok(Demand::default()),
+        Err(FetchError::TooLarge(_)) => return Ok(None),
         answer => answer?,
     };
     if is_transient(response.status()) {
         return Err(DiscoveryError::Unavailable);
     }
-    let demand = if response.status() == StatusCode::UNAUTHORIZED {
-        Demand::read(response.headers())
-    } else {
-        None
-    };
-    Ok(demand.unwrap_or_default())
+    Ok((response.status() == StatusCode::UNAUTHORIZED)
+        .then(|| Demand::read(response.headers()).unwrap_or_default()))
 }
 
 /// MCP's first message, without a credential: what every revision before 2026-07-28 begins with, and
-/// what every revision guards.
+/// what most servers of all revisions guard.
 pub fn initialize(upstream: &Url) -> http::Result<Request<Bytes>> {
+    mcp(
+        upstream,
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"attache","version":"1"}}}"#,
+    )
+}
+
+/// What comes next. Without the session that it might need it is answered by guards only.
+fn list_tools(upstream: &Url) -> http::Result<Request<Bytes>> {
+    mcp(upstream, r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#)
+}
+
+fn mcp(upstream: &Url, message: &'static str) -> http::Result<Request<Bytes>> {
     Request::post(upstream.as_str())
         .header(header::ACCEPT, "application/json, text/event-stream")
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Bytes::from_static(
-            br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"attache","version":"1"}}}"#,
-        ))
+        .body(Bytes::from_static(message.as_bytes()))
 }
 
 /// The upstream's own URL as a resource: no fragment, and no `/` for a path that is only that.
@@ -265,6 +276,30 @@ mod tests {
 
         let stored = serde_json::to_string(&found.value).unwrap();
         assert_eq!(serde_json::from_str::<Found>(&stored).unwrap(), found.value);
+    }
+
+    /// OC-1: some let anybody begin, and ask who it is when tools are wanted.
+    #[tokio::test]
+    async fn a_challenge_may_come_after_the_greeting() {
+        let network = Scripted::new(|request| {
+            let greeting = request.body().windows(10).any(|bytes| bytes == b"initialize");
+            let response = Response::builder();
+            let response = match request.uri().path() {
+                "/mcp" if greeting => response.body(Bytes::from("{}")),
+                "/mcp" => response
+                    .status(401)
+                    .header(header::WWW_AUTHENTICATE, "Bearer scope=\"later\"")
+                    .body(Bytes::new()),
+                "/.well-known/oauth-authorization-server" => {
+                    let document = server("https://as.example.com", "S256");
+                    response.body(Bytes::from(document.to_string()))
+                }
+                _ => response.status(404).body(Bytes::new()),
+            };
+            Ok(response.unwrap())
+        });
+        let found = search(&network, Some("https://as.example.com"), STRICT).await.unwrap();
+        assert_eq!(found.value.challenged_scopes, ["later"]);
     }
 
     /// OC-1, OC-5, OC-6, one row a world: what is published, what is set up, what is found.
