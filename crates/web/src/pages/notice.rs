@@ -25,6 +25,8 @@ pub struct Notice {
     happened: Cow<'static, str>,
     next: &'static str,
     action: Option<Link>,
+    /// The word that logs and the audit have for it.
+    reason: Option<Reason>,
     request_id: Option<RequestId>,
 }
 
@@ -54,6 +56,7 @@ impl Notice {
             happened: facts.happened.into(),
             next: facts.next,
             action,
+            reason: None,
             request_id: request_id.filter(|_| facts.status.is_server_error()),
         }
     }
@@ -66,6 +69,7 @@ impl Notice {
             happened: "This browser can no longer act for you here.".into(),
             next: "Your connections stay as they are, for the programs that use them.",
             action: Some(SIGN_IN_AGAIN),
+            reason: None,
             request_id: None,
         }
     }
@@ -80,6 +84,7 @@ impl Notice {
             happened: happened.into(),
             next,
             action: Some(CONNECTIONS),
+            reason: Some(reason),
             request_id,
         }
     }
@@ -92,6 +97,7 @@ impl Notice {
             happened: error.to_string().into(),
             next: "",
             action: Some(SIGN_IN_AGAIN),
+            reason: None,
             request_id,
         }
     }
