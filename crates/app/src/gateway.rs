@@ -71,6 +71,7 @@ impl Gateway {
         let admin_address = admin_server.local_addr();
         let asked = admin::serve(admin_server, shutdown.clone(), Arc::clone(&started));
         let admin = Handle::current().spawn(asked);
+        let resolver = Arc::clone(&world.resolver);
         let wired = wire(config, world).await.inspect_err(|_| shutdown.begin())?;
         started.get_or_init(|| Started {
             store: wired.store.clone(),
@@ -78,7 +79,10 @@ impl Gateway {
         });
 
         let address = server.local_addr();
-        let client = || UpstreamClient::new(wired.rules.clone(), &wired.trust);
+        let client = || {
+            let resolver = Arc::clone(&resolver);
+            UpstreamClient::resolving(wired.rules.clone(), &wired.trust, resolver)
+        };
         let front = Front::new(wired.front.clone(), client());
         let workers = server
             .start(worker_count(), &shutdown, |_| {

@@ -23,6 +23,7 @@ use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
     address::EgressRules,
     outbound::ControlClient,
+    resolve::Resolver,
     tls::{Trust, TrustError},
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
@@ -53,6 +54,8 @@ use crate::metrics;
 pub struct World {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// Where names lead.
+    pub resolver: Arc<dyn Resolver>,
 }
 
 /// Everything, put together and not yet listening.
@@ -89,7 +92,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let rules = Arc::new(EgressRules { allow_private: config.egress.allow_private.clone() });
     let trust = Trust::load(None)?;
     let Keys { ring, transits } = keys::wire(config, &trust).await?;
-    let outbound: Arc<dyn Outbound> = Arc::new(ControlClient::new(Arc::clone(&rules), &trust));
+    let outbound: Arc<dyn Outbound> =
+        Arc::new(ControlClient::resolving(Arc::clone(&rules), &trust, Arc::clone(&world.resolver)));
     let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
     let mut registry = metrics::registry();

@@ -16,10 +16,7 @@ use std::{
 use http::{Uri, uri::Scheme};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{
-    client::legacy::connect::{
-        HttpConnector,
-        dns::{GaiResolver, Name},
-    },
+    client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use rustls::{CertificateError, pki_types::ServerName};
@@ -27,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use crate::{address::EgressRules, tls::Trust};
+use crate::{address::EgressRules, resolve::Resolver, tls::Trust};
 
 /// For everything before the first byte of HTTP: resolving, TCP (over all addresses), TLS.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -56,9 +53,8 @@ pub(crate) enum ConnectError {
 }
 
 impl Connector {
-    pub(crate) fn new(rules: Arc<EgressRules>, trust: &Trust) -> Self {
-        let permitted =
-            PermittedAddresses { resolver: GaiResolver::new(), rules: Arc::clone(&rules) };
+    pub(crate) fn new(rules: Arc<EgressRules>, trust: &Trust, resolver: Arc<dyn Resolver>) -> Self {
+        let permitted = PermittedAddresses { resolver, rules: Arc::clone(&rules) };
         let mut tcp = HttpConnector::new_with_resolver(permitted);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -134,10 +130,10 @@ fn tls_fault(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// The system's resolver, less what the rules refuse.
+/// What the resolver finds, less what the rules refuse.
 #[derive(Clone, Debug)]
 struct PermittedAddresses {
-    resolver: GaiResolver,
+    resolver: Arc<dyn Resolver>,
     rules: Arc<EgressRules>,
 }
 
@@ -151,13 +147,18 @@ impl Service<Name> for PermittedAddresses {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let rules = Arc::clone(&self.rules);
-        let resolved = self.resolver.call(name);
+        let (rules, resolver) = (Arc::clone(&self.rules), Arc::clone(&self.resolver));
         Box::pin(async move {
-            let found = resolved
+            let found = resolver
+                .addresses(name.as_str())
                 .await
                 .map_err(|_| ConnectError::Failed("the host's name has no address"))?;
-            let permitted: Vec<_> = found.filter(|address| rules.permits(address.ip())).collect();
+            // the port is the URL's
+            let permitted: Vec<_> = found
+                .into_iter()
+                .filter(|address| rules.permits(*address))
+                .map(|address| SocketAddr::new(address, 0))
+                .collect();
             if permitted.is_empty() {
                 Err(ConnectError::Blocked)
             } else {

@@ -11,6 +11,7 @@ pub mod body;
 mod connect;
 pub mod line_service;
 pub mod outbound;
+pub mod resolve;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

@@ -11,7 +11,8 @@ use url::{Origin, Url};
 use crate::{
     address::EgressRules,
     body::{ReadError, read_at_most},
-    connect::host,
+    connect::{Connector, host},
+    resolve::{Resolver, SystemResolver},
     tls::Trust,
     upstream::{SendError, UpstreamClient},
 };
@@ -28,7 +29,13 @@ pub struct ControlClient {
 
 impl ControlClient {
     pub fn new(rules: Arc<EgressRules>, trust: &Trust) -> Self {
-        Self { client: UpstreamClient::with_idle(rules, trust, MAX_IDLE) }
+        Self::resolving(rules, trust, Arc::new(SystemResolver))
+    }
+
+    /// With names that lead where `resolver` says.
+    pub fn resolving(rules: Arc<EgressRules>, trust: &Trust, resolver: Arc<dyn Resolver>) -> Self {
+        let connector = Connector::new(rules, trust, resolver);
+        Self { client: UpstreamClient::with_idle(connector, MAX_IDLE) }
     }
 
     async fn exchange(

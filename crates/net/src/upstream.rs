@@ -14,6 +14,7 @@ use crate::{
     BoxError,
     address::EgressRules,
     connect::{ConnectError, Connector},
+    resolve::{Resolver, SystemResolver},
     tls::Trust,
 };
 
@@ -72,17 +73,22 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     pub fn new(rules: Arc<EgressRules>, trust: &Trust) -> Self {
-        Self::with_idle(rules, trust, MAX_IDLE)
+        Self::resolving(rules, trust, Arc::new(SystemResolver))
+    }
+
+    /// With names that lead where `resolver` says.
+    pub fn resolving(rules: Arc<EgressRules>, trust: &Trust, resolver: Arc<dyn Resolver>) -> Self {
+        Self::with_idle(Connector::new(rules, trust, resolver), MAX_IDLE)
     }
 
     /// With up to `idle` connections kept per host.
-    pub(crate) fn with_idle(rules: Arc<EgressRules>, trust: &Trust, idle: usize) -> Self {
+    pub(crate) fn with_idle(connector: Connector, idle: usize) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_max_idle_per_host(idle)
             .http1_max_buf_size(MAX_HEAD)
-            .build(Connector::new(rules, trust));
+            .build(connector);
         Self { client }
     }
 

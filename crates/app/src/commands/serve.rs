@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use attache_core::SystemClock;
 use attache_crypto::random::SystemRandom;
+use attache_net::resolve::SystemResolver;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::configuration;
@@ -23,7 +24,11 @@ const SIGXFSZ: i32 = 25;
 pub(crate) async fn run(serve: &Serve, global: &Global, terminal: Terminal) -> Result<(), Failure> {
     telemetry::install(global, terminal, false);
     let (file, config) = configuration(serve.config.as_deref(), terminal)?;
-    let world = World { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+    let world = World {
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        resolver: Arc::new(SystemResolver),
+    };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     // Heard and ignored: to the store it is an error like any other.

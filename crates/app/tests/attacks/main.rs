@@ -23,6 +23,7 @@ mod world;
 
 mod callers;
 mod connect;
+mod egress;
 mod hygiene;
 mod limits;
 mod offboarding;

@@ -17,6 +17,7 @@ use attache_crypto::{
     random::{self, SystemRandom},
     wrap::local::LocalKey,
 };
+use attache_net::resolve::SystemResolver;
 use attache_sandbox::{Ambient, AuthorizationServer, Client, IdentityProvider, McpServer, Notes};
 use serde_json::Value;
 
@@ -74,7 +75,11 @@ impl World {
         let configuration = configuration(&listen, &idp, &notes, &mcp, &puppet);
         let source = Source::new(&folder.join("attache.toml"), configuration.clone());
         let config = load(&source.expect("TOML"), &|_| None).config.expect("a configuration");
-        let parts = wire::World { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+        let parts = wire::World {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            resolver: Arc::new(SystemResolver),
+        };
         let gateway = Gateway::start(&config, parts).await.expect("it starts");
         Self { notes, puppet, origin, folder, configuration, gateway, idp, mcp }
     }

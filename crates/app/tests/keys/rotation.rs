@@ -37,7 +37,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_fails_while_keys_rotate_under_load() {
     let (cluster, forge, upstream) =
-        (Cluster::start(), Forge::start().await, upstream::start().await);
+        (Cluster::start(), Forge::start(Ipv4Addr::LOCALHOST).await, upstream::start().await);
     let mut deployment = Deployment::new(&cluster.url(), &forge.issuer, &upstream);
     let calls = Arc::new(connected_people(&deployment, &cluster.url(), &forge).await);
 

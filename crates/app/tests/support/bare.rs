@@ -47,8 +47,8 @@ impl Arrived {
 }
 
 impl Bare {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    pub(crate) async fn start(address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let url = Url::parse(&format!("http://{address}")).expect("a URL");
         let bare = Self { url, arrived: Arc::default(), refusals: Arc::default() };

@@ -32,7 +32,7 @@ admin_listen = "127.0.0.1:0"
 store.url = "{store}"
 keys.active = "file:attache.key"
 keys.retired = [{retired}]
-egress.allow_private = ["127.0.0.1/32"]
+egress.allow_private = ["{address}/32"]
 
 [identity.oidc]
 issuer = "{idp}"
@@ -94,7 +94,9 @@ name = "mail"
 url = "{bare}mail"
 protocol = "streamable-http"
 [upstream.auth_broker]
-{mail}"#,
+{mail}
+{more}"#,
+        address = world.surroundings.address,
         store = world.store,
         idp = world.idp.issuer(),
         forge = world.forge.issuer,
@@ -103,5 +105,6 @@ protocol = "streamable-http"
         bare = world.bare.url,
         notes = server(&world.notes),
         mail = server(&world.mail),
+        more = world.surroundings.more.replace("{origin}", &origin),
     )
 }

@@ -17,8 +17,8 @@ pub(crate) struct Forge {
 }
 
 impl Forge {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    pub(crate) async fn start(address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let issuer = format!("http://{address}");
         let key = SigningKey::generate(&SystemRandom);

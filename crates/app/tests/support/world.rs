@@ -19,6 +19,7 @@ use attache::{
 use attache_config::{Config, Source, load};
 use attache_core::{Clock, Secret, Timestamp};
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
+use attache_net::resolve::{Resolver, SystemResolver};
 use attache_sandbox::{
     Ambient, AuthorizationServer, Browser, Client, HttpApi, IdentityProvider, MARKER, McpServer,
     Notes, Person,
@@ -62,8 +63,26 @@ pub(crate) struct World {
     pub(crate) home: Home,
     /// `store.url`.
     pub(crate) store: String,
+    pub(crate) surroundings: Surroundings,
     witness: Witness,
     gateway: Option<Gateway>,
+}
+
+/// Where a world is.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// Of every peer, and all that the egress rules let through.
+    pub(crate) address: Ipv4Addr,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    /// At the end of the configuration; `{origin}` stands for the gateway's.
+    pub(crate) more: String,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let resolver = Arc::new(SystemResolver);
+        Self { address: Ipv4Addr::LOCALHOST, resolver, more: String::new() }
+    }
 }
 
 impl World {
@@ -72,11 +91,15 @@ impl World {
     }
 
     pub(crate) async fn on(store: &str) -> Self {
+        Self::among(store, Surroundings::default()).await
+    }
+
+    pub(crate) async fn among(store: &str, surroundings: Surroundings) -> Self {
         attache_crypto::install_provider();
         witness::listen();
         let clock = Arc::new(FakeClock(AtomicI64::new(1_795_435_200_000)));
         let ambient = Ambient { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let anywhere = SocketAddr::from((surroundings.address, 0));
         let idp = IdentityProvider::start(anywhere, ambient.clone()).await.expect("a free port");
         let notes =
             AuthorizationServer::start(anywhere, ambient.clone()).await.expect("a free port");
@@ -94,11 +117,12 @@ impl World {
             mail,
             mcp: mcp.expect("a free port"),
             api: api.expect("a free port"),
-            bare: Bare::start().await,
-            forge: Forge::start().await,
+            bare: Bare::start(surroundings.address).await,
+            forge: Forge::start(surroundings.address).await,
             origin: Url::parse("http://127.0.0.1").expect("a URL"),
             home,
             store: store.to_owned(),
+            surroundings,
             witness: Witness::default(),
             gateway: None,
         };
@@ -276,7 +300,11 @@ impl World {
     }
 
     async fn start(&self, config: &Config) -> Result<Gateway, StartError> {
-        let world = wire::World { clock: self.clock.clone(), random: Arc::new(SystemRandom) };
+        let world = wire::World {
+            clock: self.clock.clone(),
+            random: Arc::new(SystemRandom),
+            resolver: Arc::clone(&self.surroundings.resolver),
+        };
         Gateway::start(config, world).await
     }
 

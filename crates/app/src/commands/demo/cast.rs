@@ -17,6 +17,7 @@ use attache_crypto::{
     random::{self, SystemRandom},
     wrap::local::LocalKey,
 };
+use attache_net::resolve::SystemResolver;
 use attache_sandbox::{
     Ambient, AuthorizationServer, Client, HttpApi, IdentityProvider, McpServer, Notes, Person,
     people::EVERYBODY,
@@ -85,7 +86,11 @@ impl Cast {
         let accepted = attache_config::load(&source, &variable).accept();
         let (config, _) =
             accepted.map_err(|diagnostics| Failure::Failed(diagnostics.render(false)))?;
-        let world = World { clock: ambient.clock, random: ambient.random };
+        let world = World {
+            clock: ambient.clock,
+            random: ambient.random,
+            resolver: Arc::new(SystemResolver),
+        };
         let gateway = Gateway::start(&config, world).await.map_err(Failure::failed)?;
         let cast = Self { idp, provider, mcp, api, gateway_url, folder };
         for person in EVERYBODY {

@@ -1,0 +1,472 @@
+//! Server-side request forgery: addresses that others name, in every dress (OC-29, OC-30).
+//!
+//! Every peer is at 127.0.0.77, which is all that the egress rules let through. A canary hears every
+//! other address of this machine; it counts connections, not requests.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use attache_net::resolve::Resolver;
+use attache_sandbox::{Page, people::ADA};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime::Handle};
+use url::Url;
+
+use crate::{
+    visitor::Visitor,
+    witness,
+    world::{Surroundings, World},
+};
+
+const PEERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
+
+/// What leads inside, and must not be followed. `PORT` is the canary's.
+const INSIDE: [&str; 27] = [
+    "https://127.0.0.1:PORT/k",
+    "http://127.0.0.1:PORT/k",
+    "https://127.255.255.254:PORT/k",
+    "https://localhost:PORT/k",
+    "http://localhost:PORT/k",
+    "https://LOCALHOST.:PORT/k",
+    // other spellings of 127.0.0.1: one number, octal, hexadecimal, short, full-width
+    "https://2130706433:PORT/k",
+    "https://017700000001:PORT/k",
+    "https://0177.0.0.1:PORT/k",
+    "https://0x7f000001:PORT/k",
+    "https://0x7f.0.0x0.1:PORT/k",
+    "https://127.1:PORT/k",
+    "https://127.0.0.1.:PORT/k",
+    "https://%31%32%37.0.0.1:PORT/k",
+    "https://１２７。０。０。１:PORT/k",
+    // this host, in both families
+    "https://0.0.0.0:PORT/k",
+    "https://0:PORT/k",
+    "https://[::]:PORT/k",
+    "https://[::1]:PORT/k",
+    // IPv4 within IPv6: mapped, compatible, NAT64
+    "https://[::ffff:127.0.0.1]:PORT/k",
+    "https://[::ffff:7f00:1]:PORT/k",
+    "https://[::127.0.0.1]:PORT/k",
+    "https://[64:ff9b::127.0.0.1]:PORT/k",
+    // names of somebody else, whose addresses are ours
+    "https://loopback.example.com:PORT/k",
+    "https://mapped.example.com:PORT/k",
+    "https://six.example.com:PORT/k",
+    "https://several.example.com:PORT/k",
+];
+
+/// What is not even an address to ask: no TLS, no host, no web.
+const NOWHERE: [&str; 6] = [
+    "http://loopback.example.com:PORT/k",
+    "http://0.0.0.0:PORT/k",
+    "https://example.com@127.0.0.1:PORT/k",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:PORT/_k",
+    "//127.0.0.1:PORT/k",
+];
+
+fn with_port(addresses: &[&str], canary: &Canary) -> Vec<String> {
+    let port = canary.port.to_string();
+    addresses.iter().map(|address| address.replace("PORT", &port)).collect()
+}
+
+// --- learned from an issuer ---------------------------------------------------------------------
+
+/// Key sets, at the addresses that an issuer's metadata name.
+#[tokio::test]
+async fn keys_are_fetched_from_nowhere_inside() {
+    let canary = Canary::everywhere().await;
+    let inside = with_port(&INSIDE, &canary);
+    let addresses = [inside.clone(), with_port(&NOWHERE, &canary)].concat();
+    let named = addresses.clone();
+    let issuers = Hostile::start(move |own, path| {
+        let Some(index) = issuer_of(path, ".well-known/openid-configuration") else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        Json(metadata(&format!("{own}{index}"), &named[index])).into_response()
+    })
+    .await;
+    let world = issued_by(&issuers, addresses.len()).await;
+    for (index, address) in addresses.iter().enumerate() {
+        let issuer = format!("{}{index}", issuers.url);
+        let said = ask(&world, &issuer).await;
+        assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{address}: {}", said.body);
+        let why = if index < inside.len() {
+            "the address of the issuer's keys is not allowed by the egress rules"
+        } else {
+            "no usable jwks_uri"
+        };
+        assert_logged(&issuer, why);
+        assert_eq!(canary.connections(), 0, "{address}");
+    }
+    world.end().await;
+}
+
+/// Redirects of metadata and of key sets, to the inside or to a place that is allowed.
+#[tokio::test]
+async fn no_redirect_of_an_issuer_is_followed() {
+    let canary = Canary::everywhere().await;
+    let target = format!("http://127.0.0.1:{}/k", canary.port);
+    let statuses = [301_u16, 302, 303, 307, 308];
+    let issuers = Hostile::start(move |own, path| {
+        let redirect = |index: usize| {
+            let status = StatusCode::from_u16(statuses[index % statuses.len()]).unwrap();
+            let to = if index < 10 { target.clone() } else { format!("{own}trap") };
+            (status, [(header::LOCATION, to)]).into_response()
+        };
+        match issuer_of(path, ".well-known/openid-configuration") {
+            // every other one has metadata, whose keys are elsewhere
+            Some(index) if index % 2 == 0 => {
+                Json(metadata(&format!("{own}{index}"), &format!("{own}{index}/keys")))
+                    .into_response()
+            }
+            Some(index) => redirect(index),
+            None => redirect(issuer_of(path, "keys").unwrap_or_default()),
+        }
+    })
+    .await;
+    let world = issued_by(&issuers, 20).await;
+    for index in 0..20 {
+        let issuer = format!("{}{index}", issuers.url);
+        let said = ask(&world, &issuer).await;
+        assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{index}: {}", said.body);
+        let none = "there is no metadata document where it should be";
+        let why = if index % 2 == 0 { "cannot be fetched right now" } else { none };
+        assert_logged(&issuer, why);
+        assert_eq!(canary.connections(), 0, "{index}");
+    }
+    assert!(!issuers.arrived().iter().any(|(path, _)| path == "/trap"));
+    world.end().await;
+}
+
+/// Bodies that are too large, or compressed although nobody asked for that.
+#[tokio::test]
+async fn a_body_is_read_within_bounds_and_as_it_is() {
+    let issuers = Hostile::start(|own, path| {
+        let Some(index) = issuer_of(path, ".well-known/openid-configuration") else {
+            let keys = issuer_of(path, "keys").map(|_| Json(json!({ "keys": [] })));
+            return keys.ok_or(StatusCode::NOT_FOUND).into_response();
+        };
+        let issuer = format!("{own}{index}");
+        let document = metadata(&issuer, &format!("{issuer}/keys")).to_string();
+        match index {
+            0 => document.into_response(),
+            1 => format!("{document}{}", " ".repeat(2 * 1024 * 1024)).into_response(),
+            _ => {
+                let encoded = [(header::CONTENT_ENCODING, "gzip")];
+                (encoded, Body::from(gzip(document.as_bytes()))).into_response()
+            }
+        }
+    })
+    .await;
+    let world = issued_by(&issuers, 3).await;
+    let unknown = ask(&world, &format!("{}0", issuers.url)).await;
+    assert_eq!(unknown.status, StatusCode::UNAUTHORIZED, "what is honest is read");
+    for (index, why) in
+        [(1, "too many bytes"), (2, "there is no metadata document where it should be")]
+    {
+        let issuer = format!("{}{index}", issuers.url);
+        assert_eq!(ask(&world, &issuer).await.status, StatusCode::SERVICE_UNAVAILABLE, "{why}");
+        assert_logged(&issuer, why);
+    }
+    assert!(issuers.arrived().iter().all(|(_, head)| !head.contains_key("accept-encoding")));
+    world.end().await;
+}
+
+// --- written by an operator, or by whoever owns a name ------------------------------------------
+
+/// Token endpoints and upstreams: what an operator writes does not open the inside, either.
+#[tokio::test]
+async fn codes_and_requests_go_nowhere_inside() {
+    let canary = Canary::everywhere().await;
+    // the others are refused with the configuration
+    let inside: Vec<String> = with_port(&INSIDE, &canary);
+    let more = inside.iter().enumerate().map(|(index, address)| {
+        let broker = broker("https://as.example.com", address);
+        format!(
+            "[[upstream]]\nname = \"to-{index}\"\nurl = \"{address}\"\nprotocol = \"http\"\n\
+             [[upstream]]\nname = \"by-{index}\"\nurl = \"https://api.example.com/\"\n\
+             protocol = \"http\"\n[upstream.auth_broker]\n{broker}"
+        )
+    });
+    let world = among(more.collect()).await;
+    let (program, mut ada) = (world.program(ADA), world.ada().await);
+    for (index, address) in inside.iter().enumerate() {
+        let said = program.get(&format!("/http/to-{index}/x")).await;
+        assert_eq!(said.status, StatusCode::BAD_GATEWAY, "{address}: {}", said.body);
+        assert!(said.body.contains("upstream-blocked"), "{address}: {}", said.body);
+        let landing = approved(&mut ada, &format!("by-{index}"), "https://as.example.com").await;
+        assert_eq!(landing, "misconfigured", "{address}");
+        assert_eq!(canary.connections(), 0, "{address}");
+    }
+    world.end().await;
+}
+
+/// DNS rebinding: a name that was outside when a person connected is inside when their token is
+/// renewed, their request sent, their grant revoked.
+#[tokio::test]
+async fn a_name_that_moves_inside_is_left_alone() {
+    let provider = Hostile::start(|_, path| match path {
+        "/token" => Json(json!({
+            "access_token": "moving-token", "token_type": "bearer", "expires_in": 3600,
+            "refresh_token": "moving-refresh-token",
+        }))
+        .into_response(),
+        _ => ([(header::CONNECTION, "close")], "here").into_response(),
+    })
+    .await;
+    let port = provider.url.port().expect("a port");
+    let canary = Canary::at(Ipv4Addr::LOCALHOST, port).await;
+    let names = Names::default();
+    names.lead("localhost", &[PEERS.into()]);
+    let address = |path: &str| format!("http://localhost:{port}/{path}");
+    let more = format!(
+        "[[upstream]]\nname = \"moving\"\nurl = \"{}\"\nprotocol = \"http\"\n\
+         [upstream.auth_broker]\n{}revocation_endpoint = \"{}\"\n",
+        address("api"),
+        broker("https://as.example.com", &address("token")),
+        address("revoke"),
+    );
+    let surroundings = Surroundings { address: PEERS, resolver: Arc::new(names.clone()), more };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let (program, mut ada) = (world.program(ADA), world.ada().await);
+    assert_eq!(approved(&mut ada, "moving", "https://as.example.com").await, "connected");
+    assert_eq!(program.get("/http/moving/x").await.body, "here");
+
+    let (asked, seen) = (names.asked(), provider.arrived().len());
+    names.lead("localhost", &[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    let said = program.get("/http/moving/x").await;
+    assert_eq!(said.status, StatusCode::BAD_GATEWAY, "{}", said.body);
+    assert!(said.body.contains("upstream-blocked"), "{}", said.body);
+    world.later(Duration::from_hours(2));
+    let program = world.program(ADA);
+    let said = program.get("/http/moving/x").await;
+    assert_eq!(said.status, StatusCode::BAD_GATEWAY, "{}", said.body);
+    assert!(said.body.contains("misconfigured"), "{}", said.body);
+    let ended = program
+        .send(
+            program
+                .request(http::Method::DELETE, "/api/v1/user/credentials/moving")
+                .body(bytes::Bytes::new())
+                .unwrap(),
+        )
+        .await;
+    assert!(ended.status.is_success(), "{}", ended.body);
+    assert!(names.asked() >= asked + 3, "each connection asks anew");
+    assert_eq!((canary.connections(), provider.arrived().len()), (0, seen));
+    world.end().await;
+}
+
+// --- peers --------------------------------------------------------------------------------------
+
+async fn among(more: String) -> World {
+    let resolver = Arc::new(Names::default());
+    World::among("sqlite:attache.db", Surroundings { address: PEERS, resolver, more }).await
+}
+
+/// A world that takes access tokens of `count` issuers: `{issuers}0` and so on.
+async fn issued_by(issuers: &Hostile, count: usize) -> World {
+    let more = (0..count).map(|index| {
+        format!(
+            "[[identity.jwt]]\nissuer = \"{}{index}\"\naudience = \"{{origin}}\"\n",
+            issuers.url
+        )
+    });
+    among(more.collect()).await
+}
+
+/// A request with a token that this issuer is said to have signed.
+async fn ask(world: &World, issuer: &str) -> Page {
+    let claims = json!({ "iss": issuer, "sub": "ada", "exp": world.now() + 600 });
+    world.program_with(&world.forge.sign("at+jwt", &claims)).get("/http/api/me").await
+}
+
+fn assert_logged(issuer: &str, why: &str) {
+    let log = witness::log();
+    let told =
+        log.lines().any(|line| line.contains(&format!("issuer={issuer} ")) && line.contains(why));
+    assert!(told, "{issuer}: {why}");
+}
+
+fn metadata(issuer: &str, keys: &str) -> Value {
+    json!({
+        "issuer": issuer, "jwks_uri": keys,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+    })
+}
+
+/// 7, of `/7/{rest}`.
+fn issuer_of(path: &str, rest: &str) -> Option<usize> {
+    let (index, given) = path.strip_prefix('/')?.split_once('/')?;
+    index.parse().ok().filter(|_| given == rest)
+}
+
+fn broker(issuer: &str, token_endpoint: &str) -> String {
+    format!(
+        "mode = \"oauth_connect\"\nissuer = \"{issuer}\"\nclient_id = \"attache\"\n\
+         authorization_endpoint = \"{issuer}/authorize\"\ntoken_endpoint = \"{token_endpoint}\"\n"
+    )
+}
+
+/// Connects at a server that approves of everything, and says what came of it.
+async fn approved(visitor: &mut Visitor, upstream: &str, issuer: &str) -> String {
+    let authorization = visitor.begin(upstream).await;
+    let says = |wanted: &str| {
+        let mut pairs = authorization.query_pairs();
+        let found = pairs.find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.into_owned()).expect("the request says it")
+    };
+    let mut callback = Url::parse(&says("redirect_uri")).expect("a URL");
+    callback
+        .query_pairs_mut()
+        .append_pair("code", "c")
+        .append_pair("state", &says("state"))
+        .append_pair("iss", issuer);
+    visitor.finish(&callback).await.outcome
+}
+
+/// What counts connections to where none may go.
+struct Canary {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Canary {
+    /// At all addresses of this machine, of both families.
+    async fn everywhere() -> Self {
+        Self::listen((Ipv6Addr::UNSPECIFIED, 0).into()).await
+    }
+
+    async fn at(address: Ipv4Addr, port: u16) -> Self {
+        Self::listen((address, port).into()).await
+    }
+
+    async fn listen(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        Handle::current().spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, SeqCst);
+            }
+        });
+        let canary = Self { port, connections };
+        canary.sings().await;
+        canary
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
+    }
+
+    /// It hears what comes: a canary that is deaf proves nothing.
+    async fn sings(&self) {
+        let heard = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await;
+        drop(heard.expect("the canary listens"));
+        while self.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.connections.store(0, SeqCst);
+    }
+}
+
+/// A server at an allowed address whose words are not to be trusted.
+struct Hostile {
+    /// With a slash at its end.
+    url: Url,
+    arrived: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+}
+
+impl Hostile {
+    /// `answer` is given its own address and the path.
+    async fn start(
+        answer: impl Fn(&Url, &str) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((PEERS, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let url = Url::parse(&format!("http://{address}/")).expect("a URL");
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let hostile = Self { url: url.clone(), arrived: Arc::clone(&arrived) };
+        let routes = Router::new().fallback(move |request: Request| {
+            let path = request.uri().path().to_owned();
+            let response = answer(&url, &path);
+            let heard = (path, request.headers().clone());
+            arrived.lock().unwrap_or_else(PoisonError::into_inner).push(heard);
+            async { response }
+        });
+        Handle::current().spawn(async move { axum::serve(listener, routes).await });
+        hostile
+    }
+
+    fn arrived(&self) -> Vec<(String, HeaderMap)> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Names that lead where a test says; nobody else is asked.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    places: Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Names {
+    fn lead(&self, name: &str, places: &[IpAddr]) {
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(name.to_owned(), places.to_vec());
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+}
+
+#[async_trait::async_trait]
+impl Resolver for Names {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let (v4, v6) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+        self.asked.fetch_add(1, SeqCst);
+        let set = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        Ok(set.unwrap_or_else(|| match name {
+            "loopback.example.com" => vec![v4],
+            "mapped.example.com" => vec![Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()],
+            "six.example.com" => vec![v6],
+            "several.example.com" => vec![Ipv4Addr::new(10, 0, 0, 1).into(), v6, v4],
+            _ => vec![v4, v6],
+        }))
+    }
+}
+
+/// One stored block (RFC 1951 section 3.2.4, RFC 1952): whoever inflates finds `text`.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let crc = !text.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    });
+    let length = u16::try_from(text.len()).expect("a small text");
+    [
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1][..],
+        &length.to_le_bytes(),
+        &(!length).to_le_bytes(),
+        text,
+        &crc.to_le_bytes(),
+        &u32::from(length).to_le_bytes(),
+    ]
+    .concat()
+}
