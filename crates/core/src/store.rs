@@ -9,6 +9,7 @@
 //! - secrets arrive [`Sealed`] or as a digest: no method takes a plaintext;
 //! - every list has a bound, given by the caller or written at the method.
 
+mod registration;
 mod wrapped;
 
 use std::{error::Error, sync::Arc};
@@ -19,8 +20,11 @@ use crate::{
     principal::SessionDigest,
 };
 
-pub use self::wrapped::{
-    DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
+pub use self::{
+    registration::{RegistrationStore, SealedRegistration, Turn},
+    wrapped::{
+        DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,7 @@ pub struct Stores {
     pub connects: Arc<dyn ConnectFlowStore>,
     pub data_keys: Arc<dyn DataKeyStore>,
     pub service_keys: Arc<dyn ServiceKeyStore>,
+    pub registrations: Arc<dyn RegistrationStore>,
     pub wrapped_keys: Arc<dyn WrappedKeys>,
     pub audit: Arc<dyn AuditStore>,
 }

@@ -15,7 +15,8 @@ use attache_core::{
     principal::SessionDigest,
     store::{
         ConnectFlow, Health, KeyId, KeyKind, KeyOwner, Lease, Leased, Person, Profile, Record,
-        Sealed, Session, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
+        Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version, WrappedKey,
+        Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -55,6 +56,8 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_disconnect_beats_a_refresh(one, other).await;
     a_reconnect_beats_a_refresh(one, other).await;
     a_release_lets_the_next_one_in(one, other).await;
+    one_registers_for_all(one, other).await;
+    a_registration_is_replaced_by_one(one, other).await;
     the_first_key_stays(one, other).await;
     a_wrapped_key_is_replaced_by_one(one, other, trail).await;
     wrapped_keys_are_paged_and_counted(one, other).await;
@@ -458,6 +461,46 @@ async fn a_release_lets_the_next_one_in(one: &Stores, other: &Stores) {
     one.credentials.release(&lease).await.expect("release");
     let (_next, stored) = granted(other, &key, 2, NOW).await;
     assert_eq!(stored.interrupted, None, "its end was reported");
+}
+
+// --- registrations ------------------------------------------------------------------------------
+
+async fn one_registers_for_all(one: &Stores, other: &Stores) {
+    let github = upstream("registered");
+    let claim = async |stores: &Stores, holder, now| {
+        stores.registrations.claim(&github, None, [holder; 16], now, soon()).await.expect("claim")
+    };
+    let first = claim(one, 1, NOW).await.expect("nobody was at it");
+    assert!(claim(other, 2, NOW).await.is_none(), "one at a time");
+    assert_eq!(other.registrations.find(&github).await.expect("find"), None, "not yet");
+    one.registrations.release(&first).await.expect("release");
+
+    let slow = claim(one, 1, NOW).await.expect("it was given back");
+    let fast = claim(other, 2, soon()).await.expect("it ran out");
+    other.registrations.put(&fast, &registered(7)).await.expect("put");
+    let late = one.registrations.put(&slow, &registered(8)).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    assert_eq!(one.registrations.find(&github).await.expect("find"), Some(registered(7)));
+    assert!(claim(one, 1, soon()).await.is_none(), "it is done");
+}
+
+async fn a_registration_is_replaced_by_one(one: &Stores, other: &Stores) {
+    let github = upstream("forgotten");
+    let claim = async |stores: &Stores, over, holder| {
+        let claim = stores.registrations.claim(&github, over, [holder; 16], NOW, soon()).await;
+        claim.expect("claim")
+    };
+    let turn = claim(one, None, 1).await.expect("nobody was at it");
+    one.registrations.put(&turn, &registered(1)).await.expect("put");
+    let turn = claim(other, Some(Version(1)), 2).await.expect("it may be replaced");
+    other.registrations.put(&turn, &registered(2)).await.expect("put");
+    assert!(claim(one, Some(Version(1)), 1).await.is_none(), "another was replaced");
+    assert_eq!(one.registrations.find(&github).await.expect("find"), Some(registered(2)));
+}
+
+fn registered(version: i64) -> SealedRegistration {
+    let sealed = Sealed(format!("\0registration {version}").into_bytes());
+    SealedRegistration { version: Version(version), sealed }
 }
 
 // --- data keys ----------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ impl Store {
             connects: self.db.clone(),
             data_keys: self.db.clone(),
             service_keys: self.db.clone(),
+            registrations: self.db.clone(),
             wrapped_keys: self.db.clone(),
             audit: self.db.clone(),
         }

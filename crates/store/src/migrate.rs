@@ -39,6 +39,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "service key",
         sql: include_str!("../migrations/0004_service_key.sqlite.sql"),
     },
+    Step {
+        version: 5,
+        name: "registration",
+        sql: include_str!("../migrations/0005_registration.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -57,6 +62,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 4,
         name: "service key",
         sql: include_str!("../migrations/0004_service_key.postgres.sql"),
+    },
+    Step {
+        version: 5,
+        name: "registration",
+        sql: include_str!("../migrations/0005_registration.postgres.sql"),
     },
 ];
 

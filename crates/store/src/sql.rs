@@ -10,6 +10,7 @@ mod credential;
 mod login;
 mod own_key;
 mod person;
+mod registration;
 mod session;
 mod trail;
 mod wrapped_key;
