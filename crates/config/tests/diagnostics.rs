@@ -449,6 +449,26 @@ fn an_address_that_is_neither_public_nor_allowed_is_warned_about() {
     assert_eq!(keys, ["identity.oidc.issuer", "identity.jwt[0].issuer", "upstream[0].url"]);
 }
 
+/// RS-15
+#[test]
+fn one_issuer_tells_its_people_apart_in_one_way() {
+    let told = |oidc: &str, jwts: &[&str]| {
+        let jwt = |one| format!("{{ issuer = 'https://{one}, audience = 'a' }}");
+        let text = format!(
+            "public_url = 'https://gw.example.com'\nidentity.oidc = {{ issuer = \
+             'https://idp.example.com', client_id = 'c'{oidc} }}\nidentity.jwt = [{}]",
+            jwts.iter().map(jwt).collect::<Vec<_>>().join(", ")
+        );
+        let all = found(&loaded("attache.toml", &text).diagnostics);
+        all.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    let (same, other) = ("idp.example.com'", "login.example.com'");
+    let oid = |issuer: &str| format!("{issuer}, subject_claim = 'oid'");
+    assert!(told(", subject_claim = 'oid'", &[same, other, &oid(same)]).is_empty());
+    assert_eq!(told("", &[same, &oid(same)]), ["identity.jwt[1].subject_claim"]);
+    assert_eq!(told("", &[&oid(other), other]), ["identity.jwt[1].subject_claim"]);
+}
+
 #[test]
 fn an_endpoint_that_is_missing_is_asked_for_and_nothing_else() {
     let text = broker(

@@ -26,6 +26,7 @@ pub(super) fn identity(
         .enumerate()
         .map(|(index, entry)| jwt(entry, section.oidc.as_ref(), &place.key("jwt").index(index)))
         .collect();
+    one_subject_claim_each(oidc.as_ref().and_then(Option::as_ref), &jwt, place);
     Some(Identity {
         session_ttl: session_ttl?,
         admins: allow(&section.admins),
@@ -33,6 +34,26 @@ pub(super) fn identity(
         oidc: oidc?,
         jwt: jwt.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// Two claims of one issuer make two people of one, and a subject of one kind may be somebody
+/// else's of the other (RS-15).
+fn one_subject_claim_each(oidc: Option<&Oidc>, jwt: &[Option<JwtIssuer>], place: &Place<'_>) {
+    let mut claims: Vec<(&IssuerId, &str)> =
+        oidc.map(|oidc| (&oidc.issuer, oidc.subject_claim.as_str())).into_iter().collect();
+    for (index, entry) in jwt.iter().enumerate() {
+        let Some(entry) = entry else { continue };
+        match claims.iter().find(|(issuer, _)| **issuer == entry.issuer) {
+            Some((issuer, claim)) if *claim != entry.subject_claim => {
+                place.key("jwt").index(index).key("subject_claim").error(
+                    format!("people of {issuer} are told apart by {claim} elsewhere"),
+                    format!("write subject_claim = \"{claim}\", or change it everywhere"),
+                );
+            }
+            Some(_) => {}
+            None => claims.push((&entry.issuer, &entry.subject_claim)),
+        }
+    }
 }
 
 pub(super) fn allow(section: &schema::Allow) -> Allow {
