@@ -1,7 +1,10 @@
 //! Who an upstream's authorization server is and how we deal with it: as the operator wrote it down,
 //! or as the upstream and the server publish it.
 
+mod assertion_keys;
+mod by_hand;
 mod finder;
+mod registrar;
 
 use std::sync::Arc;
 
@@ -12,7 +15,12 @@ use attache_oauth::{
 };
 use url::Url;
 
-pub use self::finder::Finder;
+pub use self::{
+    assertion_keys::AssertionKeys,
+    by_hand::ByHand,
+    finder::{Finder, OurClient, ResourceParameter, Server},
+    registrar::{Profile, Registrar},
+};
 use crate::connect::ProviderError;
 
 #[derive(Debug)]
@@ -49,6 +57,21 @@ impl Authority {
         match self {
             Self::Fixed(terms) => Ok(Arc::clone(terms)),
             Self::Found(finder) => finder.terms(outbound, clock).await,
+        }
+    }
+
+    /// The server does not know the client of these terms: they are found anew, once in a while.
+    pub(crate) fn doubt(&self, terms: &Arc<Terms>, clock: &dyn Clock) {
+        if let Self::Found(finder) = self {
+            finder.doubt(terms, clock.now());
+        }
+    }
+
+    /// What we publish about ourselves as this server's client.
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        match self {
+            Self::Found(finder) => finder.profile(),
+            Self::Fixed(_) => None,
         }
     }
 

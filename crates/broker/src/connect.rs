@@ -6,18 +6,23 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
     Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
+    store::StoreError,
 };
 use attache_oauth::{
     authorize::{AuthorizationRequest, code_challenge},
     discover::DiscoveryError,
     error::TokenError,
     pushed::push,
+    register::RegistrationError,
     revoke::{RevokeError, TokenHint, revoke},
     token::{CodeGrant, RefreshGrant},
 };
 use url::Url;
 
-use crate::authority::{Authority, Terms};
+use crate::{
+    authority::{Authority, Terms},
+    broker::ObtainError,
+};
 
 /// One upstream's authorization server, and us as its client.
 #[derive(Debug)]
@@ -46,6 +51,9 @@ pub enum ProviderError {
     /// Later; it may have done what it was asked, and the answer was lost (OC-27).
     #[error("the authorization server's answer was lost")]
     Lost,
+    /// What we need of our own for it cannot be had.
+    #[error("it was not asked: {0}")]
+    NotAsked(ObtainError),
     /// It answered something that is not an answer.
     #[error("the authorization server gave an answer that cannot be used: {0}")]
     Malformed(&'static str),
@@ -57,6 +65,7 @@ impl ProviderError {
             Self::GrantEnded => Reason::InvalidGrant,
             Self::Refused(reason) => reason,
             Self::Unavailable { .. } | Self::Lost => Reason::ProviderUnavailable,
+            Self::NotAsked(error) => error.reason(),
             Self::Malformed(_) => Reason::MalformedResponse,
         }
     }
@@ -89,6 +98,28 @@ impl From<DiscoveryError> for ProviderError {
             DiscoveryError::Malformed(what) => Self::Malformed(what),
             error => Self::Refused(error.reason()),
         }
+    }
+}
+
+impl From<RegistrationError> for ProviderError {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Unavailable { retry_after } => Self::Unavailable { retry_after },
+            RegistrationError::Malformed(what) => Self::Malformed(what),
+            error => Self::Refused(error.reason()),
+        }
+    }
+}
+
+impl From<ObtainError> for ProviderError {
+    fn from(error: ObtainError) -> Self {
+        Self::NotAsked(error)
+    }
+}
+
+impl From<StoreError> for ProviderError {
+    fn from(error: StoreError) -> Self {
+        Self::NotAsked(error.into())
     }
 }
 
@@ -134,7 +165,7 @@ impl OauthConnect {
     /// the tokens are, where the provider can tell (OC-23).
     pub async fn exchange_code(
         &self,
-        terms: &Terms,
+        terms: &Arc<Terms>,
         code: &Secret,
         verifier: &Secret,
         asked: Asked<'_>,
@@ -147,7 +178,8 @@ impl OauthConnect {
             resource: asked.resource,
             captured,
         };
-        let response = terms.token.exchange_code(&*self.outbound, grant).await?;
+        let exchanged = terms.token.exchange_code(&*self.outbound, grant).await;
+        let response = exchanged.map_err(|error| self.heard(terms, error))?;
         let account = match response.account {
             Some(account) => Some(account),
             None => terms.token.account(&*self.outbound, &response.access_token).await,
@@ -171,7 +203,7 @@ impl OauthConnect {
     /// scopes (OC-24).
     pub async fn refresh(
         &self,
-        terms: &Terms,
+        terms: &Arc<Terms>,
         old: &Credential,
     ) -> Result<Credential, ProviderError> {
         let Some(refresh_token) = &old.refresh_token else {
@@ -179,7 +211,8 @@ impl OauthConnect {
         };
         let grant =
             RefreshGrant { refresh_token, resource: old.audience.as_deref(), scopes: &old.scopes };
-        let response = terms.token.refresh(&*self.outbound, grant).await?;
+        let refreshed = terms.token.refresh(&*self.outbound, grant).await;
+        let response = refreshed.map_err(|error| self.heard(terms, error))?;
         let now = self.clock.now();
         Ok(Credential {
             expires_at: expiry(response.expires_in, now),
@@ -193,6 +226,14 @@ impl OauthConnect {
             account: old.account.clone(),
             base_url: response.base_url.or_else(|| old.base_url.clone()),
         })
+    }
+
+    /// A server that does not know our client any more may have moved, or forgotten us (OC-6).
+    fn heard(&self, terms: &Arc<Terms>, error: TokenError) -> ProviderError {
+        if matches!(error, TokenError::Refused(Reason::InvalidClient)) {
+            self.authority.doubt(terms, &*self.clock);
+        }
+        error.into()
     }
 
     /// As the provider does it, RFC 7009 unless its dialect says otherwise; the refresh token first:

@@ -13,7 +13,10 @@ use attache_crypto::{
     digest::{base64url, hmac_sha256, sha256},
     random,
 };
-use attache_oauth::callback::{Callback, CallbackOutcome};
+use attache_oauth::{
+    callback::{Callback, CallbackOutcome},
+    client_metadata::ClientIdMetadataDocument,
+};
 use url::Url;
 
 use crate::{
@@ -179,6 +182,15 @@ impl Connections {
         let seen = self.vault().seen(&key);
         let stored = self.broker.parts.store.find(&key).await?;
         Ok(Some(self.describe(who, upstream, stored.as_ref(), seen).await))
+    }
+
+    /// What we publish about ourselves as the client of an upstream's authorization server, whoever
+    /// asks (OC-8). `None` where we are another client, or cannot be reached.
+    pub fn client_id_metadata_document(
+        &self,
+        server: &UpstreamName,
+    ) -> Option<ClientIdMetadataDocument> {
+        self.upstream(server)?.connect.authority.profile()?.client_id_metadata_document()
     }
 
     /// What the connect page shows; `None` as in [`Connections::find`].

@@ -186,7 +186,7 @@ impl Errand {
     /// until it is kept, a refresh token exists nowhere else.
     async fn refresh(
         &self,
-        terms: &Terms,
+        terms: &Arc<Terms>,
         lease: Lease,
         stored: &Stored,
         old: Credential,
@@ -478,6 +478,7 @@ fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
             let error = ObtainError::Unavailable { reason, retry_after: Some(wait) };
             Rest { until: now.plus(wait), error }
         }
+        ProviderError::NotAsked(error) => Rest { until: now.plus(REST), error },
         ProviderError::Lost | ProviderError::Malformed(_) => {
             let error = ObtainError::Unavailable { reason, retry_after: Some(REST) };
             Rest { until: now.plus(REST), error }

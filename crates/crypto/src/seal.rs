@@ -3,7 +3,7 @@
 use std::fmt;
 
 use attache_core::{
-    Slot, UserId,
+    Slot, UpstreamName, UserId,
     store::{Sealed, Version},
 };
 use zeroize::Zeroizing;
@@ -38,6 +38,12 @@ impl fmt::Debug for DataKey {
     }
 }
 
+/// What a ciphertext is for: it opens nowhere else.
+pub trait Place {
+    #[doc(hidden)]
+    fn associated_data(&self) -> Vec<u8>;
+}
+
 /// The place a record is for. A ciphertext that is copied to another row, or put back after it was
 /// replaced, does not open.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +53,7 @@ pub struct Binding<'a> {
     pub version: Version,
 }
 
-impl Binding<'_> {
+impl Place for Binding<'_> {
     fn associated_data(&self) -> Vec<u8> {
         aead::associated_data(
             "attache/record",
@@ -60,23 +66,39 @@ impl Binding<'_> {
     }
 }
 
-pub fn seal(key: &DataKey, binding: &Binding<'_>, plaintext: &[u8]) -> Sealed {
-    Sealed(aead::seal(&key.0, &binding.associated_data(), plaintext))
+/// The place of one version of our registration for an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistrationPlace<'a> {
+    pub upstream: &'a UpstreamName,
+    pub version: Version,
+}
+
+impl Place for RegistrationPlace<'_> {
+    fn associated_data(&self) -> Vec<u8> {
+        aead::associated_data(
+            "attache/registration",
+            &[self.upstream.as_str().as_bytes(), &self.version.0.to_be_bytes()],
+        )
+    }
+}
+
+pub fn seal(key: &DataKey, place: &impl Place, plaintext: &[u8]) -> Sealed {
+    Sealed(aead::seal(&key.0, &place.associated_data(), plaintext))
 }
 
 /// # Errors
-/// [`OpenError`] unless these very bytes were sealed with `key` for `binding`.
+/// [`OpenError`] unless these very bytes were sealed with `key` for `place`.
 pub fn open(
     key: &DataKey,
-    binding: &Binding<'_>,
+    place: &impl Place,
     sealed: &Sealed,
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    aead::open(&key.0, &binding.associated_data(), &sealed.0)
+    aead::open(&key.0, &place.associated_data(), &sealed.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use attache_core::{IssuerId, UpstreamName};
+    use attache_core::IssuerId;
 
     use super::*;
     use crate::random::SystemRandom;

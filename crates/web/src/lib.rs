@@ -11,6 +11,7 @@ mod context;
 mod guard;
 mod headers;
 mod moment;
+pub mod oauth_client;
 pub mod pages;
 mod problem;
 mod protected_resource;
@@ -19,7 +20,7 @@ mod routes;
 
 use std::sync::Arc;
 
-use attache_broker::Connections;
+use attache_broker::{Connections, authority::AssertionKeys};
 use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
 use attache_identity::Identity;
@@ -35,6 +36,8 @@ use crate::context::Source;
 #[derive(Clone, Debug)]
 pub struct Web {
     pub connections: Arc<Connections>,
+    /// Their public halves are published.
+    pub assertion_keys: Arc<AssertionKeys>,
     pub identity: Arc<Identity>,
     /// The only name that is answered to.
     pub public_url: Url,
@@ -69,6 +72,7 @@ pub fn router(web: Web) -> Router {
         .layer(guard::csrf(&origin))
         .layer(middleware::from_fn_with_state(Arc::clone(&origin), guard::only_our_origin))
         .merge(protected_resource::router())
+        .merge(oauth_client::router())
         .with_state(web)
         .layer(middleware::from_fn_with_state(origin, guard::only_our_host))
         .layer(middleware::from_fn_with_state(https, headers::secure))

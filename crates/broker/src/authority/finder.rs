@@ -9,42 +9,58 @@ use std::{
 use attache_core::{Clock, Dialect, IssuerId, Timestamp, outbound::Outbound};
 use attache_oauth::{
     client_auth::Client,
-    discover::{ChallengeSource, Found, Leniency, Search},
+    discover::{ChallengeSource, DiscoveryError, Found, Leniency, Published, Search},
     scope::Sources,
     token::TokenEndpoint,
 };
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::Terms;
+use super::{ByHand, Profile, Registrar, Terms};
 use crate::connect::ProviderError;
 
 /// How long terms are believed that cannot be looked at again (OC-6).
 const MAX_STALE: Duration = Duration::from_hours(24);
 /// Between two searches when the last one failed: callers wait behind each.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
+/// Terms that were found less than this ago are not doubted: a server that refuses every client must
+/// not be sent new ones for ever.
+const DOUBT_PAUSE: Duration = Duration::from_mins(1);
+/// How long a client that signs uses one key; what is written down does not change.
+const WRITTEN_FRESH: Duration = Duration::from_hours(1);
 
 #[derive(Debug)]
 pub struct Finder {
-    pub search: SearchFor,
-    /// As which client we are known there.
-    pub client: Client,
-    pub dialect: Arc<Dialect>,
+    server: Server,
+    client: OurClient,
+    dialect: Arc<Dialect>,
     /// The operator's, which are asked for as they stand.
-    pub scopes: Option<Vec<String>>,
-    pub resource: ResourceParameter,
-    pub(super) kept: Kept,
+    scopes: Option<Vec<String>>,
+    resource: ResourceParameter,
+    kept: Kept,
 }
 
-/// What is looked for, and how much must be published.
+/// Where the server's side of the terms is.
 #[derive(Clone, Debug)]
-pub struct SearchFor {
-    pub upstream: Url,
-    /// How the upstream is asked for its challenge.
-    pub challenge: ChallengeSource<'static>,
-    /// The only issuer that may be found.
-    pub issuer: Option<IssuerId>,
-    pub leniency: Leniency,
+pub enum Server {
+    /// As the operator wrote it down.
+    Written(Box<Found>),
+    /// As the upstream and the server publish it.
+    Published {
+        upstream: Url,
+        /// How the upstream is asked for its challenge.
+        challenge: ChallengeSource<'static>,
+        /// The only issuer that may be found.
+        issuer: Option<IssuerId>,
+        leniency: Leniency,
+    },
+}
+
+/// Where our side is.
+#[derive(Debug)]
+pub enum OurClient {
+    ByHand(ByHand),
+    Registrar(Box<Registrar>),
 }
 
 /// `resource` of RFC 8707.
@@ -59,17 +75,28 @@ pub enum ResourceParameter {
 
 impl Finder {
     pub fn new(
-        search: SearchFor,
-        client: Client,
+        server: Server,
+        client: OurClient,
         dialect: Arc<Dialect>,
         scopes: Option<Vec<String>>,
         resource: ResourceParameter,
     ) -> Self {
-        Self { search, client, dialect, scopes, resource, kept: Kept::default() }
+        Self { server, client, dialect, scopes, resource, kept: Kept::default() }
     }
 
     pub(super) fn known(&self) -> Option<Arc<Terms>> {
         self.kept.state().good.as_ref().map(|good| Arc::clone(&good.terms))
+    }
+
+    pub(super) fn profile(&self) -> Option<&Profile> {
+        match &self.client {
+            OurClient::Registrar(registrar) => Some(&registrar.profile),
+            OurClient::ByHand(_) => None,
+        }
+    }
+
+    pub(super) fn doubt(&self, terms: &Arc<Terms>, now: Timestamp) {
+        self.kept.doubt(terms, now);
     }
 
     pub(super) async fn terms(
@@ -94,31 +121,30 @@ impl Finder {
         outbound: &dyn Outbound,
         clock: &dyn Clock,
     ) -> Result<Good, ProviderError> {
-        let SearchFor { upstream, challenge, issuer, leniency } = &self.search;
-        let search = Search {
-            upstream,
-            challenge: *challenge,
-            issuer: issuer.as_ref(),
-            leniency: *leniency,
+        let Published { value: found, fresh_for } = self.server.found(outbound).await?;
+        let scopes = Sources {
+            configured: self.scopes.as_deref(),
+            challenged: &found.challenged_scopes,
+            resource: &found.resource_scopes,
+            server: &found.server.scopes_supported,
+        }
+        .initial();
+        let client = match &self.client {
+            OurClient::ByHand(by_hand) => by_hand.client(&found.server).await?,
+            OurClient::Registrar(registrar) => {
+                let refused = self.kept.state().refused.clone();
+                registrar.client(&found.server, &scopes, refused.as_deref(), outbound).await?
+            }
         };
-        let found = search.run(outbound).await.inspect_err(|error| {
-            tracing::warn!(%upstream, %error, "an authorization server was not found");
-        })?;
-        let until = clock.now().plus(found.fresh_for);
-        Ok(Good { terms: Arc::new(self.agree(found.value)), until })
+        let terms = Arc::new(self.agree(found, scopes, client));
+        Ok(Good { terms, at: clock.now(), until: clock.now().plus(fresh_for) })
     }
 
     /// What was found, as this operator wants it used.
-    fn agree(&self, found: Found) -> Terms {
-        let Found { resource, server, challenged_scopes, resource_scopes } = found;
-        let scopes = Sources {
-            configured: self.scopes.as_deref(),
-            challenged: &challenged_scopes,
-            resource: &resource_scopes,
-            server: &server.scopes_supported,
-        };
+    fn agree(&self, found: Found, scopes: Vec<String>, client: Client) -> Terms {
+        let Found { resource, server, .. } = found;
         Terms {
-            scopes: scopes.initial(),
+            scopes,
             resource: match &self.resource {
                 ResourceParameter::AsFound => Some(resource),
                 ResourceParameter::Configured(resource) => Some(resource.clone()),
@@ -128,13 +154,30 @@ impl Finder {
             iss_parameter_supported: server.iss_parameter_supported,
             token: TokenEndpoint {
                 url: server.token_endpoint,
-                client: self.client.clone(),
+                client,
                 dialect: Arc::clone(&self.dialect),
             },
             issuer: Some(server.issuer),
             authorization_endpoint: server.authorization_endpoint,
             revocation_endpoint: server.revocation_endpoint,
         }
+    }
+}
+
+impl Server {
+    async fn found(&self, outbound: &dyn Outbound) -> Result<Published<Found>, DiscoveryError> {
+        let (upstream, challenge, issuer, leniency) = match self {
+            Self::Written(found) => {
+                return Ok(Published { value: Found::clone(found), fresh_for: WRITTEN_FRESH });
+            }
+            Self::Published { upstream, challenge, issuer, leniency } => {
+                (upstream, *challenge, issuer.as_ref(), *leniency)
+            }
+        };
+        let search = Search { upstream, challenge, issuer, leniency };
+        search.run(outbound).await.inspect_err(|error| {
+            tracing::warn!(%upstream, %error, "an authorization server was not found");
+        })
     }
 }
 
@@ -147,6 +190,8 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 struct State {
     good: Option<Good>,
+    /// The client id that the server refused last.
+    refused: Option<String>,
     /// The last search failed, and is not repeated before then.
     failed: Option<(ProviderError, Timestamp)>,
 }
@@ -154,6 +199,7 @@ struct State {
 #[derive(Debug)]
 struct Good {
     terms: Arc<Terms>,
+    at: Timestamp,
     until: Timestamp,
 }
 
@@ -177,13 +223,24 @@ impl Kept {
         match found {
             Ok(good) => {
                 let terms = Arc::clone(&good.terms);
-                *state = State { good: Some(good), failed: None };
+                *state = State { good: Some(good), failed: None, refused: None };
                 Ok(terms)
             }
             Err(error) => {
                 state.failed = Some((error, now.plus(RETRY_PAUSE)));
                 state.despite(error, now)
             }
+        }
+    }
+
+    fn doubt(&self, terms: &Arc<Terms>, now: Timestamp) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(good) = state.good.as_mut().filter(|good| Arc::ptr_eq(&good.terms, terms)) else {
+            return;
+        };
+        if now.since(good.at) >= DOUBT_PAUSE {
+            good.until = now;
+            state.refused = Some(terms.token.client.id.clone());
         }
     }
 

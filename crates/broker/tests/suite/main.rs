@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod audit;
+mod authority;
 mod changes;
 mod connect;
 mod refresh;

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     digest::{base64url, hmac_sha256, sha256},
     random::Random,
+    seal::DataKey,
 };
 
 /// Signs with ES256, the smallest signature that every client can verify.
@@ -28,6 +29,11 @@ impl SigningKey {
         let mut seed = Zeroizing::new([0; 32]);
         random.fill(seed.as_mut_slice());
         from_seed(&seed)
+    }
+
+    /// The same key for the same `key` and `purpose`, wherever it is made.
+    pub fn derive(key: &DataKey, purpose: &str) -> Self {
+        from_seed(&Zeroizing::new(key.authenticate(purpose, &[])))
     }
 
     /// A JWT whose header carries `typ`, our algorithm and the id of this key.

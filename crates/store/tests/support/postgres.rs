@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
 use attache_core::Secret;
@@ -133,9 +134,17 @@ fn major(folder: &Path) -> Option<u32> {
     folder.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
+/// Below those that systems give to outgoing connections: one of these could take it while the
+/// server is being made, or is down. Where to begin differs from process to process.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    const PORTS: std::ops::Range<u16> = 16_384..32_768;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() * 61 % u32::from(u16::MAX)).unwrap_or_default();
+    let free = (0..PORTS.end - PORTS.start).find_map(|_| {
+        let step = begin.wrapping_add(NEXT.fetch_add(1, Relaxed)) % (PORTS.end - PORTS.start);
+        TcpListener::bind((Ipv4Addr::LOCALHOST, PORTS.start + step)).ok()
+    });
+    free.expect("a free port").local_addr().expect("its address").port()
 }
 
 fn text(output: &Output) -> String {

@@ -4,14 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Metrics, Parts, Tasks,
+    Broker, Brokered, Connections, HeaderForm, Metrics, Parts, ServiceKeyParts, Tasks,
     audit::Audit,
-    authority::{Authority, Terms},
+    authority::{AssertionKeys, Authority, Terms},
     connect::OauthConnect,
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock, IssuerId, Secret, Timestamp, UpstreamName, UserId,
+    Access, Clock, IssuerId, Secret, ServiceKeyName, Timestamp, UpstreamName, UserId,
     outbound::{FetchError, Limits, Outbound},
     principal::SessionDigest,
     store::{Profile, Session, Stores},
@@ -88,7 +88,7 @@ impl World {
         let broker = Broker::new(Parts {
             store: stores.credentials.clone(),
             vault: Arc::new(Vault::new(
-                ring,
+                ring.clone(),
                 stores.data_keys.clone(),
                 clock.clone(),
                 random.clone(),
@@ -101,7 +101,7 @@ impl World {
                 &tasks,
                 stop,
             ),
-            tasks,
+            tasks: tasks.clone(),
             clock: clock.clone(),
             random: random.clone(),
             metrics: Metrics::default(),
@@ -129,7 +129,15 @@ impl World {
         };
         let identity = Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default());
         let identity = Arc::new(identity);
-        let web = Web { connections, identity, public_url, clock, random };
+        let assertion_keys = Arc::new(AssertionKeys::new(ServiceKeyParts {
+            name: ServiceKeyName::new("client-assertion"),
+            ring: ring.clone(),
+            store: stores.service_keys.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            tasks: tasks.clone(),
+        }));
+        let web = Web { connections, assertion_keys, identity, public_url, clock, random };
         Self { router: router(web), stores }
     }
 
