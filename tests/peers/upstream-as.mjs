@@ -55,6 +55,7 @@ function count(as) {
     reused: 0, // refresh tokens presented twice: the grant is revoked for it
     revocations: 0, // RFC 7009 requests answered 200
     introspections: 0,
+    registered: 0, // clients by RFC 7591
   };
   as.use(async (ctx, next) => {
     if (ctx.path === '/stats') {
@@ -64,6 +65,7 @@ function count(as) {
     if (ctx.path === '/token') await sleep(token_delay);
     await next();
     if (ctx.path === '/token/revocation' && ctx.status === 200) stats.revocations += 1;
+    if (ctx.path === '/reg' && ctx.status === 201) stats.registered += 1;
     if (ctx.path === '/token/introspection') stats.introspections += 1;
   });
   as.on('grant.success', (ctx) => { stats[ctx.oidc.params.grant_type].granted += 1; });

@@ -56,7 +56,7 @@ const OWNED: [(&str, &[&str]); 18] = [
     ("hyper-util", &["attache-net", "attache-sandbox"]),
     ("jsonwebtoken", &["attache-crypto"]),
     ("mimalloc", &["attache"]),
-    ("rustls", &["attache-net"]),
+    ("rustls", &["attache-net", "attache-store"]),
     ("schemars", &["attache-config"]),
     ("sqlx", &["attache-store"]),
     ("tokio-rustls", &["attache-net"]),

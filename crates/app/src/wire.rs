@@ -10,14 +10,13 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Metrics, Parts, ServiceKey, ServiceKeyParts, Tasks,
+    Broker, Connections, Metrics, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
+    authority::AssertionKeys,
     vault::Vault,
 };
 use attache_config::{Config, model::Oidc};
-use attache_core::{
-    Clock, ServiceKeyName, changes::Memory, outage::Outage, outbound::Outbound, store::Stores,
-};
+use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
@@ -45,7 +44,7 @@ use tower::ServiceExt as _;
 pub(crate) use self::store::location;
 use self::{
     keys::{KeyRingError, Keys},
-    upstreams::{UpstreamError, Upstreams},
+    upstreams::{Common, UpstreamError, Upstreams},
 };
 use crate::metrics;
 
@@ -94,7 +93,6 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let Keys { ring, transits } = keys::wire(config, &trust).await?;
     let outbound: Arc<dyn Outbound> =
         Arc::new(ControlClient::resolving(Arc::clone(&rules), &trust, Arc::clone(&world.resolver)));
-    let Upstreams { brokered, routes } = upstreams::wire(config, &outbound, &world.clock)?;
 
     let mut registry = metrics::registry();
     let metrics = Metrics::register(&mut registry);
@@ -121,16 +119,20 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     for transit in transits {
         tasks.spawn(keys::stay_signed_in(transit, stop.clone()));
     }
-    let session_key = Arc::new(ServiceKey::new(ServiceKeyParts {
-        name: ServiceKeyName::new(SESSION_KEY),
-        ring: ring.clone(),
-        store: Arc::clone(&stores.service_keys),
-        clock: Arc::clone(&world.clock),
-        random: Arc::clone(&world.random),
-        tasks: tasks.clone(),
-    }));
+    let service_key = |name: &str| keys::service_key(name, &ring, &stores, &world, &tasks);
+    let session_key = Arc::new(ServiceKey::new(service_key(SESSION_KEY)));
+    let assertion_keys = Arc::new(AssertionKeys::new(service_key("client-assertion")));
+    let common = Common {
+        public_url: &config.public_url,
+        outbound: Arc::clone(&outbound),
+        world: &world,
+        stores: &stores,
+        registration_key: Arc::new(ServiceKey::new(service_key("registration"))),
+        assertion_keys: Arc::clone(&assertion_keys),
+    };
+    let Upstreams { brokered, routes } = upstreams::wire(config, &common)?;
     let vault = Arc::new(Vault::new(
-        ring,
+        ring.clone(),
         Arc::clone(&stores.data_keys),
         Arc::clone(&world.clock),
         Arc::clone(&world.random),
@@ -162,6 +164,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     }
     let web = attache_web::router(Web {
         connections,
+        assertion_keys,
         public_url: config.public_url.clone(),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),

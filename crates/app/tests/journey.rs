@@ -24,6 +24,7 @@ mod journeys {
     mod database;
     mod declined;
     mod disconnect;
+    mod discovery;
     mod expiry;
     mod not_connected;
     mod outage;

@@ -18,7 +18,7 @@ use url::Url;
 pub use self::{
     assertion_keys::AssertionKeys,
     by_hand::ByHand,
-    finder::{Finder, OurClient, ResourceParameter, Server},
+    finder::{Finder, OurClient, ResourceParameter, Server, Wishes},
     registrar::{Profile, Registrar},
 };
 use crate::connect::ProviderError;

@@ -153,17 +153,29 @@ pub struct AuthBroker {
     pub token_endpoint: Option<Url>,
     pub revocation_endpoint: Option<Url>,
     pub issuer: Option<IssuerId>,
-    /// Always there when `token_endpoint` is.
+    /// Always there when `token_endpoint` is. Without either, the gateway introduces itself.
     pub client_id: Option<String>,
     /// There when `client_auth` is `Basic` or `Post`.
     pub client_secret: Option<Secret>,
-    /// As configured; otherwise `Post` with a `client_secret` and `None` without, as mcpproxy does.
-    pub client_auth: ClientAuth,
+    /// As configured; otherwise, with a `token_endpoint`, `Post` with a `client_secret` and `None`
+    /// without, as mcpproxy does. Absent: what the server takes.
+    pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
     /// An absolute URI without fragment (RFC 8707 section 2).
     pub resource: Option<String>,
+    pub leniency: Leniency,
+    pub prefer_registration: bool,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
+}
+
+/// What a discovered upstream need not publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leniency {
+    /// That the authorization server checks PKCE.
+    pub pkce: bool,
+    /// Who its authorization server is: the upstream's origin, then.
+    pub resource_metadata: bool,
 }
 
 /// What goes around the token: `Bearer {token}` is the prefix `Bearer ` and an empty suffix.

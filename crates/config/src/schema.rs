@@ -16,6 +16,8 @@ use serde::{
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+pub use crate::provider::schema::ResourceParameter;
+
 /// The JSON Schema of the file.
 pub fn json_schema() -> serde_json::Value {
     without_nulls(schemars::schema_for!(File))
@@ -317,12 +319,22 @@ pub struct AuthBroker {
     pub issuer: Option<String>,
     pub client_id: Option<String>,
     pub client_secret: Option<SecretSource>,
-    /// Absent: `post` with a `client_secret`, `none` without.
+    /// Absent: `post` with a `client_secret`, `none` without; discovered: what the server takes.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
     /// The audience tokens are asked for (RFC 8707).
     #[serde(serialize_with = "crate::print::url")]
     pub resource: Option<String>,
+    /// How the audience is named in requests. Absent: `send`, or as the template knows.
+    pub resource_parameter: Option<ResourceParameter>,
+    /// Discovered: the server checks PKCE although its metadata does not say so.
+    pub assume_pkce: bool,
+    /// Discovered: the upstream's origin is its authorization server, as in MCP 2025-03-26, when it
+    /// publishes no protected-resource metadata.
+    pub allow_missing_metadata: bool,
+    /// Discovered, without `client_id`: register also where the server would read our client-id
+    /// metadata document, because it cannot reach `public_url`.
+    pub prefer_registration: bool,
     /// The header the credential is injected into.
     #[schemars(extend("default" = DEFAULT_HEADER))]
     pub header: Option<String>,

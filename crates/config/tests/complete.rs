@@ -119,7 +119,7 @@ fn every_key_means_what_it_says() {
         config.identity.jwt.iter().map(|jwt| jwt.subject_claim.as_str()).collect();
     assert_eq!(claims, ["oid", "sub"]);
     let broker = config.upstreams[0].broker.as_ref().unwrap();
-    assert_eq!(broker.client_auth, ClientAuth::Basic);
+    assert_eq!(broker.client_auth, Some(ClientAuth::Basic));
     assert_eq!(config.audit.retention, Duration::from_hours(90 * 24));
     let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
     assert_eq!(broker.header_format, bearer);

@@ -121,6 +121,16 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
             "client_secret",
             "the environment variable UNSET is not set",
         ),
+        (
+            "mode = 'oauth_connect'\nclient_id = 'c'\nclient_secret = 'hunter2'",
+            "issuer",
+            "auth_broker.issuer is required with a client_secret",
+        ),
+        (
+            &format!("{connect}client_auth = 'private_key_jwt'"),
+            "issuer",
+            "auth_broker.issuer is required with client_auth \"private_key_jwt\"",
+        ),
         ("mode = 'oauth_connect'\nscopes = ['a b']", "scopes[0]", "this is not a scope"),
         (
             "mode = 'oauth_connect'\nresource = 'https://a/#b'",
@@ -382,8 +392,7 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
     let text = broker(
         "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\
          [[upstream]]\nname = 'b'\nurl = 'https://b.example.com'\nprotocol = 'sse'\n\
-         [upstream.auth_broker]\nmode = 'oauth_connect'\n\
-         client_auth = 'private_key_jwt'\nheader = 'a b'",
+         [upstream.auth_broker]\nmode = 'oauth_connect'\nheader = 'a b'",
     );
     let source = Source::new(Path::new("attache.toml"), &text).unwrap();
     let diagnostics = load_supported(&source, &environment).diagnostics;
@@ -394,19 +403,18 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
     let expected = [
         ("mode = 'id_jag'", "this version knows auth_broker.mode \"oauth_connect\" only"),
         ("protocol = 'sse'", "this version does not support protocol \"sse\""),
-        ("[upstream.auth_broker]", "this version does not discover authorization servers"),
-        (
-            "client_auth = 'private_key_jwt'",
-            "this version does not support client_auth \"private_key_jwt\"",
-        ),
         ("header = 'a b'", "this is not a header's name"),
     ];
     assert_eq!(told, expected);
-    let whole = "mode = 'oauth_connect'\nclient_id = 'c'\n\
-                 authorization_endpoint = 'https://as.example.com/authorize'\n\
-                 token_endpoint = 'https://as.example.com/token'";
-    let source = Source::new(Path::new("attache.toml"), broker(whole)).unwrap();
-    assert!(load_supported(&source, &environment).accept().is_ok());
+    for whole in [
+        "mode = 'oauth_connect'",
+        "mode = 'oauth_connect'\nclient_id = 'c'\n\
+         authorization_endpoint = 'https://as.example.com/authorize'\n\
+         token_endpoint = 'https://as.example.com/token'",
+    ] {
+        let source = Source::new(Path::new("attache.toml"), broker(whole)).unwrap();
+        assert!(load_supported(&source, &environment).accept().is_ok(), "{whole}");
+    }
 }
 
 #[test]

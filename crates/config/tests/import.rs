@@ -87,7 +87,7 @@ fn a_server_edition_becomes_a_gateway() {
     assert_eq!(ghe.protocol, Protocol::StreamableHttp);
     assert_eq!(ghe.headers.len(), 1, "only X-Team stays beside the broker");
     let broker = ghe.broker.as_ref().unwrap();
-    assert_eq!((broker.mode, broker.client_auth), (Mode::OauthConnect, ClientAuth::Post));
+    assert_eq!((broker.mode, broker.client_auth), (Mode::OauthConnect, Some(ClientAuth::Post)));
     assert_eq!(broker.scopes, ["repo", "read:user"]);
     assert_eq!(broker.resource.as_deref(), Some("https://ghe.example.com/mcp"));
     let secret = broker.client_secret.as_ref().unwrap();

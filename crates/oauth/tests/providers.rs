@@ -108,7 +108,7 @@ fn provider(name: &str) -> Provider {
     let broker = config.upstreams.remove(0).broker.unwrap();
     let secret = broker.client_secret.clone().unwrap();
     let authentication = match broker.client_auth {
-        ClientAuth::Basic => ClientAuthentication::Basic(secret),
+        Some(ClientAuth::Basic) => ClientAuthentication::Basic(secret),
         _ => ClientAuthentication::Post(secret),
     };
     let endpoint = TokenEndpoint {

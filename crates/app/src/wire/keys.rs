@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use attache_broker::{ServiceKeyParts, Tasks};
 use attache_config::{
     Config,
     model::{KeySource, VaultSignIn},
 };
 use attache_core::{
-    Secret,
-    store::{KeyKind, WrappedKeys, Wraps},
+    Secret, ServiceKeyName,
+    store::{KeyKind, Stores, WrappedKeys, Wraps},
 };
 use attache_crypto::{
     keyring::{KeyError, KeyRing, KeyWrapper},
@@ -20,6 +21,8 @@ use attache_crypto::{
 };
 use attache_net::{line_service::UnixSocket, outbound::DedicatedClient, tls::Trust};
 use tokio_util::sync::CancellationToken;
+
+use super::World;
 
 /// When signing in at Vault is tried again after it failed.
 const SIGN_IN_AGAIN: Duration = Duration::from_secs(15);
@@ -41,6 +44,24 @@ pub(crate) struct Keys {
     pub(crate) ring: KeyRing,
     /// Those of the ring whose sign-in has to be kept alive ([`stay_signed_in`]).
     pub(crate) transits: Vec<Arc<Transit>>,
+}
+
+/// What it takes to have a key that all replicas share.
+pub(crate) fn service_key(
+    name: &str,
+    ring: &KeyRing,
+    stores: &Stores,
+    world: &World,
+    tasks: &Tasks,
+) -> ServiceKeyParts {
+    ServiceKeyParts {
+        name: ServiceKeyName::new(name),
+        ring: ring.clone(),
+        store: Arc::clone(&stores.service_keys),
+        clock: Arc::clone(&world.clock),
+        random: Arc::clone(&world.random),
+        tasks: tasks.clone(),
+    }
 }
 
 /// Plugins are asked which key they hold; a Vault is not asked anything yet.

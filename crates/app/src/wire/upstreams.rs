@@ -1,22 +1,19 @@
 //! The upstreams of a configuration, each as the broker and the data plane know it.
 
+mod connect;
+
 use std::sync::Arc;
 
-use attache_broker::{
-    Brokered, HeaderForm,
-    authority::{Authority, Terms},
-    connect::OauthConnect,
-};
+use attache_broker::{Brokered, HeaderForm, ServiceKey, authority::AssertionKeys};
 use attache_config::{
     Config,
-    model::{Allow, AuthBroker, ClientAuth, Mode, Protocol as Configured, Upstream},
+    model::{Allow, Protocol as Configured, Upstream},
 };
-use attache_core::{Access, Clock, PublicOrigin, UpstreamName, outbound::Outbound};
-use attache_oauth::{
-    client_auth::{Client, ClientAuthentication},
-    token::TokenEndpoint,
-};
+use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
 use attache_proxy::{Protocol, Route, snapshot::Target};
+use url::Url;
+
+use super::World;
 
 /// What is well-formed and yet beyond this version; it says what to write instead.
 #[derive(Debug, thiserror::Error)]
@@ -32,27 +29,26 @@ pub(crate) struct Upstreams {
     pub(crate) routes: Vec<Route>,
 }
 
-pub(crate) fn wire(
-    config: &Config,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Upstreams, UpstreamError> {
-    let routes = config.upstreams.iter().map(|upstream| route(config, upstream, outbound, clock));
+/// What upstreams have in common.
+pub(crate) struct Common<'a> {
+    pub(crate) public_url: &'a Url,
+    pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) world: &'a World,
+    pub(crate) stores: &'a Stores,
+    /// Seals our registrations.
+    pub(crate) registration_key: Arc<ServiceKey>,
+    pub(crate) assertion_keys: Arc<AssertionKeys>,
+}
+
+pub(crate) fn wire(config: &Config, common: &Common<'_>) -> Result<Upstreams, UpstreamError> {
+    let routes = config.upstreams.iter().map(|upstream| route(upstream, common));
     let routes = routes.collect::<Result<Vec<_>, _>>()?;
     Ok(Upstreams { brokered: routes.iter().filter_map(|r| r.broker.clone()).collect(), routes })
 }
 
-fn route(
-    config: &Config,
-    upstream: &Upstream,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Route, UpstreamError> {
+fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamError> {
     let refuse = |what| UpstreamError { upstream: upstream.name.clone(), what };
     let broker = upstream.broker.as_ref().map(|broker| {
-        let callback = format!("/api/v1/user/credentials/{}/callback", upstream.name);
-        let redirect_uri = PublicOrigin::new(&config.public_url).url(&callback);
-        let connect = oauth_connect(broker, redirect_uri, outbound, clock).map_err(refuse)?;
         Ok(Arc::new(Brokered {
             name: upstream.name.clone(),
             access: access(upstream.allow.as_ref()),
@@ -61,7 +57,7 @@ fn route(
                 prefix: broker.header_format.prefix.clone(),
                 suffix: broker.header_format.suffix.clone(),
             },
-            connect: Arc::new(connect),
+            connect: Arc::new(connect::wire(upstream, broker, common).map_err(refuse)?),
         }))
     });
     Ok(Route {
@@ -78,56 +74,6 @@ fn route(
         access: access(upstream.allow.as_ref()),
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
-    })
-}
-
-fn oauth_connect(
-    broker: &AuthBroker,
-    redirect_uri: String,
-    outbound: &Arc<dyn Outbound>,
-    clock: &Arc<dyn Clock>,
-) -> Result<OauthConnect, &'static str> {
-    if broker.mode != Mode::OauthConnect {
-        return Err("this version knows auth_broker.mode \"oauth_connect\" only");
-    }
-    let (Some(authorization_endpoint), Some(token_endpoint), Some(client_id)) =
-        (&broker.authorization_endpoint, &broker.token_endpoint, &broker.client_id)
-    else {
-        return Err("this version does not discover authorization servers: set \
-                    auth_broker.authorization_endpoint, token_endpoint and client_id");
-    };
-    let authentication = match (broker.client_auth, &broker.client_secret) {
-        (ClientAuth::None, _) => ClientAuthentication::None,
-        (ClientAuth::Basic, Some(secret)) => ClientAuthentication::Basic(secret.clone()),
-        (ClientAuth::Post, Some(secret)) => ClientAuthentication::Post(secret.clone()),
-        (ClientAuth::Basic | ClientAuth::Post, None) => {
-            return Err("auth_broker.client_secret is required for this client_auth");
-        }
-        (ClientAuth::PrivateKeyJwt, _) => {
-            return Err("this version does not support client_auth \"private_key_jwt\"");
-        }
-    };
-    let dialect = Arc::new(broker.dialect.clone());
-    let terms = Terms {
-        issuer: broker.issuer.clone(),
-        iss_parameter_supported: false,
-        authorization_endpoint: authorization_endpoint.clone(),
-        push_to: None,
-        token: TokenEndpoint {
-            url: token_endpoint.clone(),
-            client: Client { id: client_id.clone(), authentication },
-            dialect: Arc::clone(&dialect),
-        },
-        revocation_endpoint: broker.revocation_endpoint.clone(),
-        scopes: broker.scopes.clone(),
-        resource: broker.resource.clone(),
-    };
-    Ok(OauthConnect {
-        authority: Authority::Fixed(Arc::new(terms)),
-        dialect,
-        redirect_uri,
-        outbound: Arc::clone(outbound),
-        clock: Arc::clone(clock),
     })
 }
 

@@ -246,6 +246,12 @@ url = "{server}"
 protocol = "http"
 {broker}
 [[upstream]]
+name = "found"
+url = "{resource}"
+[upstream.auth_broker]
+mode = "oauth_connect"
+
+[[upstream]]
 name = "events"
 url = "{files}/events"
 protocol = "streamable-http"

@@ -33,11 +33,19 @@ const WRITTEN_FRESH: Duration = Duration::from_hours(1);
 pub struct Finder {
     server: Server,
     client: OurClient,
-    dialect: Arc<Dialect>,
-    /// The operator's, which are asked for as they stand.
-    scopes: Option<Vec<String>>,
-    resource: ResourceParameter,
+    wishes: Wishes,
     kept: Kept,
+}
+
+/// What the operator wrote about terms that are found.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    pub dialect: Arc<Dialect>,
+    /// Asked for as they stand.
+    pub scopes: Option<Vec<String>>,
+    pub resource: ResourceParameter,
+    /// In the place of the one that the server publishes.
+    pub revocation_endpoint: Option<Url>,
 }
 
 /// Where the server's side of the terms is.
@@ -74,14 +82,8 @@ pub enum ResourceParameter {
 }
 
 impl Finder {
-    pub fn new(
-        server: Server,
-        client: OurClient,
-        dialect: Arc<Dialect>,
-        scopes: Option<Vec<String>>,
-        resource: ResourceParameter,
-    ) -> Self {
-        Self { server, client, dialect, scopes, resource, kept: Kept::default() }
+    pub fn new(server: Server, client: OurClient, wishes: Wishes) -> Self {
+        Self { server, client, wishes, kept: Kept::default() }
     }
 
     pub(super) fn known(&self) -> Option<Arc<Terms>> {
@@ -123,7 +125,7 @@ impl Finder {
     ) -> Result<Good, ProviderError> {
         let Published { value: found, fresh_for } = self.server.found(outbound).await?;
         let scopes = Sources {
-            configured: self.scopes.as_deref(),
+            configured: self.wishes.scopes.as_deref(),
             challenged: &found.challenged_scopes,
             resource: &found.resource_scopes,
             server: &found.server.scopes_supported,
@@ -143,9 +145,10 @@ impl Finder {
     /// What was found, as this operator wants it used.
     fn agree(&self, found: Found, scopes: Vec<String>, client: Client) -> Terms {
         let Found { resource, server, .. } = found;
+        let wished = self.wishes.revocation_endpoint.clone();
         Terms {
             scopes,
-            resource: match &self.resource {
+            resource: match &self.wishes.resource {
                 ResourceParameter::AsFound => Some(resource),
                 ResourceParameter::Configured(resource) => Some(resource.clone()),
                 ResourceParameter::Omitted => None,
@@ -155,11 +158,11 @@ impl Finder {
             token: TokenEndpoint {
                 url: server.token_endpoint,
                 client,
-                dialect: Arc::clone(&self.dialect),
+                dialect: Arc::clone(&self.wishes.dialect),
             },
             issuer: Some(server.issuer),
             authorization_endpoint: server.authorization_endpoint,
-            revocation_endpoint: server.revocation_endpoint,
+            revocation_endpoint: wished.or(server.revocation_endpoint),
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Profile {
     pub jwks_uri: Url,
     /// Whether servers elsewhere can reach the two: `public_url` is https and not of this machine.
     pub is_public: bool,
+    /// Register also where a server would read our document.
+    pub prefers_registration: bool,
 }
 
 impl Profile {
@@ -94,7 +96,7 @@ impl Registrar {
             let known = Known {
                 by_hand: None,
                 registration: stands,
-                publishes_document: self.profile.is_public,
+                publishes_document: self.profile.is_public && !self.profile.prefers_registration,
                 publishes_keys: self.profile.is_public,
             };
             let choice = choose(server, known, self.clock.now())

@@ -9,7 +9,7 @@ use attache_broker::{
     ServiceKey, ServiceKeyParts, Tasks,
     authority::{
         AssertionKeys, Authority, Finder, OurClient, Profile, Registrar, ResourceParameter, Server,
-        Terms,
+        Terms, Wishes,
     },
     connect::{OauthConnect, ProviderError},
 };
@@ -158,6 +158,7 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
             document: url("/oauth/clients/mcp/metadata.json"),
             jwks_uri: url("/oauth/clients/jwks.json"),
             is_public: origin.contains("example"),
+            prefers_registration: false,
         },
         registrations: world.stores.registrations.clone(),
         credentials: world.stores.credentials.clone(),
@@ -173,8 +174,13 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
         leniency: Leniency::default(),
     };
     let client = OurClient::Registrar(Box::new(registrar));
-    let resource = ResourceParameter::AsFound;
-    let finder = Finder::new(server, client, Arc::default(), None, resource);
+    let wishes = Wishes {
+        dialect: Arc::default(),
+        scopes: None,
+        resource: ResourceParameter::AsFound,
+        revocation_endpoint: None,
+    };
+    let finder = Finder::new(server, client, wishes);
     OauthConnect {
         authority: Authority::Found(Box::new(finder)),
         dialect: Arc::default(),

@@ -169,12 +169,16 @@ fn headers(name: &str, source: Option<Fields<'_>>, brokered: bool, draft: &mut D
 
 fn auth_broker(name: &str, mut broker: Fields<'_>, draft: &mut Draft) {
     draft.section("[upstream.auth_broker]");
+    let mut is_static = false;
     for key in ["mode", "authorization_endpoint", "token_endpoint", "client_id"] {
         if let Some(text) = broker.take_text(key) {
+            is_static |= key == "token_endpoint";
             draft.entry(key, text);
         }
     }
-    client_secret(name, &mut broker, draft);
+    if client_secret(name, &mut broker, draft) && !is_static {
+        issuer_of_the_secret(draft);
+    }
     scopes(&mut broker, draft);
     for key in ["resource", "header", "header_format"] {
         if let Some(text) = broker.take_text(key) {
@@ -192,7 +196,9 @@ fn shared_oauth(name: &str, mut oauth: Fields<'_>, draft: &mut Draft) {
     if let Some(client_id) = oauth.take_text("client_id") {
         draft.entry("client_id", client_id);
     }
-    client_secret(name, &mut oauth, draft);
+    if client_secret(name, &mut oauth, draft) {
+        issuer_of_the_secret(draft);
+    }
     scopes(&mut oauth, draft);
     for ours in ["redirect_uri", "pkce_enabled"] {
         oauth.take(ours);
@@ -206,15 +212,23 @@ fn shared_oauth(name: &str, mut oauth: Fields<'_>, draft: &mut Draft) {
     oauth.report_rest("settings of its oauth", draft);
 }
 
-fn client_secret(name: &str, fields: &mut Fields<'_>, draft: &mut Draft) {
-    let Some(secret) = fields.take_text("client_secret") else { return };
+/// mcpproxy shows it to whatever server it finds.
+fn issuer_of_the_secret(draft: &mut Draft) {
+    draft.comment("CHANGE: the authorization server that gave the secret. No other is shown it.");
+    draft.entry("issuer", "https://issuer.example.com");
+}
+
+/// Whether there is one.
+fn client_secret(name: &str, fields: &mut Fields<'_>, draft: &mut Draft) -> bool {
+    let Some(secret) = fields.take_text("client_secret") else { return false };
     if let Some(variable) = env_reference(secret) {
         draft.entry("client_secret", Draft::reference(variable));
-        return;
+        return true;
     }
     let variable = variable(&[name, "CLIENT_SECRET"]);
     draft.comment(&format!("The secret was not copied: set {variable} to it."));
     draft.entry("client_secret", Draft::reference(&variable));
+    true
 }
 
 fn scopes(fields: &mut Fields<'_>, draft: &mut Draft) {

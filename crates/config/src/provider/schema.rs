@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::schema::{ClientAuth, Span};
 
@@ -45,7 +45,7 @@ pub struct Template {
     /// Whether a refresh names the scopes again.
     pub refresh_scope: Sending,
     /// How the resource (RFC 8707) is named.
-    pub resource: Resource,
+    pub resource: ResourceParameter,
     /// Parameters of the authorization request, besides the usual ones.
     pub authorize_params: BTreeMap<String, String>,
     /// Parameters of the code's exchange, besides the usual ones.
@@ -149,9 +149,9 @@ pub enum Sending {
     Omit,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Resource {
+pub enum ResourceParameter {
     /// In the parameter `resource`.
     #[default]
     Send,

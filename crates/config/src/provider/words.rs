@@ -23,7 +23,7 @@ same! {
     Body => BodyFormat { Form, Json }
     ExpiresUnit => ExpiresUnit { Seconds, Milliseconds }
     Pkce => Pkce { S256, Off }
-    Resource => ResourceForm { Send, Omit, Scope }
+    ResourceParameter => ResourceForm { Send, Omit, Scope }
     RevokeStyle => RevocationStyle { Rfc7009, NoHint, DeleteBasic, Bearer }
     Rotation => Rotation { Yes, No, Unknown }
     OauthError => Reason {

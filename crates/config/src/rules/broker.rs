@@ -1,10 +1,11 @@
 //! `[upstream.auth_broker]`: mcpproxy's rules, in its words where it has them, and ours.
 
+use attache_core::{Dialect, dialect::ResourceForm};
 use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{AuthBroker, ClientAuth, Mode},
+    model::{AuthBroker, ClientAuth, Leniency, Mode},
     provider::{Templates, fill},
     rules::{header, net, secret},
     schema::{self, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
@@ -28,6 +29,9 @@ pub(super) fn auth_broker(
     if let Some(mode) = mode {
         endpoints_fit(section, mode, place);
     }
+    if mode == Some(Mode::OauthConnect) {
+        issuer_fits(section, place);
+    }
     let authorization_endpoint =
         endpoint(section.authorization_endpoint.as_deref(), &place.key("authorization_endpoint"));
     let token_endpoint = endpoint(section.token_endpoint.as_deref(), &place.key("token_endpoint"));
@@ -43,9 +47,10 @@ pub(super) fn auth_broker(
     let resource =
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
 
+    let (dialect, form) = (dialect?, section.resource_parameter.map(ResourceForm::from));
     Some(AuthBroker {
         mode: mode?,
-        dialect: dialect?,
+        dialect: Dialect { resource: form.unwrap_or(dialect.resource), ..dialect },
         authorization_endpoint: authorization_endpoint.ok()?,
         token_endpoint: token_endpoint.ok()?,
         revocation_endpoint: revocation_endpoint.ok()?,
@@ -55,6 +60,11 @@ pub(super) fn auth_broker(
         client_auth,
         scopes: section.scopes.clone(),
         resource: resource.ok()?,
+        leniency: Leniency {
+            pkce: section.assume_pkce,
+            resource_metadata: section.allow_missing_metadata,
+        },
+        prefer_registration: section.prefer_registration,
         header: header?,
         header_format: header_format?,
     })
@@ -113,6 +123,26 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
     }
 }
 
+/// What is shown to one authorization server alone needs its name (OC-6, OC-10).
+fn issuer_fits(section: &schema::AuthBroker, place: &Place<'_>) {
+    let discovered = section.token_endpoint.is_none();
+    let signs = section.client_auth == Some(ClientAuth::PrivateKeyJwt);
+    if section.issuer.is_some() {
+        return;
+    }
+    if signs && !discovered {
+        place.key("issuer").missing(
+            "auth_broker.issuer is required with client_auth \"private_key_jwt\"",
+            "add the authorization server's issuer: what we sign is for it alone",
+        );
+    } else if section.client_secret.is_some() && discovered {
+        place.key("issuer").missing(
+            "auth_broker.issuer is required with a client_secret",
+            "add the issuer that gave the secret: without it the upstream would say who gets it",
+        );
+    }
+}
+
 /// Absent is fine; wrong was reported.
 fn optional<T, U>(given: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, ()> {
     given.map(|given| parse(given).ok_or(())).transpose()
@@ -122,10 +152,12 @@ fn endpoint(text: Option<&str>, place: &Place<'_>) -> Result<Option<Url>, ()> {
     optional(text, |text| net::secure_url(text, place))
 }
 
-/// As configured; otherwise what mcpproxy does (RFC 6749 section 2.3.1).
-fn client_auth(section: &schema::AuthBroker, place: &Place<'_>) -> ClientAuth {
+/// As configured; otherwise, where there is nobody to ask, what mcpproxy does (RFC 6749 section
+/// 2.3.1).
+fn client_auth(section: &schema::AuthBroker, place: &Place<'_>) -> Option<ClientAuth> {
     let default = if section.client_secret.is_some() { ClientAuth::Post } else { ClientAuth::None };
-    let client_auth = section.client_auth.unwrap_or(default);
+    let default = section.token_endpoint.is_some().then_some(default);
+    let client_auth = section.client_auth.or(default)?;
     match (client_auth, &section.client_secret) {
         (ClientAuth::Basic | ClientAuth::Post, None) => place.key("client_secret").missing(
             "this client_auth needs a client_secret",
@@ -139,7 +171,7 @@ fn client_auth(section: &schema::AuthBroker, place: &Place<'_>) -> ClientAuth {
         }
         _ => {}
     }
-    client_auth
+    Some(client_auth)
 }
 
 /// RFC 6749 section 3.3.

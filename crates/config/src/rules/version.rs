@@ -4,7 +4,7 @@
 
 use crate::{
     diagnose::Place,
-    schema::{AuthBroker, ClientAuth, File, Mode},
+    schema::{AuthBroker, File, Mode},
 };
 
 pub(crate) fn supported(file: &File, root: &Place<'_>) {
@@ -24,30 +24,10 @@ pub(crate) fn supported(file: &File, root: &Place<'_>) {
 
 fn broker(section: &AuthBroker, place: &Place<'_>) {
     match section.mode {
-        Some(Mode::OauthConnect) => endpoints(section, place),
+        Some(Mode::OauthConnect) | None => {}
         Some(_) => place.key("mode").error(
             "this version knows auth_broker.mode \"oauth_connect\" only",
             "write mode = \"oauth_connect\", or remove this upstream",
         ),
-        None => {}
-    }
-    if section.client_auth == Some(ClientAuth::PrivateKeyJwt) {
-        place.key("client_auth").error(
-            "this version does not support client_auth \"private_key_jwt\"",
-            "write \"basic\" or \"post\" with a client_secret, or \"none\"",
-        );
-    }
-}
-
-/// One of the two endpoints alone is against the format's own rules, and so is a `token_endpoint`
-/// without a `client_id`. A template has both, or something is wrong with it.
-fn endpoints(section: &AuthBroker, place: &Place<'_>) {
-    let nowhere = section.authorization_endpoint.is_none() && section.token_endpoint.is_none();
-    if nowhere && section.provider.is_none() {
-        let more = if section.client_id.is_some() { "" } else { " and client_id" };
-        place.key("authorization_endpoint").missing(
-            "this version does not discover authorization servers",
-            format!("add authorization_endpoint, token_endpoint{more}"),
-        );
     }
 }
