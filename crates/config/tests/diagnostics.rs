@@ -121,16 +121,6 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
             "client_secret",
             "the environment variable UNSET is not set",
         ),
-        (
-            "mode = 'oauth_connect'\nclient_id = 'c'\nclient_secret = 'hunter2'",
-            "issuer",
-            "auth_broker.issuer is required with a client_secret",
-        ),
-        (
-            &format!("{connect}client_auth = 'private_key_jwt'"),
-            "issuer",
-            "auth_broker.issuer is required with client_auth \"private_key_jwt\"",
-        ),
         ("mode = 'oauth_connect'\nscopes = ['a b']", "scopes[0]", "this is not a scope"),
         (
             "mode = 'oauth_connect'\nresource = 'https://a/#b'",
@@ -455,6 +445,29 @@ fn an_address_that_is_neither_public_nor_allowed_is_warned_about() {
     let all = found(&loaded("attache.toml", text).diagnostics);
     let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, ["identity.oidc.issuer", "identity.jwt[0].issuer", "upstream[0].url"]);
+}
+
+/// OC-6, OC-10
+#[test]
+fn what_is_for_one_server_needs_its_name() {
+    let found_with = |issuer: &str, lines: &str| {
+        let text = broker(&format!("mode = 'oauth_connect'\nclient_id = 'c'\n{issuer}{lines}"));
+        let all = found(&loaded("attache.toml", &text).diagnostics);
+        all.into_iter().filter(|(key, _)| key.ends_with("issuer")).count()
+    };
+    let fixed = "authorization_endpoint = 'https://as.example.com/authorize'\n\
+                 token_endpoint = 'https://as.example.com/token'\n";
+    let signs = format!("{fixed}client_auth = 'private_key_jwt'");
+    for (lines, missing) in [
+        ("client_secret = 'hunter2'", 1),
+        (&*signs, 1),
+        ("client_auth = 'private_key_jwt'", 0),
+        ("", 0),
+        (fixed, 0),
+    ] {
+        assert_eq!(found_with("", lines), missing, "{lines}");
+        assert_eq!(found_with("issuer = 'https://as.example.com'\n", lines), 0, "{lines}");
+    }
 }
 
 /// RS-15

@@ -125,7 +125,7 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
 
 /// What is shown to one authorization server alone needs its name (OC-6, OC-10).
 fn issuer_fits(section: &schema::AuthBroker, place: &Place<'_>) {
-    let discovered = section.token_endpoint.is_none();
+    let discovered = section.token_endpoint.is_none() && section.provider.is_none();
     let signs = section.client_auth == Some(ClientAuth::PrivateKeyJwt);
     if section.issuer.is_some() {
         return;
