@@ -1,16 +1,14 @@
 //! What an authorization server publishes (RFC 8414), against what the configuration says.
 
-use attache_config::model::{AuthBroker, ClientAuth};
+use attache_config::model::AuthBroker;
 use attache_core::{IssuerId, dialect::Pkce};
-use attache_oauth::{
-    auth_method::AuthMethod,
-    discover::{AuthorizationServer, DiscoveryError},
-};
+use attache_oauth::discover::{AuthorizationServer, DiscoveryError};
 use url::Url;
 
 use super::{
     explain,
     journal::{Journal, origin},
+    registration,
     report::{Check, Finding, Mover, Outcome},
     scopes::{self, Wanted},
 };
@@ -133,12 +131,7 @@ fn pkce(server: &AuthorizationServer, broker: &AuthBroker) -> Finding {
 /// `None` for a client that nobody registered by hand.
 fn client_auth(server: &AuthorizationServer, broker: &AuthBroker) -> Option<Finding> {
     broker.client_id.as_ref()?;
-    let method = match broker.client_auth {
-        ClientAuth::Basic => AuthMethod::ClientSecretBasic,
-        ClientAuth::Post => AuthMethod::ClientSecretPost,
-        ClientAuth::None => AuthMethod::None,
-        ClientAuth::PrivateKeyJwt => AuthMethod::PrivateKeyJwt,
-    };
+    let method = registration::method(broker, Some(server))?;
     let supported = &server.token_endpoint_auth_methods_supported;
     if supported.contains(&method) {
         return Some(Finding::ok(Check::ClientAuth, format!("it takes {}", method.as_str())));

@@ -3,6 +3,7 @@
 use attache_config::model::{AuthBroker, ClientAuth};
 use attache_core::PublicOrigin;
 use attache_oauth::{
+    auth_method::{AuthMethod, Proof},
     client_auth::{Client, ClientAuthentication},
     client_choice::{ByHand, ClientChoice, Known, NoClient, choose},
     discover::AuthorizationServer,
@@ -56,12 +57,29 @@ pub(super) fn examine(
 
 /// The client that the operator registered. One that signs has its key in the store, which is not
 /// touched here.
-pub(super) fn by_hand(broker: &AuthBroker) -> Option<Client> {
-    let authentication = match (broker.client_auth, &broker.client_secret) {
-        (ClientAuth::None, _) => ClientAuthentication::None,
-        (ClientAuth::Basic, Some(secret)) => ClientAuthentication::Basic(secret.clone()),
-        (ClientAuth::Post, Some(secret)) => ClientAuthentication::Post(secret.clone()),
+pub(super) fn by_hand(broker: &AuthBroker, server: Option<&AuthorizationServer>) -> Option<Client> {
+    let authentication = match (method(broker, server)?, &broker.client_secret) {
+        (AuthMethod::None, _) => ClientAuthentication::None,
+        (AuthMethod::ClientSecretBasic, Some(secret)) => {
+            ClientAuthentication::Basic(secret.clone())
+        }
+        (AuthMethod::ClientSecretPost, Some(secret)) => ClientAuthentication::Post(secret.clone()),
         _ => return None,
     };
     Some(Client { id: broker.client_id.clone()?, authentication })
+}
+
+/// As configured; else what the server takes of a client that is registered by hand.
+pub(super) fn method(
+    broker: &AuthBroker,
+    server: Option<&AuthorizationServer>,
+) -> Option<AuthMethod> {
+    let configured = broker.client_auth.map(|method| match method {
+        ClientAuth::Basic => AuthMethod::ClientSecretBasic,
+        ClientAuth::Post => AuthMethod::ClientSecretPost,
+        ClientAuth::None => AuthMethod::None,
+        ClientAuth::PrivateKeyJwt => AuthMethod::PrivateKeyJwt,
+    });
+    let proof = if broker.client_secret.is_some() { Proof::Secret } else { Proof::Nothing };
+    configured.or_else(|| AuthMethod::choose(&server?.token_endpoint_auth_methods_supported, proof))
 }

@@ -7,6 +7,7 @@ use attache_config::model::{AuthBroker, Mode, Protocol, Upstream};
 use attache_core::{IssuerId, PublicOrigin};
 use attache_oauth::{
     challenge::Demand,
+    client_auth::Client,
     discover::{AuthorizationServer, ProtectedResource},
     scope::Sources,
     token::TokenEndpoint,
@@ -111,9 +112,10 @@ impl Visit<'_> {
             findings.push(registration::examine(self.broker, server, self.tools));
         }
         let endpoint = self.broker.token_endpoint.clone();
+        let client = registration::by_hand(self.broker, server.as_ref());
         let endpoint = endpoint.or_else(|| server.map(|server| server.token_endpoint));
         if let Some(endpoint) = endpoint {
-            findings.push(self.client(endpoint.clone(), &published, findings).await);
+            findings.push(self.client(client, endpoint.clone(), &published, findings).await);
             findings.extend(clock::examine(self.journal, &endpoint));
         }
         findings.push(Finding::not_looked_at(
@@ -155,7 +157,13 @@ impl Visit<'_> {
         sources.initial()
     }
 
-    async fn client(&self, url: Url, published: &Published, findings: &[Finding]) -> Finding {
+    async fn client(
+        &self,
+        client: Option<Client>,
+        url: Url,
+        published: &Published,
+        findings: &[Finding],
+    ) -> Finding {
         let address = address::examine(&url, self.tools.rules).await;
         if address.outcome != Outcome::Ok {
             let known = findings.iter().any(|one| one.found == address.found);
@@ -165,7 +173,7 @@ impl Visit<'_> {
                 address
             };
         }
-        let Some(client) = registration::by_hand(self.broker) else {
+        let Some(client) = client else {
             return Finding::not_looked_at(Check::Client, "there is no secret of ours to ask with");
         };
         let found = published.metadata.as_ref().filter(|_| self.is_discovered());
