@@ -17,7 +17,7 @@ pub use self::{
     openid_provider::OpenIdProvider,
     protected_resource::ProtectedResource,
     published::Published,
-    search::{ChallengeSource, Found, Leniency, Search, initialize},
+    search::{ChallengeSource, Found, Leniency, Search, initialize, list_tools},
 };
 
 #[cfg(test)]

@@ -173,6 +173,7 @@ fn what_upstreams_answer() -> Vec<Case> {
         case("a page", |world| world.puppet.show_page("/mcp", 200), &["bent answer wrong"]),
         case("a lost path", |world| world.puppet.show("/mcp", 404), &["bent answer wrong"]),
         case("a redirect", |world| world.puppet.show("/mcp", 302), &["bent answer wrong"]),
+        case("a guard before its tools", |world| world.puppet.greet_anybody(), &[]),
         case("for everybody", |world| world.puppet.show("/mcp", 200), &["bent answer warning"]),
         case("out of order", |world| world.puppet.show("/mcp", 503), &["bent answer wrong"]),
     ]

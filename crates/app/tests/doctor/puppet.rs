@@ -27,6 +27,7 @@ pub(crate) struct Puppet {
 struct Mood {
     says: HashMap<&'static str, Said>,
     clock_ahead: Duration,
+    greets_anybody: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +75,7 @@ impl Puppet {
         let refusal = json!({ "error": "invalid_grant", "error_description": MARKER });
         let mut state = self.state();
         state.clock_ahead = Duration::ZERO;
+        state.greets_anybody = false;
         state.says = HashMap::from([
             ("/mcp", json(401, &Value::Null)),
             (RESOURCE_METADATA, json(200, &resource)),
@@ -107,6 +109,11 @@ impl Puppet {
         self.state().clock_ahead = ahead;
     }
 
+    /// Answers `initialize` without a token, and nothing after it.
+    pub(crate) fn greet_anybody(&self) {
+        self.state().greets_anybody = true;
+    }
+
     fn publish(&self, path: &str, name: &str, value: &Value) {
         let mut state = self.state();
         let said = state.says.get_mut(path).expect("it is published");
@@ -120,13 +127,17 @@ impl Puppet {
     }
 }
 
-async fn answer(State(puppet): State<Puppet>, uri: Uri) -> Response {
+async fn answer(State(puppet): State<Puppet>, uri: Uri, body: String) -> Response {
     let state = puppet.state().clone();
     let now = SystemClock.now().plus(state.clock_ahead).as_seconds();
     let now = jiff::Timestamp::from_second(now).expect("a time of our days");
     let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let said = state.says.get(uri.path()).cloned();
-    let said = said.unwrap_or(Said { status: 404, kind: "text/plain", body: MARKER.to_owned() });
+    let plain = |status| Said { status, kind: "text/plain", body: MARKER.to_owned() };
+    let said = if state.greets_anybody && body.contains("initialize") {
+        plain(200)
+    } else {
+        state.says.get(uri.path()).cloned().unwrap_or_else(|| plain(404))
+    };
     let metadata = puppet.url(RESOURCE_METADATA);
     let challenge = format!("Bearer realm=\"{MARKER}\", resource_metadata=\"{metadata}\"");
     Response::builder()

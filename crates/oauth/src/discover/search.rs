@@ -158,7 +158,7 @@ pub fn initialize(upstream: &Url) -> http::Result<Request<Bytes>> {
 }
 
 /// What comes next. Without the session that it might need it is answered by guards only.
-fn list_tools(upstream: &Url) -> http::Result<Request<Bytes>> {
+pub fn list_tools(upstream: &Url) -> http::Result<Request<Bytes>> {
     mcp(upstream, r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#)
 }
 

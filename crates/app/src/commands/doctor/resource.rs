@@ -11,7 +11,7 @@ use attache_core::{
 };
 use attache_oauth::{
     challenge::Demand,
-    discover::{ProtectedResource, initialize},
+    discover::{ProtectedResource, initialize, list_tools},
 };
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -40,9 +40,18 @@ pub(super) async fn answer(upstream: &Upstream, journal: &Journal) -> (Finding, 
     if upstream.broker.is_none() {
         request.headers_mut().extend(upstream.headers.iter().cloned());
     }
-    let Ok(answer) = journal.fetch(request, LIMITS).await else {
+    let Ok(mut answer) = journal.fetch(request, LIMITS).await else {
         return (refused(journal), None);
     };
+    if is_mcp(upstream)
+        && answer.status().is_success()
+        && let Ok(request) = list_tools(&upstream.url)
+        && let Ok(next) = journal.fetch(request, LIMITS).await
+        && next.status() == StatusCode::UNAUTHORIZED
+    {
+        // It greets anybody, and guards its tools.
+        answer = next;
+    }
     let (status, demand) = (answer.status(), Demand::read(answer.headers()));
     let is_elsewhere = status.is_redirection()
         || status.is_server_error()
@@ -84,7 +93,7 @@ fn judged(upstream: &Upstream, status: StatusCode, demand: Option<&Demand>) -> F
         _ if status.is_success() && brokered => warning(" to a request without a token").write(
             "upstream.auth_broker",
             "leave it out if nobody's own account is needed there; some servers ask only when a \
-             tool is called",
+             certain tool is called",
         ),
         _ if status.is_success() => ok(""),
         StatusCode::FORBIDDEN => warning(", and does not say what it wants").then(
