@@ -14,7 +14,17 @@ use std::{
     time::Duration,
 };
 
-use attache_net::resolve::Resolver;
+use attache_core::{IssuerId, Secret};
+use attache_net::{address::EgressRules, outbound::ControlClient, resolve::Resolver, tls::Trust};
+use attache_oauth::{
+    auth_method::AuthMethod,
+    client_auth::{Client, ClientAuthentication},
+    client_metadata::{ClientMetadata, Ourselves},
+    discover::{AuthorizationServer, ChallengeSource, DiscoveryError, Leniency, Search},
+    error::TokenError,
+    register::{RegistrationError, register},
+    token::{RefreshGrant, TokenEndpoint},
+};
 use attache_sandbox::{Page, people::ADA};
 use axum::{
     Json, Router,
@@ -22,7 +32,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
@@ -186,6 +196,100 @@ async fn a_body_is_read_within_bounds_and_as_it_is() {
     }
     assert!(issuers.arrived().iter().all(|(_, head)| !head.contains_key("accept-encoding")));
     world.end().await;
+}
+
+// --- learned from an upstream --------------------------------------------------------------------
+
+/// `resource_metadata` of a challenge, `authorization_servers` of a resource, and the endpoints of an
+/// authorization server, asked for by the client that the gateway asks with.
+#[tokio::test]
+async fn nothing_an_upstream_publishes_leads_inside() {
+    attache_crypto::install_provider();
+    let canary = Canary::everywhere().await;
+    let inside = with_port(&INSIDE, &canary);
+    let addresses = [inside.clone(), with_port(&NOWHERE, &canary)].concat();
+    let named = addresses.clone();
+    let upstreams = Hostile::start(move |own, path| {
+        let challenging = path.strip_prefix("/challenging/").and_then(|rest| rest.parse().ok());
+        let publishing = path
+            .strip_prefix("/.well-known/oauth-protected-resource/publishing/")
+            .and_then(|rest| rest.parse().ok());
+        match (challenging, publishing) {
+            (Some::<usize>(index), _) => {
+                let challenge = format!("Bearer resource_metadata=\"{}\"", named[index]);
+                let challenge = HeaderValue::from_bytes(challenge.as_bytes()).unwrap();
+                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+            }
+            (_, Some::<usize>(index)) => Json(json!({
+                "resource": format!("{own}publishing/{index}"),
+                "authorization_servers": [named[index]],
+            }))
+            .into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    })
+    .await;
+    let rules = EgressRules { allow_private: vec![IpAddr::from(PEERS).into()] };
+    let trust = Trust::load(None).unwrap();
+    let client = ControlClient::resolving(Arc::new(rules), &trust, Arc::new(Names::default()));
+    for (index, address) in addresses.iter().enumerate() {
+        let is_inside = index < inside.len();
+        let challenged = search(&client, &upstreams, &format!("challenging/{index}")).await;
+        // what is no address at all is as if it were not there; a header has ASCII only
+        let blocked = is_inside && address.is_ascii();
+        let expected = if blocked { DiscoveryError::Blocked } else { DiscoveryError::NotFound };
+        assert_eq!(challenged, Some(expected), "{address}");
+
+        let published = search(&client, &upstreams, &format!("publishing/{index}")).await;
+        let refused = [DiscoveryError::Blocked, DiscoveryError::InvalidIssuer];
+        assert!(
+            published.is_some_and(|error| refused.contains(&error)),
+            "{address}: {published:?}"
+        );
+
+        assert!(asked_at_endpoints(&client, address).await == is_inside, "{address}");
+        assert_eq!(canary.connections(), 0, "{address}");
+    }
+}
+
+async fn search(client: &ControlClient, upstreams: &Hostile, path: &str) -> Option<DiscoveryError> {
+    let upstream = upstreams.url.join(path).expect("a URL");
+    let search = Search {
+        upstream: &upstream,
+        challenge: ChallengeSource::AskHttp,
+        issuer: None,
+        leniency: Leniency::default(),
+    };
+    search.run(client).await.err()
+}
+
+/// Whether there were endpoints at `address` in the metadata of a server of this machine; each
+/// refuses, then.
+async fn asked_at_endpoints(client: &ControlClient, address: &str) -> bool {
+    let issuer = IssuerId::new("http://127.0.0.77");
+    let mut document = metadata(issuer.as_str(), "http://127.0.0.77/keys");
+    let members = document.as_object_mut().expect("an object");
+    for name in ["registration_endpoint", "revocation_endpoint", "token_endpoint"] {
+        members.insert(name.to_owned(), json!(address));
+    }
+    let document = serde_json::to_vec(&document).expect("JSON");
+    let Ok(server) = AuthorizationServer::parse(&issuer, &document) else { return false };
+    let us =
+        Ourselves { client_name: "attache", redirect_uri: &server.token_endpoint, jwks_uri: None };
+    let us = ClientMetadata::new(&us, AuthMethod::None).expect("no key is needed");
+    let endpoint = server.registration_endpoint.as_ref().expect("as usable as the others");
+    let registered = register(client, &issuer, endpoint, &us, None).await;
+    assert_eq!(registered.err(), Some(RegistrationError::Blocked), "{address}");
+    let tokens = TokenEndpoint {
+        url: server.token_endpoint,
+        client: Client { id: "c".to_owned(), authentication: ClientAuthentication::None },
+        dialect: Arc::default(),
+    };
+    let refresh_token = &Secret::new("r");
+    let grant = RefreshGrant { refresh_token, resource: None, scopes: &[] };
+    let refreshed = tokens.refresh(client, grant).await;
+    assert_eq!(refreshed.err(), Some(TokenError::Blocked), "{address}");
+    true
 }
 
 // --- written by an operator, or by whoever owns a name ------------------------------------------
