@@ -2,6 +2,8 @@
 
 mod connect;
 
+pub(crate) use self::connect::is_public;
+
 use std::sync::Arc;
 
 use attache_broker::{Brokered, HeaderForm, ServiceKey, authority::AssertionKeys};

@@ -64,6 +64,7 @@ async fn what_is_broken_is_found_and_nothing_else() {
         what_servers_say(),
         what_upstreams_answer(),
         what_token_endpoints_answer(),
+        what_is_discovered(&world),
         what_is_written(&world),
     ];
     let mut otherwise = Vec::new();
@@ -207,6 +208,78 @@ fn what_token_endpoints_answer() -> Vec<Case> {
             &["notes client warning"],
         ),
     ]
+}
+
+/// `bent` with no endpoint written out: what servers publish is then what people depend on.
+fn what_is_discovered(world: &World) -> Vec<Case> {
+    let bent = |key: &str, path: &str| {
+        (format!("{key} = \"{}\"\n", world.puppet.url(path)), String::new())
+    };
+    let found = vec![
+        bent("authorization_endpoint", "/as/authorize"),
+        bent("token_endpoint", "/as/token"),
+        bent("revocation_endpoint", "/as/revoke"),
+    ];
+    let registered = [
+        case("nothing", |_| {}, &[]),
+        case(
+            "no PKCE",
+            |world| world.puppet.publish_as("code_challenge_methods_supported", &Value::Null),
+            &["bent pkce wrong"],
+        ),
+        case(
+            "the upstream is another resource",
+            |world| world.puppet.publish_resource("resource", &json!("https://u.example.com/mcp")),
+            &["bent resource_metadata wrong"],
+        ),
+        case(
+            "the upstream trusts another issuer",
+            |world| {
+                let others = json!(["https://as.example.com"]);
+                world.puppet.publish_resource("authorization_servers", &others);
+            },
+            &["bent issuer wrong"],
+        ),
+        case(
+            "tokens would travel in clear",
+            |world| {
+                world.puppet.publish_as("token_endpoint", &json!("http://as.example.com/token"));
+            },
+            &["bent metadata wrong"],
+        ),
+        case(
+            "a page where metadata should be",
+            |world| world.puppet.show_page(puppet::AS_METADATA, 200),
+            &["bent metadata wrong"],
+        ),
+    ];
+    let nobody = [
+        bent("issuer", "/as"),
+        (
+            format!("client_id = \"attache\"\nclient_secret = \"{CLIENT_SECRET}\"\nscopes"),
+            "scopes".to_owned(),
+        ),
+    ];
+    let alone = [
+        case("no way to be known", |_| {}, &["bent registration wrong"]),
+        case(
+            "a way to be known",
+            |world| {
+                let register = json!(world.puppet.url("/as/register"));
+                world.puppet.publish_as("registration_endpoint", &register);
+            },
+            &[],
+        ),
+        case(
+            "no word of who its authorization server is",
+            |world| world.puppet.publish_resource("authorization_servers", &json!([])),
+            &["bent issuer wrong"],
+        ),
+    ];
+    let registered = registered.map(|case| Case { instead: found.clone(), ..case });
+    let nobody = [&found[..], &nobody[..]].concat();
+    let alone = alone.map(|case| Case { instead: nobody.clone(), ..case });
+    registered.into_iter().chain(alone).collect()
 }
 
 fn what_is_written(world: &World) -> Vec<Case> {

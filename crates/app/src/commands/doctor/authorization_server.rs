@@ -113,6 +113,8 @@ fn pkce(server: &AuthorizationServer, broker: &AuthBroker) -> Finding {
         Finding::ok(Check::Pkce, "it checks PKCE with S256")
     } else if broker.dialect.pkce == Pkce::Off {
         Finding::ok(Check::Pkce, "its template says that it does without")
+    } else if broker.leniency.pkce {
+        Finding::ok(Check::Pkce, "it does not say so, and assume_pkce does")
     } else if broker.token_endpoint.is_some() {
         Finding::warning(Check::Pkce, unsaid).then(
             Mover::Provider,
@@ -120,11 +122,8 @@ fn pkce(server: &AuthorizationServer, broker: &AuthBroker) -> Finding {
             "switch PKCE on there; it is sent in any case",
         )
     } else {
-        Finding::wrong(Check::Pkce, unsaid).then(
-            Mover::Provider,
-            None,
-            "switch PKCE on there; who knows that it is on writes the endpoints out",
-        )
+        Finding::wrong(Check::Pkce, unsaid)
+            .write("upstream.auth_broker.assume_pkce", "set it if you know that it does")
     }
 }
 

@@ -1,7 +1,6 @@
 //! As whom an authorization server will be asked. Nothing is registered here.
 
 use attache_config::model::{AuthBroker, ClientAuth};
-use attache_core::PublicOrigin;
 use attache_oauth::{
     auth_method::{AuthMethod, Proof},
     client_auth::{Client, ClientAuthentication},
@@ -13,17 +12,18 @@ use super::{
     Tools,
     report::{Check, Finding},
 };
+use crate::wire::upstreams::is_public;
 
 pub(super) fn examine(
     broker: &AuthBroker,
     server: &AuthorizationServer,
     tools: &Tools<'_>,
 ) -> Finding {
-    let public = PublicOrigin::new(&tools.config.public_url).is_https();
+    let public = is_public(&tools.config.public_url);
     let known = Known {
         by_hand: broker.client_id.as_ref().map(|_| ByHand { issuer: broker.issuer.as_ref() }),
         registration: None,
-        publishes_document: public,
+        publishes_document: public && !broker.prefer_registration,
         publishes_keys: public,
     };
     match choose(server, known, tools.clock.now()) {

@@ -79,7 +79,8 @@ impl Visit<'_> {
 
     async fn resource(&self, demand: &Demand, findings: &mut Vec<Finding>) -> Published {
         let challenged = demand.resource_metadata.as_ref();
-        let needed = self.is_discovered() && self.broker.issuer.is_none();
+        let leniency = self.broker.leniency.resource_metadata;
+        let needed = self.is_discovered() && self.broker.issuer.is_none() && !leniency;
         let looked = resource::Metadata { misfit: self.misfit(), needed };
         let (finding, metadata) =
             looked.examine(&self.upstream.url, challenged, self.journal).await;
@@ -102,7 +103,11 @@ impl Visit<'_> {
         } else {
             findings.push(Finding::not_looked_at(
                 Check::Metadata,
-                "no issuer is known: neither auth_broker.issuer nor the upstream names one",
+                if self.broker.leniency.resource_metadata {
+                    "the upstream's own origin is taken, as MCP 2025-03-26 has it"
+                } else {
+                    "no issuer is known: neither auth_broker.issuer nor the upstream names one"
+                },
             ));
             None
         };

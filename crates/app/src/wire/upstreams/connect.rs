@@ -203,7 +203,7 @@ impl Wiring<'_> {
 }
 
 /// Whether a server elsewhere can fetch what is below `url`, as far as a name tells.
-fn is_public(url: &Url) -> bool {
+pub(crate) fn is_public(url: &Url) -> bool {
     let addresses = EgressRules::default();
     url.scheme() == "https"
         && match url.host() {
