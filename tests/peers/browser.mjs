@@ -1,12 +1,13 @@
-// One browser of one person, driven line by line: {"open": URL, "answers": {...}, "until": PREFIX} on
-// stdin, the page it ended on as one line {"url", "status", "html"} on stdout.
+// Browsers, driven line by line: {"of": WHOM, "open": URL, "answers": {...}, "until": PREFIX} on stdin, the
+// page it ended on as one line {"url", "status", "html"} on stdout. Each person has cookies of their own.
 import { createInterface } from 'node:readline';
 import { Browser } from './lib/browser.mjs';
 import { say } from './lib/peer.mjs';
 
-const browser = new Browser();
+const browsers = new Map();
 say({ ready: true });
 for await (const line of createInterface({ input: process.stdin })) {
-  const { open, ...how } = JSON.parse(line);
-  say(await browser.open(open, how).catch((error) => ({ error: error.message })));
+  const { of, open, ...how } = JSON.parse(line);
+  if (!browsers.has(of)) browsers.set(of, new Browser());
+  say(await browsers.get(of).open(open, how).catch((error) => ({ error: error.message })));
 }

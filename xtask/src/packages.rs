@@ -1,4 +1,5 @@
-//! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server.
+//! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server, and a
+//! library that moves the clock of one process.
 
 use std::{path::Path, process::Command};
 
@@ -6,14 +7,17 @@ use anyhow::{Result, bail};
 
 use crate::{run, terminal::say};
 
-/// Debian's package, and a folder that is there once it is installed.
-const NEEDED: [(&str, &str); 1] = [("postgresql", "/usr/lib/postgresql")];
+/// Debian's package, and a file or folder that is there once it is installed.
+const NEEDED: [(&str, &str); 2] = [
+    ("postgresql", "/usr/lib/postgresql"),
+    ("libfaketime", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
+];
 
 /// Installs what is missing on a CI machine; says how, anywhere else.
 pub(crate) fn provide() -> Result<()> {
     let missing: Vec<&str> = NEEDED
         .iter()
-        .filter(|(_, folder)| !Path::new(folder).exists())
+        .filter(|(_, place)| !Path::new(place).exists())
         .map(|(package, _)| *package)
         .collect();
     if missing.is_empty() {

@@ -5,9 +5,12 @@
 
 #[cfg(test)]
 mod support {
+    pub(crate) mod brokered;
     pub(crate) mod cable;
     pub(crate) mod clients;
+    #[expect(dead_code, reason = "replicas are made in a target of their own")]
     pub(crate) mod gateway;
+    pub(crate) mod http;
     pub(crate) mod leaks;
     pub(crate) mod peers;
     pub(crate) mod people;

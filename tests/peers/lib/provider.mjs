@@ -11,6 +11,11 @@ const EMAIL_DOMAIN = 'example.com';
 export const people = {
   ada: person('ada', 'Ada Lovelace', ['engineering']),
   grace: person('grace', 'Grace Hopper', ['engineering', 'platform']),
+  ...Object.fromEntries([
+    ['alan', 'Alan Turing'], ['annie', 'Annie Easley'], ['dennis', 'Dennis Ritchie'], ['edsger', 'Edsger Dijkstra'],
+    ['frances', 'Frances Allen'], ['hedy', 'Hedy Lamarr'], ['jean', 'Jean Bartik'], ['john', 'John Backus'],
+    ['karen', 'Karen Spärck Jones'], ['mary', 'Mary Jackson'],
+  ].map(([sub, name]) => [sub, person(sub, name, [])])),
 };
 
 function person(sub, name, groups) {

@@ -1,7 +1,8 @@
 //! The `attache` binary as an operator runs it: a folder, a configuration, a process.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, OpenOptions, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{self, Child, Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{peers::free_port, stage::http};
+use super::{http::http, peers::free_port};
 
 /// How long requests may go on after SIGTERM; the same as the gateway's own.
 pub(crate) const GRACE: Duration = Duration::from_secs(15);
@@ -34,17 +35,47 @@ impl Gateway {
         configuration: &str,
         environment: Vec<(&'static str, String)>,
     ) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("journey-{}-{number}", process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir(&folder).expect("a folder of its own");
+        let folder = folder();
         let made = attache(&folder).args(["keys", "generate", KEY]).output();
         assert!(made.expect("attache runs").status.success());
+        let public_url = format!("http://127.0.0.1:{port}");
+        Self::serve(folder, &public_url, port, configuration, environment)
+    }
 
+    /// One of several behind `public_url`, with the key that all of them have.
+    pub(crate) fn replica(
+        public_url: &str,
+        port: u16,
+        key: &[u8],
+        configuration: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        let folder = folder();
+        fs::write(folder.join(KEY), key).expect("it is written");
+        fs::set_permissions(folder.join(KEY), Permissions::from_mode(0o600)).expect("it is ours");
+        Self::serve(folder, public_url, port, configuration, environment)
+    }
+
+    /// A key for replicas to share.
+    pub(crate) fn key() -> Vec<u8> {
+        let folder = folder();
+        let made = attache(&folder).args(["keys", "generate", KEY]).output();
+        assert!(made.expect("attache runs").status.success());
+        let key = fs::read(folder.join(KEY)).expect("it was made");
+        fs::remove_dir_all(folder).expect("it is ours");
+        key
+    }
+
+    fn serve(
+        folder: PathBuf,
+        public_url: &str,
+        port: u16,
+        configuration: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let admin_port = free_port();
         let listen = format!(
-            "public_url = \"http://127.0.0.1:{port}\"\n\
+            "public_url = \"{public_url}\"\n\
              listen = \"127.0.0.1:{port}\"\n\
              admin_listen = \"127.0.0.1:{admin_port}\"\n"
         );
@@ -59,6 +90,12 @@ impl Gateway {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was ours");
+    }
+
+    /// What the process is told from its next start on.
+    pub(crate) fn tell(&mut self, name: &'static str, value: &str) {
+        self.environment.retain(|(told, _)| *told != name);
+        self.environment.push((name, value.to_owned()));
     }
 
     /// Once more, after [`Self::kill`], on the same ports and the same folder.
@@ -101,7 +138,9 @@ impl Gateway {
 
     /// A command of the same binary.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        attache(&self.folder).args(arguments).output().expect("attache runs")
+        let mut command = attache(&self.folder);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.args(arguments).output().expect("attache runs")
     }
 
     /// The most memory it ever had, in bytes (`VmHWM` of proc(5)).
@@ -152,6 +191,15 @@ impl Drop for Gateway {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn folder() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("journey-{}-{number}", process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir(&folder).expect("a folder of its own");
+    folder
 }
 
 /// As talkative as it can be: what it does not log now it never logs.

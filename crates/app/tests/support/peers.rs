@@ -5,7 +5,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use serde_json::{Value, json};
 
@@ -66,30 +70,51 @@ impl Drop for Peer {
 
 /// One person's browser, with its own cookies.
 #[derive(Debug)]
-pub(crate) struct Browser(Peer);
+pub(crate) struct Browser {
+    /// Of all people that one process plays.
+    process: Arc<Mutex<Peer>>,
+    of: String,
+}
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        Self(Peer::start("browser.mjs", &json!({})))
+        let process = Arc::new(Mutex::new(Peer::start("browser.mjs", &json!({}))));
+        Self { process, of: String::new() }
+    }
+
+    /// Another person's, played by the same process.
+    pub(crate) fn of(&self, name: &str) -> Self {
+        Self { process: Arc::clone(&self.process), of: name.to_owned() }
     }
 
     /// Opens `url`, follows redirects and fills in forms: `answers` has the names of fields and
     /// buttons, or labels of buttons without a name. The page it ended on: `url`, `status`, `html`.
     pub(crate) fn open(&mut self, url: &str, answers: &Value) -> Value {
-        self.tell(&json!({ "open": url, "answers": answers }))
+        self.tell(&json!({ "of": self.of, "open": url, "answers": answers }))
     }
 
     /// The same, but stops before a URL that starts with `until`, and answers that one.
     pub(crate) fn open_until(&mut self, url: &str, answers: &Value, until: &str) -> String {
-        let stopped = self.tell(&json!({ "open": url, "answers": answers, "until": until }));
+        let stopped =
+            self.tell(&json!({ "of": self.of, "open": url, "answers": answers, "until": until }));
         stopped["url"].as_str().expect("the browser came there").to_owned()
     }
 
+    /// As [`Self::open`]; only an `error` when the server went away meanwhile.
+    pub(crate) fn try_open(&mut self, url: &str, answers: &Value) -> Value {
+        self.say(&json!({ "of": self.of, "open": url, "answers": answers }))
+    }
+
     fn tell(&mut self, line: &Value) -> Value {
-        writeln!(self.0.stdin, "{line}").expect("it reads");
-        let page = self.0.hear();
+        let page = self.say(line);
         assert!(page.get("error").is_none(), "the browser gave up: {page}");
         page
+    }
+
+    fn say(&mut self, line: &Value) -> Value {
+        let mut process = self.process.lock().expect("nobody panicked");
+        writeln!(process.stdin, "{line}").expect("it reads");
+        process.hear()
     }
 }
 
@@ -103,10 +128,18 @@ pub(crate) fn run(script: &str, options: &Value) -> Value {
     serde_json::from_slice(&output.stdout).expect("a peer says one line of JSON; see its stderr")
 }
 
-/// A port of loopback that nobody has: peers must know each other's URLs before they start.
+/// A port of loopback that nobody has: peers must know each other's URLs before they start. Below
+/// those that the kernel gives to outgoing connections: who restarts finds its port free.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number =
+            process::id().wrapping_mul(101) % 20_000 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(10_000 + number % 20_000).expect("less than 30,000");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn command(script: &str, options: &Value) -> Command {

@@ -2,47 +2,51 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    peers::{Browser, run},
-    stage::Stage,
-};
+use super::peers::Browser;
 
 #[derive(Debug)]
 pub(crate) struct Person {
     pub bearer: String,
-    name: &'static str,
+    pub name: &'static str,
     browser: Browser,
     gateway: String,
 }
 
 impl Person {
     /// With an access token for the gateway, got as an MCP client gets one.
-    pub(crate) fn new(stage: &Stage, name: &'static str) -> Self {
-        let tokens = run(
-            "sign-in.mjs",
-            &json!({ "issuer": stage.idp.says("url"), "resource": stage.url, "person": name }),
-        );
-        for token in ["access_token", "id_token", "refresh_token"] {
-            stage.keep_secret(tokens[token].as_str().expect("the provider gives all three"));
-        }
+    pub(crate) fn with(
+        tokens: &Value,
+        name: &'static str,
+        browser: Browser,
+        gateway: &str,
+    ) -> Self {
         let bearer = tokens["access_token"].as_str().expect("there is one").to_owned();
-        Self { bearer, name, browser: Browser::start(), gateway: stage.url.clone() }
+        Self { bearer, name, browser, gateway: gateway.to_owned() }
     }
 
     /// Signs in if need be, and approves.
     pub(crate) fn connect(&mut self, upstream: &str) {
-        let page = self.decide(upstream, "allow");
-        let connected = format!(
-            "{}/ui/connections?credential_server={upstream}&credential_connected=1",
-            self.gateway
-        );
-        assert_eq!(page["url"], connected, "{page}");
+        self.try_connect(upstream).expect("it is connected");
     }
 
     /// Signs in if need be, and answers the consent page; the page that ends it.
     pub(crate) fn decide(&mut self, upstream: &str, decision: &str) -> Value {
         let answers = self.answers(decision);
         self.browser.open(&format!("{}/connect/{upstream}", self.gateway), &answers)
+    }
+
+    /// As [`Self::connect`], with servers that may go away at any time.
+    ///
+    /// # Errors
+    /// With where it ended instead.
+    pub(crate) fn try_connect(&mut self, upstream: &str) -> Result<(), String> {
+        let answers = self.answers("allow");
+        let page = self.browser.try_open(&format!("{}/connect/{upstream}", self.gateway), &answers);
+        let end = page["url"].as_str().unwrap_or_default();
+        if end.ends_with(&format!("?credential_server={upstream}&credential_connected=1")) {
+            return Ok(());
+        }
+        Err(page.to_string())
     }
 
     /// As [`Self::connect`], but stops at the address that the authorization server sends the

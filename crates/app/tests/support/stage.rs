@@ -3,13 +3,16 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 
+pub(crate) use super::http::{http, json};
 use super::{
+    brokered,
     gateway::Gateway,
     leaks,
-    peers::{Peer, free_port},
+    peers::{Browser, Peer, free_port, run},
+    people::Person,
     relay::Relay,
     upstream,
 };
@@ -64,6 +67,12 @@ pub(crate) fn journey_on(store: &str, setting: Setting, play: impl FnOnce(&mut S
     stage.gateway.forget();
 }
 
+impl Person {
+    pub(crate) fn new(stage: &Stage, name: &'static str) -> Self {
+        stage.person(name)
+    }
+}
+
 impl Stage {
     fn new(store: &str, setting: Setting) -> Self {
         let (port, server_port) = (free_port(), free_port());
@@ -87,13 +96,9 @@ impl Stage {
         let server = Peer::start(setting.server, &json!({ "port": server_port, "issuer": issuer }));
         let token_endpoint = Relay::to(issuer);
 
-        let secret = |peer: &Peer| peer.says("client_secret").to_owned();
-        let secrets = vec![secret(&idp), secret(&authorization_server)];
-        let environment = vec![
-            ("IDP_SECRET", secret(&idp)),
-            ("NOTES_SECRET", secret(&authorization_server)),
-            ("STORE_URL", store.to_owned()),
-        ];
+        let mut environment = brokered::secrets(&idp, &authorization_server);
+        let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
+        environment.push(("STORE_URL", store.to_owned()));
         let configuration =
             configuration(&url, &idp, &authorization_server, &token_endpoint, &server);
         let gateway = Gateway::start(port, &configuration, environment);
@@ -109,6 +114,18 @@ impl Stage {
             store_is_a_file,
             secrets,
         }
+    }
+
+    /// A member of the company, with a browser and an access token for the gateway.
+    fn person(&self, name: &'static str) -> Person {
+        let tokens = run(
+            "sign-in.mjs",
+            &json!({ "issuer": self.idp.says("url"), "resource": self.url, "person": name }),
+        );
+        for token in ["access_token", "id_token", "refresh_token"] {
+            self.keep_secret(tokens[token].as_str().expect("the provider gives all three"));
+        }
+        Person::with(&tokens, name, Browser::start().of(name), &self.url)
     }
 
     /// The MCP endpoint of `notes`, as a client knows it.
@@ -179,17 +196,6 @@ impl Stage {
     }
 }
 
-/// Goes to loopback whatever proxies the surroundings name, and follows no redirect.
-pub(crate) fn http() -> Client {
-    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    client.timeout(None).build().expect("a client")
-}
-
-pub(crate) fn json(response: Response) -> Value {
-    let text = response.text().expect("a whole answer");
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 fn configuration(
     url: &str,
     idp: &Peer,
@@ -197,44 +203,15 @@ fn configuration(
     token_endpoint: &Relay,
     server: &Peer,
 ) -> String {
-    let (idp, issuer) = (idp.says("url"), authorization_server.says("url"));
-    let (tokens, resource) = (token_endpoint.url(), server.says("resource"));
+    let resource = server.says("resource");
+    let identity = brokered::identity(idp, url);
+    let broker = brokered::broker(authorization_server, &token_endpoint.url(), resource);
     let (server, files) = (server.says("url"), upstream::start());
-    let broker = format!(
-        r#"
-[upstream.auth_broker]
-mode = "oauth_connect"
-issuer = "{issuer}"
-authorization_endpoint = "{issuer}/auth"
-token_endpoint = "{tokens}/token"
-revocation_endpoint = "{issuer}/token/revocation"
-client_id = "attache-gateway"
-client_secret = {{ env = "NOTES_SECRET" }}
-client_auth = "basic"
-scopes = ["mcp:use"]
-resource = "{resource}"
-"#
-    );
     format!(
         r#"
 [store]
 url = {{ env = "STORE_URL" }}
-
-[keys]
-active = "file:attache.key"
-
-[identity.oidc]
-issuer = "{idp}"
-client_id = "attache"
-client_secret = {{ env = "IDP_SECRET" }}
-
-[[identity.jwt]]
-issuer = "{idp}"
-audience = "{url}"
-
-[egress]
-allow_private = ["127.0.0.0/8"]
-
+{identity}
 [[upstream]]
 name = "notes"
 url = "{resource}"
