@@ -133,9 +133,8 @@ pub(crate) fn run(script: &str, options: &Value) -> Value {
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let number =
-            process::id().wrapping_mul(101) % 20_000 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(10_000 + number % 20_000).expect("less than 30,000");
+        let number = process::id() % 6_000 * 101 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(10_000 + number % 6_000).expect("less than 16,000");
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
