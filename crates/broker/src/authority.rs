@@ -67,6 +67,14 @@ impl Authority {
         }
     }
 
+    /// An upstream refuses a token of these terms: it may trust another server by now (OC-6). They
+    /// are found anew when they are next needed, once in a while.
+    pub(crate) fn look_again(&self, clock: &dyn Clock) {
+        if let Self::Found(finder) = self {
+            finder.look_again(clock.now());
+        }
+    }
+
     /// What we publish about ourselves as this server's client.
     pub(crate) fn profile(&self) -> Option<&Profile> {
         match self {

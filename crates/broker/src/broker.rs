@@ -198,6 +198,7 @@ impl Broker {
         let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
         self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
         self.ready.forget(&key);
+        upstream.connect.look_again();
     }
 
     /// Notes in the audit that the credential left on a request.

@@ -130,6 +130,11 @@ impl OauthConnect {
         self.authority.terms(&*self.outbound, &*self.clock).await
     }
 
+    /// The upstream refused a token: [`Self::terms`] are not believed without another look (OC-6).
+    pub fn look_again(&self) {
+        self.authority.look_again(&*self.clock);
+    }
+
     /// Where the person's browser goes to consent; what it asks for is pushed there first where the
     /// server wants that (RFC 9126).
     pub async fn authorization_url(

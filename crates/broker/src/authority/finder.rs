@@ -24,7 +24,7 @@ const MAX_STALE: Duration = Duration::from_hours(24);
 /// Between two searches when the last one failed: callers wait behind each.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// Terms that were found less than this ago are not doubted: a server that refuses every client must
-/// not be sent new ones for ever.
+/// not be sent new ones for ever. So long, too, after an upstream's 401 made us look again.
 const DOUBT_PAUSE: Duration = Duration::from_mins(1);
 /// How long a client that signs uses one key; what is written down does not change.
 const WRITTEN_FRESH: Duration = Duration::from_hours(1);
@@ -99,6 +99,10 @@ impl Finder {
 
     pub(super) fn doubt(&self, terms: &Arc<Terms>, now: Timestamp) {
         self.kept.doubt(terms, now);
+    }
+
+    pub(super) fn look_again(&self, now: Timestamp) {
+        self.kept.look_again(now);
     }
 
     pub(super) async fn terms(
@@ -197,6 +201,8 @@ struct State {
     refused: Option<String>,
     /// The last search failed, and is not repeated before then.
     failed: Option<(ProviderError, Timestamp)>,
+    /// When terms were last cut short because an upstream refused a token.
+    looked_again: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -226,7 +232,7 @@ impl Kept {
         match found {
             Ok(good) => {
                 let terms = Arc::clone(&good.terms);
-                *state = State { good: Some(good), failed: None, refused: None };
+                *state = State { good: Some(good), failed: None, refused: None, ..*state };
                 Ok(terms)
             }
             Err(error) => {
@@ -244,6 +250,17 @@ impl Kept {
         if now.since(good.at) >= DOUBT_PAUSE {
             good.until = now;
             state.refused = Some(terms.token.client.id.clone());
+        }
+    }
+
+    fn look_again(&self, now: Timestamp) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.looked_again.is_some_and(|at| now.since(at) < DOUBT_PAUSE) {
+            return;
+        }
+        state.looked_again = Some(now);
+        if let Some(good) = state.good.as_mut() {
+            good.until = good.until.min(now);
         }
     }
 

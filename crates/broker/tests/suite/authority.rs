@@ -14,7 +14,7 @@ use attache_broker::{
     connect::{OauthConnect, ProviderError},
 };
 use attache_core::{
-    Secret, ServiceKeyName, UpstreamName,
+    IssuerId, Secret, ServiceKeyName, UpstreamName,
     audit::Reason,
     outbound::{FetchError, Limits, Outbound},
 };
@@ -137,6 +137,31 @@ async fn a_server_that_is_away_changes_nothing_and_one_that_moved_does() {
     assert_eq!(connect.terms().await.unwrap_err(), refused);
 }
 
+/// OC-6: an upstream that refuses a token may trust another server, where we are nobody yet.
+#[tokio::test]
+async fn after_a_refused_token_the_server_is_looked_for_again() {
+    let world = World::new().await;
+    let site = Arc::new(Site::default());
+    let connect = replica(&world, &site, "https://gw.lan");
+    let before = connect.terms().await.unwrap();
+
+    let moved = "https://elsewhere.example.com";
+    site.state().trusted = moved;
+    site.says("issuer", moved);
+    assert!(Arc::ptr_eq(&connect.terms().await.unwrap(), &before), "nobody knows yet");
+    connect.look_again();
+    let after = connect.terms().await.unwrap();
+    assert_eq!(after.issuer, Some(IssuerId::new(moved)));
+    assert_eq!(after.token.client.id, "client-2");
+
+    connect.look_again();
+    assert!(Arc::ptr_eq(&connect.terms().await.unwrap(), &after), "not at once");
+    world.clock.advance(DOUBTABLE);
+    connect.look_again();
+    assert!(!Arc::ptr_eq(&connect.terms().await.unwrap(), &after));
+    assert_eq!(site.asked("/register"), 2);
+}
+
 /// The wire of one process to an upstream that is known by its URL alone.
 fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
     let url = |path: &str| Url::parse(origin).unwrap().join(path).unwrap();
@@ -197,6 +222,8 @@ struct Site(Mutex<State>);
 #[derive(Debug)]
 struct State {
     away: bool,
+    /// By the upstream.
+    trusted: &'static str,
     metadata: Value,
     asked: Vec<String>,
     registered: u32,
@@ -206,6 +233,7 @@ impl Default for Site {
     fn default() -> Self {
         Self(Mutex::new(State {
             away: false,
+            trusted: "https://as.example.com",
             metadata: json!({
                 "issuer": "https://as.example.com",
                 "authorization_endpoint": "https://as.example.com/authorize",
@@ -252,7 +280,7 @@ impl Outbound for Site {
                 StatusCode::OK,
                 json!({
                     "resource": "https://mcp.example.com/mcp",
-                    "authorization_servers": ["https://as.example.com"],
+                    "authorization_servers": [state.trusted],
                     "scopes_supported": ["read"],
                 }),
             ),
