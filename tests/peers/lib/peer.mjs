@@ -14,21 +14,27 @@ export function say(value) {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
+/** As [listen] does; says so, and ends when the test ends. */
+export async function serve(port, build) {
+  // Libraries greet and warn on stdout, which belongs to the ready line.
+  console.info = console.warn = console.log = () => {};
+  const { handler, ...ready } = await listen(port, build);
+  endWithParent();
+  say({ ready: true, ...ready });
+}
+
 /**
  * Listens on loopback (port 0 is any free port), then asks `build` for the request handler:
  * an issuer has to know its own URL before it exists.
  */
-export async function serve(port, build) {
-  // Libraries greet and warn on stdout, which belongs to the ready line.
-  console.info = console.warn = console.log = () => {};
+export async function listen(port, build) {
   const server = createServer();
   server.listen(port, HOST);
   await once(server, 'listening');
   const url = `http://${HOST}:${server.address().port}`;
-  const { handler, ...more } = await build(url);
-  server.on('request', handler);
-  endWithParent();
-  say({ ready: true, url, ...more });
+  const built = await build(url);
+  server.on('request', built.handler);
+  return { url, ...built };
 }
 
 /** No process outlives its test: a closed stdin ends it, however the parent died. */
