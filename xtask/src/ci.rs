@@ -53,7 +53,10 @@ fn tests() -> Result<()> {
 
 /// Foreign input that nobody thought of, for a time that a change can wait.
 pub(crate) fn fuzz() -> Result<()> {
-    run::loudly(&mut cargo("run --locked --package attache-fuzz -- --seconds 30"))
+    // as the tests built it: a build of its own would be of other features
+    run::quietly(&mut cargo("test --workspace --locked --test corpus --no-run"))?;
+    let hunt = deps::target_directory()?.join("debug").join("attache-fuzz");
+    run::loudly(Command::new(hunt).args(["--seconds", "30"]))
 }
 
 /// The binary that was just built plays its own story.

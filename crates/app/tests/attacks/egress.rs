@@ -14,17 +14,7 @@ use std::{
     time::Duration,
 };
 
-use attache_core::{IssuerId, Secret};
-use attache_net::{address::EgressRules, outbound::ControlClient, resolve::Resolver, tls::Trust};
-use attache_oauth::{
-    auth_method::AuthMethod,
-    client_auth::{Client, ClientAuthentication},
-    client_metadata::{ClientMetadata, Ourselves},
-    discover::{AuthorizationServer, ChallengeSource, DiscoveryError, Leniency, Search},
-    error::TokenError,
-    register::{RegistrationError, register},
-    token::{RefreshGrant, TokenEndpoint},
-};
+use attache_net::resolve::Resolver;
 use attache_sandbox::{Page, people::ADA};
 use axum::{
     Json, Router,
@@ -200,96 +190,91 @@ async fn a_body_is_read_within_bounds_and_as_it_is() {
 
 // --- learned from an upstream --------------------------------------------------------------------
 
-/// `resource_metadata` of a challenge, `authorization_servers` of a resource, and the endpoints of an
-/// authorization server, asked for by the client that the gateway asks with.
+/// An upstream that is set up by its URL alone: `resource_metadata` of its challenge, its
+/// `authorization_servers`, where we register there, where a request is pushed.
 #[tokio::test]
 async fn nothing_an_upstream_publishes_leads_inside() {
-    attache_crypto::install_provider();
     let canary = Canary::everywhere().await;
     let inside = with_port(&INSIDE, &canary);
     let addresses = [inside.clone(), with_port(&NOWHERE, &canary)].concat();
     let named = addresses.clone();
-    let upstreams = Hostile::start(move |own, path| {
-        let challenging = path.strip_prefix("/challenging/").and_then(|rest| rest.parse().ok());
-        let publishing = path
-            .strip_prefix("/.well-known/oauth-protected-resource/publishing/")
-            .and_then(|rest| rest.parse().ok());
-        match (challenging, publishing) {
-            (Some::<usize>(index), _) => {
-                let challenge = format!("Bearer resource_metadata=\"{}\"", named[index]);
-                let challenge = HeaderValue::from_bytes(challenge.as_bytes()).unwrap();
-                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+    let upstreams = Hostile::start(move |own, path| published(own, path, &named)).await;
+    let kinds = ["challenging", "publishing", "registering", "pushing"];
+    let more = kinds.iter().flat_map(|kind| {
+        let url = &upstreams.url;
+        (0..addresses.len()).map(move |index| {
+            format!(
+                "[[upstream]]\nname = \"{kind}-{index}\"\nurl = \"{url}{kind}/{index}\"\n\
+                 protocol = \"http\"\n[upstream.auth_broker]\nmode = \"oauth_connect\"\n"
+            )
+        })
+    });
+    let world = among(more.collect()).await;
+    let mut ada = world.ada().await;
+    for kind in kinds {
+        for (index, address) in addresses.iter().enumerate() {
+            let upstream = format!("{kind}-{index}");
+            let asked = ada.visit(&format!("/connect/{upstream}")).await;
+            // the page already tells of what is known when it is opened
+            let has_form = asked.forms().iter().any(|form| form.action.path() == asked.url.path());
+            let page = if has_form { ada.try_to_begin(&upstream).await } else { asked };
+            assert!(page.body.contains("That could not begin"), "{kind} {address}: {page:?}");
+            // a header has ASCII only; what is no address is as if nothing were there
+            if index < inside.len() && (address.is_ascii() || kind != "challenging") {
+                let why = "This gateway is not set up for it correctly.";
+                assert!(page.body.contains(why), "{kind} {address}: {}", page.body);
             }
-            (_, Some::<usize>(index)) => Json(json!({
-                "resource": format!("{own}publishing/{index}"),
-                "authorization_servers": [named[index]],
-            }))
-            .into_response(),
-            _ => StatusCode::NOT_FOUND.into_response(),
+            assert_eq!(canary.connections(), 0, "{kind} {address}");
         }
-    })
-    .await;
-    let rules = EgressRules { allow_private: vec![IpAddr::from(PEERS).into()] };
-    let trust = Trust::load(None).unwrap();
-    let client = ControlClient::resolving(Arc::new(rules), &trust, Arc::new(Names::default()));
-    for (index, address) in addresses.iter().enumerate() {
-        let is_inside = index < inside.len();
-        let challenged = search(&client, &upstreams, &format!("challenging/{index}")).await;
-        // what is no address at all is as if it were not there; a header has ASCII only
-        let blocked = is_inside && address.is_ascii();
-        let expected = if blocked { DiscoveryError::Blocked } else { DiscoveryError::NotFound };
-        assert_eq!(challenged, Some(expected), "{address}");
-
-        let published = search(&client, &upstreams, &format!("publishing/{index}")).await;
-        let refused = [DiscoveryError::Blocked, DiscoveryError::InvalidIssuer];
-        assert!(
-            published.is_some_and(|error| refused.contains(&error)),
-            "{address}: {published:?}"
-        );
-
-        assert!(asked_at_endpoints(&client, address).await == is_inside, "{address}");
-        assert_eq!(canary.connections(), 0, "{address}");
     }
+    let registered = upstreams.arrived().iter().filter(|(path, _)| path == "/register").count();
+    assert!(registered >= inside.len(), "those that push got as far as that");
+    world.end().await;
 }
 
-async fn search(client: &ControlClient, upstreams: &Hostile, path: &str) -> Option<DiscoveryError> {
-    let upstream = upstreams.url.join(path).expect("a URL");
-    let search = Search {
-        upstream: &upstream,
-        challenge: ChallengeSource::AskHttp,
-        issuer: None,
-        leniency: Leniency::default(),
+/// What the upstream `/{kind}/{index}` and its authorization server say: the address of that index
+/// in the place that the kind is named after, and everything else as it should be.
+fn published(own: &Url, path: &str, addresses: &[String]) -> Response {
+    let about = |prefix: &str| {
+        let (kind, index) = path.strip_prefix(prefix)?.split_once('/')?;
+        let index: usize = index.parse().ok()?;
+        Some((kind.to_owned(), format!("{own}{kind}/{index}"), addresses.get(index)?.as_str()))
     };
-    search.run(client).await.err()
-}
-
-/// Whether there were endpoints at `address` in the metadata of a server of this machine; each
-/// refuses, then.
-async fn asked_at_endpoints(client: &ControlClient, address: &str) -> bool {
-    let issuer = IssuerId::new("http://127.0.0.77");
-    let mut document = metadata(issuer.as_str(), "http://127.0.0.77/keys");
-    let members = document.as_object_mut().expect("an object");
-    for name in ["registration_endpoint", "revocation_endpoint", "token_endpoint"] {
-        members.insert(name.to_owned(), json!(address));
+    if path == "/register" {
+        return Json(json!({ "client_id": "c", "token_endpoint_auth_method": "none" }))
+            .into_response();
     }
-    let document = serde_json::to_vec(&document).expect("JSON");
-    let Ok(server) = AuthorizationServer::parse(&issuer, &document) else { return false };
-    let us =
-        Ourselves { client_name: "attache", redirect_uri: &server.token_endpoint, jwks_uri: None };
-    let us = ClientMetadata::new(&us, AuthMethod::None).expect("no key is needed");
-    let endpoint = server.registration_endpoint.as_ref().expect("as usable as the others");
-    let registered = register(client, &issuer, endpoint, &us, None).await;
-    assert_eq!(registered.err(), Some(RegistrationError::Blocked), "{address}");
-    let tokens = TokenEndpoint {
-        url: server.token_endpoint,
-        client: Client { id: "c".to_owned(), authentication: ClientAuthentication::None },
-        dialect: Arc::default(),
-    };
-    let refresh_token = &Secret::new("r");
-    let grant = RefreshGrant { refresh_token, resource: None, scopes: &[] };
-    let refreshed = tokens.refresh(client, grant).await;
-    assert_eq!(refreshed.err(), Some(TokenError::Blocked), "{address}");
-    true
+    if let Some((kind, itself, address)) = about("/.well-known/oauth-protected-resource/") {
+        let server = if kind == "publishing" { address } else { &itself };
+        return match kind.as_str() {
+            "challenging" => StatusCode::NOT_FOUND.into_response(),
+            _ => Json(json!({ "resource": itself, "authorization_servers": [server] }))
+                .into_response(),
+        };
+    }
+    if let Some((kind, issuer, address)) = about("/.well-known/oauth-authorization-server/") {
+        let ours = format!("{own}register");
+        let pushes = kind == "pushing";
+        return Json(json!({
+            "issuer": issuer,
+            "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"),
+            "token_endpoint_auth_methods_supported": ["none"],
+            "code_challenge_methods_supported": ["S256"],
+            "registration_endpoint": if pushes { &ours } else { address },
+            "pushed_authorization_request_endpoint": pushes.then_some(address),
+            "require_pushed_authorization_requests": pushes,
+        }))
+        .into_response();
+    }
+    match about("/") {
+        Some((kind, _, address)) if kind == "challenging" => {
+            let challenge = format!("Bearer resource_metadata=\"{address}\"");
+            let challenge = HeaderValue::from_bytes(challenge.as_bytes()).expect("a header");
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 // --- written by an operator, or by whoever owns a name ------------------------------------------
