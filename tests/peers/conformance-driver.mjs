@@ -39,8 +39,6 @@ try {
 } catch (error) {
   process.stderr.write(`${error.stack}\n${gateway.log()}`);
   process.exitCode = 1;
-} finally {
-  gateway.end();
 }
 process.exit();
 
@@ -113,16 +111,12 @@ async function start() {
   const log = openSync(join(folder, 'log'), 'a');
   const child = spawn(attache, ['serve'], { cwd: folder, stdio: ['ignore', log, log] });
   closeSync(log);
-  process.on('exit', () => child.kill('SIGKILL'));
+  process.on('exit', () => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
   process.on('SIGTERM', () => process.exit(1));
-  const gateway = {
-    url,
-    log: () => readFileSync(join(folder, 'log'), 'utf8'),
-    end() {
-      child.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+  const gateway = { url, log: () => readFileSync(join(folder, 'log'), 'utf8') };
   await ready(`http://127.0.0.1:${adminPort}/readyz`, child, gateway);
   const { tokens } = await signIn({
     issuer: idp.url,
@@ -192,10 +186,10 @@ function given() {
   }
 }
 
-/** That no other driver picks, and that no system gives to whoever connects to something. */
+/** That nobody else here picks, and that no system gives to whoever connects to something. */
 async function ownPorts() {
   for (let slot = process.pid; ; slot += 1) {
-    const port = 10_000 + 2 * (slot % 10_000);
+    const port = 24_000 + 2 * (slot % 4_000);
     if (await isFree(port) && await isFree(port + 1)) return [port, port + 1];
   }
 }
