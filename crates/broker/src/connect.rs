@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
+    Account, Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
     store::StoreError,
 };
 use attache_oauth::{
@@ -185,8 +185,8 @@ impl OauthConnect {
         };
         let exchanged = terms.token.exchange_code(&*self.outbound, grant).await;
         let response = exchanged.map_err(|error| self.heard(terms, error))?;
-        let account = match response.account {
-            Some(account) => Some(account),
+        let label = match response.account {
+            Some(label) => Some(label),
             None => terms.token.account(&*self.outbound, &response.access_token).await,
         };
         let now = self.clock.now();
@@ -199,7 +199,7 @@ impl OauthConnect {
             audience: asked.resource.map(ToOwned::to_owned),
             issuer: terms.issuer.clone(),
             obtained_at: now,
-            account,
+            account: Account::new(None, label.as_deref()),
             base_url: response.base_url,
         })
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
+    Account, Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
     UpstreamName,
     audit::{Action, AuditEvent, Outcome, Reason},
     principal::SessionDigest,
@@ -61,6 +61,8 @@ pub struct Connection {
     pub status: Status,
     /// Why the status is not good.
     pub reason: Option<Reason>,
+    /// Whose it is at the provider; also of a connection that has ended.
+    pub account: Option<Account>,
     pub token_type: Option<String>,
     pub scopes: Vec<String>,
     pub audience: Option<String>,
@@ -101,6 +103,8 @@ pub struct Offer {
     /// What will be asked for; empty leaves it to the authorization server.
     pub scopes: Vec<String>,
     pub status: Status,
+    /// As whom they are, or were, connected.
+    pub account: Option<Account>,
 }
 
 /// Why a connect flow stopped. Nothing was stored.
@@ -207,6 +211,7 @@ impl Connections {
             authorization_endpoint: terms.authorization_endpoint.clone(),
             scopes: terms.scopes.clone(),
             status: connection.status,
+            account: connection.account,
         }))
     }
 
@@ -392,6 +397,7 @@ impl Connections {
             mode: upstream.mode(),
             status: Status::NotConnected,
             reason: None,
+            account: None,
             token_type: None,
             scopes: Vec::new(),
             audience: None,
@@ -417,6 +423,7 @@ impl Connections {
         let renewable = credential.refresh_token.is_some()
             && known.is_none_or(|terms| terms.is_issuer_of(&credential));
         (connection.status, connection.reason) = self.status(&key, record, &credential, renewable);
+        connection.account = credential.account;
         connection.token_type = Some(credential.token_type);
         connection.scopes = credential.scopes;
         connection.audience = credential.audience;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use attache_core::{Credential, IssuerId, Secret, Timestamp};
+use attache_core::{Account, Credential, IssuerId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
@@ -21,10 +21,12 @@ struct Plaintext<'a> {
     obtained_at: i64,
     expires_at: Option<i64>,
     account: Option<Cow<'a, str>>,
+    account_id: Option<Cow<'a, str>>,
     base_url: Option<Cow<'a, str>>,
 }
 
 pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
+    let account = credential.account.as_ref();
     let plaintext = Plaintext {
         access_token: text(credential.access_token.as_ref()),
         refresh_token: text(credential.refresh_token.as_ref()),
@@ -34,7 +36,8 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         issuer: credential.issuer.as_ref().map(|issuer| Cow::Borrowed(issuer.as_str())),
         obtained_at: credential.obtained_at.0,
         expires_at: credential.expires_at.map(|at| at.0),
-        account: credential.account.as_deref().map(Cow::Borrowed),
+        account: account.map(|account| Cow::Borrowed(account.label())),
+        account_id: account.and_then(Account::id).map(Cow::Borrowed),
         base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
@@ -58,7 +61,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
         issuer: plaintext.issuer.map(|issuer| IssuerId::new(&*issuer)),
         obtained_at: Timestamp(plaintext.obtained_at),
         expires_at: plaintext.expires_at.map(Timestamp),
-        account: plaintext.account.map(Cow::into_owned),
+        account: Account::new(plaintext.account_id.as_deref(), plaintext.account.as_deref()),
         base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
     })
 }
@@ -76,7 +79,8 @@ mod tests {
         assert_eq!((&credential.account, &credential.base_url), (&None, &None));
 
         let base_url = Some(Url::parse("https://acme.my.salesforce.com").unwrap());
-        let new = Credential { account: Some("ada".to_owned()), base_url, ..credential };
+        let new =
+            Credential { account: Account::new(Some("42"), Some("ada")), base_url, ..credential };
         let again = read(&write(&new)).unwrap();
         assert_eq!((again.account, again.base_url), (new.account, new.base_url));
     }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use url::Url;
 
-use crate::{IssuerId, Secret, Timestamp, UpstreamName, UserId};
+use crate::{Account, IssuerId, Secret, Timestamp, UpstreamName, UserId};
 
 /// What a stored secret is *for*.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,8 +73,8 @@ pub struct Credential {
     pub obtained_at: Timestamp,
     /// `None` when the provider gave no lifetime: then the upstream's 401 is the truth.
     pub expires_at: Option<Timestamp>,
-    /// Whose it is at the provider, in the provider's words: one line for this person to read.
-    pub account: Option<String>,
+    /// Whose it is at the provider, as far as the provider says.
+    pub account: Option<Account>,
     /// Where this person's requests go, when the provider said so as they connected.
     pub base_url: Option<Url>,
 }

@@ -5,6 +5,7 @@
 //! storage and the network stand ([`store`], [`outbound`]), and what is written to the audit log.
 
 pub mod access;
+pub mod account;
 pub mod audit;
 pub mod authenticator;
 pub mod changes;
@@ -23,6 +24,7 @@ pub mod store;
 pub mod time;
 
 pub use access::Access;
+pub use account::Account;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
 pub use dialect::Dialect;
 pub use ids::{IssuerId, RequestId, ServiceKeyName, UpstreamName, UserId};

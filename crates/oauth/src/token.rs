@@ -96,7 +96,7 @@ impl TokenEndpoint {
         let request =
             endpoint::bearer(http::Method::GET, &endpoint.url, access_token, &self.dialect);
         let body = endpoint::send(outbound, request.ok()?, &self.dialect).await.ok()?;
-        response::account(&body, &endpoint.path)
+        response::account_at(&body, &endpoint.path)
     }
 
     /// With what the provider wants besides; a parameter of the grant cannot be overridden.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attache_broker::{Connection, connections::Revocation};
 use attache_core::{
-    ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
+    Account, ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
 };
 use axum::{
     Json,
@@ -80,6 +80,7 @@ struct Credential {
     mode: &'static str,
     status: &'static str,
     reason: Option<&'static str>,
+    account: Option<Account>,
     token_type: Option<String>,
     scopes: Vec<String>,
     audience: Option<String>,
@@ -97,6 +98,7 @@ impl From<Connection> for Credential {
             mode: connection.mode,
             status: connection.status.as_str(),
             reason: connection.reason.map(Reason::as_str),
+            account: connection.account,
             token_type: connection.token_type,
             scopes: connection.scopes,
             audience: connection.audience,

@@ -105,13 +105,14 @@ fn name(server: &str) -> Result<UpstreamName, Failure> {
 }
 
 fn table(credentials: &[Value]) -> Vec<Vec<String>> {
-    let header = ["SERVER", "STATUS", "SCOPES", "EXPIRES", "UPDATED"];
+    let header = ["SERVER", "STATUS", "ACCOUNT", "SCOPES", "EXPIRES", "UPDATED"];
     let row = |one: &Value| {
         let scopes = one.get("scopes").and_then(Value::as_array);
         let scopes: Vec<&str> = scopes.into_iter().flatten().filter_map(Value::as_str).collect();
         vec![
             field(one, "server").to_owned(),
             field(one, "status").to_owned(),
+            one.get("account").map_or("-", |account| field(account, "label")).to_owned(),
             scopes.join(" "),
             field(one, "expires_at").to_owned(),
             field(one, "updated_at").to_owned(),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use attache_broker::{Connection, Offer, Status};
-use attache_core::{ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind};
+use attache_core::{
+    Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
+};
 use attache_identity::LoginError;
 use attache_web::{
     pages::{ConnectPage, ConnectionsPage, Notice, Person},
@@ -95,6 +97,9 @@ fn connect(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> Str
         authorization_endpoint: endpoint.parse().expect("a fake endpoint is a URL"),
         scopes: scopes.iter().map(ToString::to_string).collect(),
         status,
+        account: (status != Status::NotConnected)
+            .then(|| Account::new(None, Some("ada-lovelace")))
+            .flatten(),
     };
     ConnectPage::new(ada(), offer).to_string()
 }
@@ -109,10 +114,12 @@ fn everything() -> Vec<Connection> {
         Connection {
             expires_at: Some(NOW.plus(Duration::from_mins(52))),
             scopes: vec!["repo".to_owned(), "read:user".to_owned()],
+            account: Account::new(None, Some("ada-lovelace")),
             ..connection("github", Status::Connected)
         },
         Connection {
             reason: Some(Reason::InvalidGrant),
+            account: Account::new(None, Some("ada@example.com")),
             ..connection("linear", Status::NeedsReconnect)
         },
         connection("notion", Status::NotConnected),
@@ -140,6 +147,7 @@ fn connection(server: &str, status: Status) -> Connection {
         mode: "oauth_connect",
         status,
         reason: None,
+        account: None,
         token_type: stored.then(|| "Bearer".to_owned()),
         scopes: Vec::new(),
         audience: None,

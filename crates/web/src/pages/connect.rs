@@ -21,6 +21,7 @@ pub struct ConnectPage {
     lead: &'static str,
     provider_host: String,
     scopes: Vec<String>,
+    account: Option<String>,
     policy: HeaderValue,
 }
 
@@ -58,6 +59,7 @@ impl ConnectPage {
                 headers::LEAVING
             },
             scopes: offer.scopes,
+            account: offer.account.map(|account| account.label().to_owned()),
         }
     }
 }

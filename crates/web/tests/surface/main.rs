@@ -32,12 +32,15 @@ async fn a_person_connects_looks_and_disconnects() {
     assert_eq!(page, "/ui/connections?credential_server=github&credential_connected=1");
     let page = ada.get(&page).await.text().await;
     assert!(page.contains("github is connected.") && page.contains("in 1 hour"), "{page}");
+    assert!(page.contains(">ada-l<"), "{page}");
+    assert!(ada.get("/connect/github").await.text().await.contains(">ada-l<"));
 
     let text = ada.get("/api/v1/user/credentials").await.text().await;
     assert!(!text.contains("secret-access") && !text.contains("secret-refresh"), "{text}");
     let listed: serde_json::Value = serde_json::from_str(&text).unwrap();
     let github = &listed["credentials"][0];
     assert_eq!(github["status"], "connected");
+    assert_eq!(github["account"], serde_json::json!({ "id": null, "label": "ada-l" }));
     assert_eq!(github["connect_path"], "/connect/github");
     assert_eq!(github["expires_at"], "2026-11-23T13:00:00Z");
 
@@ -185,7 +188,7 @@ async fn every_answer_is_fenced() {
 async fn a_refusal_at_the_provider_is_told_kindly_and_written_down() {
     let world = World::new().await;
     let ada = world.signed_in("ada").await;
-    let back = ada.consent("github").await.replace("code=the-code", "error=access_denied");
+    let back = ada.consent("github").await.replace("code=ada-l", "error=access_denied");
     let page = location(&ada.get(&back).await);
     assert_eq!(query(&page, "credential_error").as_deref(), Some("access_denied"));
     assert!(ada.get(&page).await.text().await.contains("The request was declined."));

@@ -11,7 +11,8 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock, IssuerId, Secret, ServiceKeyName, Timestamp, UpstreamName, UserId,
+    Access, Clock, Dialect, IssuerId, Secret, ServiceKeyName, Timestamp, UpstreamName, UserId,
+    dialect::JsonPath,
     outbound::{FetchError, Limits, Outbound},
     principal::SessionDigest,
     store::{Profile, Session, Stores},
@@ -32,6 +33,7 @@ use attache_web::{Web, router};
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -48,6 +50,7 @@ impl Clock for Noon {
     }
 }
 
+/// Whose a token is, it says by the code.
 #[derive(Debug)]
 struct YesToEverything;
 
@@ -58,15 +61,17 @@ impl Outbound for YesToEverything {
         request: Request<Bytes>,
         _: Limits,
     ) -> Result<Response<Bytes>, FetchError> {
-        let body: &[u8] = match request.uri().path() {
-            "/token" => {
-                br#"{"access_token":"secret-access","refresh_token":"secret-refresh",
-                     "token_type":"Bearer","expires_in":3600}"#
-            }
-            _ => b"",
+        let code = url::form_urlencoded::parse(request.body())
+            .find(|(name, _)| name == "code")
+            .map(|(_, code)| code.into_owned());
+        let body = match request.uri().path() {
+            "/token" => json!({"access_token": "secret-access", "refresh_token": "secret-refresh",
+                "token_type": "Bearer", "expires_in": 3600, "account": code})
+            .to_string(),
+            _ => String::new(),
         };
         let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
-        Ok(answer.body(Bytes::from_static(body)).unwrap())
+        Ok(answer.body(Bytes::from(body)).unwrap())
     }
 }
 
@@ -171,6 +176,9 @@ impl World {
 fn brokered(name: &str, access: Access) -> Arc<Brokered> {
     let endpoint = |path: &str| Url::parse("https://as.example.com").unwrap().join(path).unwrap();
     let authentication = ClientAuthentication::Basic(Secret::new("client-secret"));
+    let mut dialect = Dialect::default();
+    dialect.response.account = Some(JsonPath::parse("account").unwrap());
+    let dialect = Arc::new(dialect);
     Arc::new(Brokered {
         name: UpstreamName::parse(name).unwrap(),
         access,
@@ -188,13 +196,13 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
                 token: TokenEndpoint {
                     url: endpoint("/token"),
                     client: Client { id: "attache".to_owned(), authentication },
-                    dialect: Arc::default(),
+                    dialect: Arc::clone(&dialect),
                 },
                 revocation_endpoint: Some(endpoint("/revoke")),
                 scopes: vec!["repo".to_owned()],
                 resource: None,
             })),
-            dialect: Arc::default(),
+            dialect,
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),
@@ -229,12 +237,17 @@ impl Browser {
 
     /// Begins, agrees at the authorization server, and says where that sends the browser.
     pub(crate) async fn consent(&self, server: &str) -> String {
+        self.consent_as("ada-l", server).await
+    }
+
+    /// The same, signed in there with this account.
+    pub(crate) async fn consent_as(&self, account: &str, server: &str) -> String {
         let begun = self.send(Method::POST, &format!("/connect/{server}"), &[]).await;
         assert_eq!(begun.status(), StatusCode::SEE_OTHER);
         let asked = location(&begun);
         assert!(asked.starts_with("https://as.example.com/authorize?"), "{asked}");
         let state = query(&asked, "state").unwrap();
-        format!("/api/v1/user/credentials/{server}/callback?code=the-code&state={state}")
+        format!("/api/v1/user/credentials/{server}/callback?code={account}&state={state}")
     }
 }
 
