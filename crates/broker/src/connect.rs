@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
-    Account, Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
+    Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
     store::StoreError,
 };
 use attache_oauth::{
@@ -142,8 +142,10 @@ impl OauthConnect {
         terms: &Terms,
         state: &str,
         verifier: &Secret,
+        nonce: Option<&Secret>,
     ) -> Result<Url, ProviderError> {
         let client = &terms.token.client;
+        let extra: Vec<_> = nonce.map(|nonce| ("nonce", nonce.expose())).into_iter().collect();
         let request = AuthorizationRequest {
             endpoint: &terms.authorization_endpoint,
             client_id: &client.id,
@@ -153,7 +155,7 @@ impl OauthConnect {
             code_challenge: &code_challenge(verifier.expose()),
             resource: terms.resource.as_deref(),
             dialect: &self.dialect,
-            extra: &[],
+            extra: &extra,
         };
         let Some(endpoint) = &terms.push_to else { return Ok(request.url()) };
         let pushed = push(&*self.outbound, endpoint, client, &request).await?;
@@ -166,8 +168,8 @@ impl OauthConnect {
         credential.base_url.as_ref().filter(|url| allowed.allows(url))
     }
 
-    /// Redeems the code; the scopes asked for stand when the answer names none (OC-21). Asks whose
-    /// the tokens are, where the provider can tell (OC-23).
+    /// Redeems the code; the scopes asked for stand when the answer names none (OC-21). Whose the
+    /// tokens are is not asked yet.
     pub async fn exchange_code(
         &self,
         terms: &Arc<Terms>,
@@ -175,7 +177,7 @@ impl OauthConnect {
         verifier: &Secret,
         asked: Asked<'_>,
         captured: &BTreeMap<String, String>,
-    ) -> Result<Credential, ProviderError> {
+    ) -> Result<Granted, ProviderError> {
         let grant = CodeGrant {
             code,
             verifier,
@@ -185,12 +187,8 @@ impl OauthConnect {
         };
         let exchanged = terms.token.exchange_code(&*self.outbound, grant).await;
         let response = exchanged.map_err(|error| self.heard(terms, error))?;
-        let label = match response.account {
-            Some(label) => Some(label),
-            None => terms.token.account(&*self.outbound, &response.access_token).await,
-        };
         let now = self.clock.now();
-        Ok(Credential {
+        let credential = Credential {
             expires_at: expiry(response.expires_in, now),
             access_token: Some(response.access_token),
             refresh_token: response.refresh_token,
@@ -199,9 +197,19 @@ impl OauthConnect {
             audience: asked.resource.map(ToOwned::to_owned),
             issuer: terms.issuer.clone(),
             obtained_at: now,
-            account: Account::new(None, label.as_deref()),
+            account: None,
             base_url: response.base_url,
-        })
+        };
+        Ok(Granted { credential, id_token: response.id_token, label: response.account })
+    }
+
+    /// What the provider calls the account when it is asked, where that is known to work.
+    pub(crate) async fn account_label(
+        &self,
+        terms: &Terms,
+        credential: &Credential,
+    ) -> Option<String> {
+        terms.token.account(&*self.outbound, credential.access_token.as_ref()?).await
     }
 
     /// Keeps the refresh token when the answer has none, and the scopes likewise; never asks for
@@ -269,6 +277,15 @@ pub struct Asked<'a> {
     pub redirect_uri: &'a str,
     pub scopes: &'a [String],
     pub resource: Option<&'a str>,
+}
+
+/// What a code brought.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    pub credential: Credential,
+    pub(crate) id_token: Option<Secret>,
+    /// What the provider calls the account in the answer itself.
+    pub(crate) label: Option<String>,
 }
 
 fn expiry(lifetime: Option<Duration>, now: Timestamp) -> Option<Timestamp> {

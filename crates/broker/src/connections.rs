@@ -20,6 +20,7 @@ use attache_oauth::{
 use url::Url;
 
 use crate::{
+    account::{self, Accounts},
     broker::{Broker, ObtainError},
     connect::{Asked, ProviderError},
     disconnect::{Disconnect, revoke},
@@ -149,6 +150,7 @@ pub struct Connections {
     broker: Arc<Broker>,
     flows: Arc<dyn ConnectFlowStore>,
     upstreams: Vec<Arc<Brokered>>,
+    accounts: Accounts,
 }
 
 impl Connections {
@@ -157,7 +159,7 @@ impl Connections {
         flows: Arc<dyn ConnectFlowStore>,
         upstreams: Vec<Arc<Brokered>>,
     ) -> Self {
-        Self { broker, flows, upstreams }
+        Self { broker, flows, upstreams, accounts: Accounts::new() }
     }
 
     /// Every brokered upstream this person may use.
@@ -243,7 +245,8 @@ impl Connections {
         };
         self.flows.insert(&flow, FLOWS_PER_PERSON, now).await?;
         let verifier = verifier(browser, &state);
-        Ok(connect.authorization_url(&terms, &state, &verifier).await?)
+        let nonce = account::nonce(browser, &state, &flow.scopes, flow.issuer.as_ref());
+        Ok(connect.authorization_url(&terms, &state, &verifier, nonce.as_ref()).await?)
     }
 
     /// What came back from the authorization server, in the browser of the one who acts. Whoever
@@ -344,9 +347,17 @@ impl Connections {
             resource: flow.resource.as_deref(),
         };
         let verifier = verifier(browser, &callback.state);
-        let credential =
+        let mut granted =
             connect.exchange_code(&terms, &code, &verifier, asked, &callback.captured).await?;
-        Ok((upstream, credential))
+        let nonce = account::nonce(browser, &callback.state, &flow.scopes, flow.issuer.as_ref());
+        match self.accounts.of(connect, &terms, &granted, nonce.as_ref()).await {
+            Ok(account) => granted.credential.account = account,
+            Err(error) => {
+                revoke(upstream, &granted.credential).await;
+                return Err(error);
+            }
+        }
+        Ok((upstream, granted.credential))
     }
 
     async fn store(

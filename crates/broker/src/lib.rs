@@ -11,6 +11,7 @@
 //! - [`audit`] writes down what happened;
 //! - [`metrics`] counts what went wrong.
 
+mod account;
 pub mod audit;
 pub mod authority;
 pub mod broker;

@@ -18,6 +18,7 @@ use attache_crypto::{
     jose,
     random::{self, Random},
 };
+use attache_oauth::issuer::Issuers;
 use quick_cache::sync::Cache;
 
 use self::access_token::{Accepts, AccessToken};
@@ -25,7 +26,6 @@ pub(crate) use self::presented::presented;
 use crate::{
     admission::Admission,
     claims::Claims,
-    issuer::{IssuerError, Issuers},
     settings::{JwtSettings, OidcSettings},
 };
 
@@ -189,10 +189,4 @@ const SWITCHED_OFF: AuthnError = AuthnError::Rejected("this person's access was 
 
 pub(crate) fn unavailable(error: StoreError) -> AuthnError {
     AuthnError::Unavailable(Box::new(error))
-}
-
-impl From<IssuerError> for AuthnError {
-    fn from(error: IssuerError) -> Self {
-        Self::Unavailable(Box::new(error))
-    }
 }

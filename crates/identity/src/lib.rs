@@ -9,8 +9,6 @@ mod authenticate;
 mod bearer;
 mod claims;
 mod cookie;
-mod issuer;
-mod kept;
 mod login;
 mod return_to;
 mod session;
@@ -27,6 +25,8 @@ use attache_core::{
     store::{StoreError, Stores},
 };
 use attache_crypto::random::Random;
+pub use attache_oauth::issuer::IssuerError;
+use attache_oauth::issuer::Issuers;
 use http::{HeaderMap, HeaderValue};
 
 use crate::{
@@ -34,12 +34,10 @@ use crate::{
     authenticate::{DataPlane, WebSurface},
     bearer::Bearers,
     cookie::Cookies,
-    issuer::Issuers,
     login::Login,
     session::Sessions,
 };
 pub use crate::{
-    issuer::IssuerError,
     login::{Begun, LoginError, SignedIn},
     settings::{IdentitySettings, JwtSettings, OidcSettings},
 };

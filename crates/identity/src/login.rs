@@ -25,6 +25,7 @@ use attache_oauth::{
     callback::{Callback, CallbackOutcome, check_issuer},
     discover::OpenIdProvider,
     id_token::{IdTokenClaims, IdTokenError, IdTokenExpectations, verify_id_token},
+    issuer::Issuer,
     token::{CodeGrant, TokenEndpoint, TokenResponse},
 };
 use http::{HeaderMap, HeaderValue};
@@ -36,7 +37,6 @@ use crate::{
     admission::Admission,
     claims::Claims,
     cookie::{Cookies, Name},
-    issuer::Issuer,
     return_to::ReturnTo,
     session::Sessions,
     settings::OidcSettings,

@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod account;
 mod audit;
 mod authority;
 mod changes;

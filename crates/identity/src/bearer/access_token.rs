@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use attache_core::{IssuerId, Timestamp, authenticator::AuthnError};
 use attache_crypto::jose::{self, Algorithm, JwtError, Verified};
+use attache_oauth::issuer::Issuer;
 use serde_json::{Map, Value};
 
-use crate::{claims::Claims, issuer::Issuer};
+use crate::claims::Claims;
 
 /// How far two honest clocks are apart (RS-10).
 const SKEW: Duration = Duration::from_mins(1);

@@ -1,9 +1,7 @@
 //! Why somebody was not signed in.
 
 use attache_core::{audit::Reason, store::StoreError};
-use attache_oauth::{error::TokenError, id_token::IdTokenError};
-
-use crate::issuer::IssuerError;
+use attache_oauth::{error::TokenError, id_token::IdTokenError, issuer::IssuerError};
 
 /// Shown as it is: sentences of ours, to the person who wanted to sign in.
 #[derive(Debug, thiserror::Error)]

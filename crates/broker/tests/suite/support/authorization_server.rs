@@ -6,14 +6,18 @@ use std::{
 };
 
 use attache_core::outbound::{FetchError, Limits, Outbound};
-use attache_crypto::digest::{base64url, sha256};
+use attache_crypto::{
+    digest::{base64url, sha256},
+    jose::SigningKey,
+    random::SystemRandom,
+};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{
-    MARK,
+    MARK, START,
     gate::{Gate, Held, gate},
 };
 
@@ -39,6 +43,9 @@ struct State {
     codes: HashMap<String, Form>,
     grants: Vec<Grant>,
     issued: u32,
+    signing: Option<SigningKey>,
+    /// What it says of whoever consents, beside what every ID token says.
+    claims: Value,
 }
 
 /// What a person consented to, until it is revoked.
@@ -111,6 +118,18 @@ impl AuthorizationServer {
 
     pub(crate) fn recover(&self) {
         self.state().trouble = None;
+    }
+
+    /// Whoever consents from now on has an ID token with these claims.
+    pub(crate) fn identify(&self, claims: Value) {
+        let mut state = self.state();
+        state.signing.get_or_insert_with(|| SigningKey::generate(&SystemRandom));
+        state.claims = claims;
+    }
+
+    /// The keys are others from now on.
+    pub(crate) fn rotate_keys(&self) {
+        self.state().signing = Some(SigningKey::generate(&SystemRandom));
     }
 
     /// The next request is worked on as ever; its answer waits.
@@ -211,6 +230,18 @@ impl State {
                 self.grants.retain(|grant| grant.refresh_token != *token);
                 response(200, None, String::new())
             }
+            ("/.well-known/openid-configuration", None) => {
+                let origin = "https://as.example.com";
+                let endpoint = |path: &str| format!("{origin}{path}");
+                let metadata = json!({"issuer": origin, "jwks_uri": endpoint("/keys"),
+                    "authorization_endpoint": endpoint("/authorize"),
+                    "token_endpoint": endpoint("/token")});
+                response(200, None, metadata.to_string())
+            }
+            ("/keys", None) => {
+                let keys: Vec<_> = self.signing.iter().map(SigningKey::jwk).collect();
+                response(200, None, json!({ "keys": keys }).to_string())
+            }
             _ => response(404, None, String::new()),
         }
     }
@@ -228,7 +259,18 @@ impl State {
         let refresh_token = self.mint("refresh");
         let resource = form.get("resource").cloned();
         self.grants.push(Grant { resource, refresh_token: refresh_token.clone(), spent: vec![] });
-        self.tokens(Some(refresh_token))
+        let id_token = self.id_token(&asked);
+        self.tokens(Some(refresh_token), id_token)
+    }
+
+    /// `OpenID` Connect Core section 2.
+    fn id_token(&self, asked: &Form) -> Option<String> {
+        let now = START.0 / 1000;
+        let mut claims = json!({"iss": "https://as.example.com", "aud": "attache", "sub": "a-1",
+            "iat": now, "exp": now + 3600, "nonce": asked.get("nonce")});
+        let claims = claims.as_object_mut().expect("it is one");
+        claims.extend(self.claims.as_object().cloned().unwrap_or_default());
+        Some(self.signing.as_ref()?.sign("JWT", claims))
     }
 
     /// RFC 6749 section 6; a spent token ends its grant (RFC 9700 section 4.14.2).
@@ -245,11 +287,18 @@ impl State {
         if let Some(fresh) = &fresh {
             grant.spent.push(std::mem::replace(&mut grant.refresh_token, fresh.clone()));
         }
-        self.tokens(fresh)
+        self.tokens(fresh, None)
     }
 
-    fn tokens(&mut self, refresh_token: Option<String>) -> Response<Bytes> {
+    fn tokens(
+        &mut self,
+        refresh_token: Option<String>,
+        id_token: Option<String>,
+    ) -> Response<Bytes> {
         let mut body = json!({"access_token": self.mint("access"), "token_type": "bearer"});
+        if let Some(id_token) = id_token {
+            body["id_token"] = Value::from(id_token);
+        }
         if let Some(seconds) = self.manner.expires_in {
             body["expires_in"] = Value::from(seconds);
         }

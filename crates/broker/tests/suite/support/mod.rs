@@ -12,7 +12,7 @@ pub(crate) use self::{
     authorization_server::{AuthorizationServer, LIFE, Manner, Trouble},
     faulty_store::Operation,
     gate::Held,
-    world::{Gateway, Someone, World, bearer, key_ring, server},
+    world::{Gateway, START, Someone, World, bearer, key_ring, server},
 };
 
 /// What no error, log, answer or row may contain: part of every token and of every text that the

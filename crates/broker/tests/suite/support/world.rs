@@ -35,7 +35,7 @@ use url::Url;
 
 use super::{AuthorizationServer, clock::FakeClock, faulty_store::FaultyStore};
 
-const START: Timestamp = Timestamp(1_795_435_200_000);
+pub(crate) const START: Timestamp = Timestamp(1_795_435_200_000);
 
 /// Everything that outlives a gateway's process.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ pub(crate) struct World {
     metrics: Metrics,
     /// Of `notes`, as configured.
     pub(crate) issuer: IssuerId,
+    pub(crate) scopes: Vec<String>,
     pub(crate) ada: Someone,
     pub(crate) grace: Someone,
 }
@@ -80,6 +81,7 @@ impl World {
             registry,
             metrics,
             issuer: IssuerId::new("https://as.example.com"),
+            scopes: vec!["read".to_owned(), "write".to_owned()],
             ada: someone(&stores, "ada", &["engineering"]).await,
             grace: someone(&stores, "grace", &[]).await,
             stores,
@@ -169,7 +171,7 @@ impl World {
             terms.issuer = Some(self.issuer.clone());
             terms.revocation_endpoint = Some(url("https://as.example.com/revoke"));
             terms.resource = Some("https://notes.example.com/mcp".to_owned());
-            terms.scopes = vec!["read".to_owned(), "write".to_owned()];
+            terms.scopes.clone_from(&self.scopes);
         })
     }
 

@@ -5,15 +5,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use attache_core::{
     Clock, IssuerId,
     audit::Reason,
+    authenticator::AuthnError,
     outbound::{FetchError, Limits, Outbound},
 };
 use attache_crypto::jose::KeySet;
-use attache_oauth::discover::{AuthorizationServer, DiscoveryError, OpenIdProvider};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use url::Url;
 
-use crate::kept::Kept;
+use crate::{
+    discover::{AuthorizationServer, DiscoveryError, OpenIdProvider},
+    kept::Kept,
+};
 
 /// Of a key set. Somebody waits for it.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_body: 256 * 1024 };
@@ -57,9 +60,16 @@ impl From<FetchError> for IssuerError {
     }
 }
 
+impl From<IssuerError> for AuthnError {
+    fn from(error: IssuerError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+/// By its issuer URL. What it publishes is kept for an hour, and for a day while it does not answer.
 #[derive(Debug)]
-pub(crate) struct Issuer {
-    pub(crate) id: IssuerId,
+pub struct Issuer {
+    pub id: IssuerId,
     /// `None`: as the metadata says.
     jwks_uri: Option<Url>,
     outbound: Arc<dyn Outbound>,
@@ -68,22 +78,30 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    pub(crate) async fn metadata(&self) -> Result<Arc<OpenIdProvider>, IssuerError> {
+    /// Its keys are at `jwks_uri`; `None`: where its metadata says.
+    pub fn new(
+        id: IssuerId,
+        jwks_uri: Option<Url>,
+        outbound: Arc<dyn Outbound>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let (metadata, keys) = (Kept::new(Arc::clone(clock)), Kept::new(Arc::clone(clock)));
+        Self { id, jwks_uri, outbound, metadata, keys }
+    }
+
+    pub async fn metadata(&self) -> Result<Arc<OpenIdProvider>, IssuerError> {
         let metadata = self.metadata.get(async || {
             OpenIdProvider::discover(&*self.outbound, &self.id).await.map(|found| found.value)
         });
         Ok(metadata.await?)
     }
 
-    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, IssuerError> {
+    pub async fn keys(&self) -> Result<Arc<KeySet>, IssuerError> {
         self.keys.get(async || self.fetch_keys().await).await
     }
 
     /// For a token signed with a key that is not among `seen`: the issuer may have a new one.
-    pub(crate) async fn keys_newer_than(
-        &self,
-        seen: &Arc<KeySet>,
-    ) -> Result<Arc<KeySet>, IssuerError> {
+    pub async fn keys_newer_than(&self, seen: &Arc<KeySet>) -> Result<Arc<KeySet>, IssuerError> {
         self.keys.newer_than(seen, async || self.fetch_keys().await).await
     }
 
@@ -127,27 +145,21 @@ impl Issuer {
 
 /// Makes issuers, so that sign-in and access tokens share what they know about the same one.
 #[derive(Debug)]
-pub(crate) struct Issuers {
+pub struct Issuers {
     outbound: Arc<dyn Outbound>,
     clock: Arc<dyn Clock>,
     known: HashMap<(IssuerId, Option<Url>), Arc<Issuer>>,
 }
 
 impl Issuers {
-    pub(crate) fn new(outbound: Arc<dyn Outbound>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(outbound: Arc<dyn Outbound>, clock: Arc<dyn Clock>) -> Self {
         Self { outbound, clock, known: HashMap::new() }
     }
 
-    pub(crate) fn of(&mut self, id: &IssuerId, jwks_uri: Option<&Url>) -> Arc<Issuer> {
+    pub fn of(&mut self, id: &IssuerId, jwks_uri: Option<&Url>) -> Arc<Issuer> {
         let (outbound, clock) = (&self.outbound, &self.clock);
         let issuer = self.known.entry((id.clone(), jwks_uri.cloned())).or_insert_with(|| {
-            Arc::new(Issuer {
-                id: id.clone(),
-                jwks_uri: jwks_uri.cloned(),
-                outbound: Arc::clone(outbound),
-                metadata: Kept::new(Arc::clone(clock)),
-                keys: Kept::new(Arc::clone(clock)),
-            })
+            Arc::new(Issuer::new(id.clone(), jwks_uri.cloned(), Arc::clone(outbound), clock))
         });
         Arc::clone(issuer)
     }
