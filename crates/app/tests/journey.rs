@@ -23,6 +23,7 @@ mod support {
 
 #[cfg(test)]
 mod journeys {
+    mod another_account;
     mod crash;
     mod database;
     mod declined;

@@ -24,6 +24,7 @@ use crate::{
     broker::{Broker, ObtainError},
     connect::{Asked, ProviderError},
     disconnect::{Disconnect, revoke},
+    replacement::end_lapsed,
     upstream::Brokered,
     vault::{Vault, VaultError},
 };
@@ -137,6 +138,15 @@ impl From<VaultError> for ConnectError {
     }
 }
 
+/// What a consent came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    Connected,
+    /// It is of another account than the connected one:
+    /// [`undecided`](Connections::undecided) until the person says which to keep.
+    Undecided,
+}
+
 /// What a disconnect did beyond deleting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
@@ -147,7 +157,7 @@ pub enum Revocation {
 
 #[derive(Debug)]
 pub struct Connections {
-    broker: Arc<Broker>,
+    pub(crate) broker: Arc<Broker>,
     flows: Arc<dyn ConnectFlowStore>,
     upstreams: Vec<Arc<Brokered>>,
     accounts: Accounts,
@@ -170,6 +180,7 @@ impl Connections {
         let stored = self.broker.parts.store.list(&who.user).await?;
         let mut connections = Vec::new();
         for (upstream, seen) in permitted {
+            end_lapsed(&self.broker, upstream, &who.user, &stored).await?;
             let slot = Slot::Upstream(upstream.name.clone());
             let found = stored.iter().find(|(held, _)| *held == slot).map(|(_, stored)| stored);
             connections.push(self.describe(who, upstream, found, seen).await);
@@ -260,7 +271,7 @@ impl Connections {
         act: &Act,
         browser: &BrowserSession,
         query: &str,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Finished, ConnectError> {
         let (upstream, credential) = match self.finish(act, browser, query).await {
             Ok(granted) => granted,
             Err(ConnectError(reason)) => {
@@ -270,10 +281,7 @@ impl Connections {
                 return Err(ConnectError(reason));
             }
         };
-        let kept = match self.audit_grant(act).await {
-            Ok(()) => self.store(&upstream.key(&act.who), &credential).await,
-            Err(error) => Err(error.into()),
-        };
+        let kept = self.keep(act, browser, upstream, &credential).await;
         if let Err(ConnectError(reason)) = kept {
             // What cannot be kept must not live on at the provider.
             revoke(upstream, &credential).await;
@@ -360,7 +368,7 @@ impl Connections {
         Ok((upstream, granted.credential))
     }
 
-    async fn store(
+    pub(crate) async fn store(
         &self,
         key: &CredentialKey,
         credential: &Credential,
@@ -467,7 +475,11 @@ impl Connections {
         }
     }
 
-    fn permitted(&self, who: &Principal, server: &UpstreamName) -> Option<&Arc<Brokered>> {
+    pub(crate) fn permitted(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+    ) -> Option<&Arc<Brokered>> {
         self.upstream(server).filter(|upstream| upstream.access.permits(who))
     }
 
@@ -475,17 +487,16 @@ impl Connections {
         self.upstreams.iter().find(|upstream| upstream.name == *server)
     }
 
-    fn vault(&self) -> &Vault {
+    pub(crate) fn vault(&self) -> &Vault {
         &self.broker.parts.vault
     }
 
-    /// A credential was obtained, and by whose act.
-    async fn audit_grant(&self, act: &Act) -> Result<(), StoreError> {
-        self.audit(act, Action::Acquire, Outcome::Success).await?;
-        self.audit(act, Action::Connect, Outcome::Success).await
-    }
-
-    async fn audit(&self, act: &Act, action: Action, outcome: Outcome) -> Result<(), StoreError> {
+    pub(crate) async fn audit(
+        &self,
+        act: &Act,
+        action: Action,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
         let upstream = self.upstream(&act.server).map(|upstream| &**upstream);
         audit(&self.broker, act, upstream, action, outcome).await
     }

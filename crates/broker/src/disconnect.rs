@@ -14,6 +14,7 @@ use attache_core::{
 use crate::{
     broker::{Broker, ObtainError},
     connections::{Act, Revocation, audit},
+    replacement::end_undecided,
     upstream::Brokered,
 };
 
@@ -29,6 +30,9 @@ impl Disconnect {
     pub(crate) async fn run(self) -> Result<Option<Option<Revocation>>, StoreError> {
         let key = self.upstream.key(&self.act.who);
         self.flows.clear(&self.act.who.user, &self.act.server).await?;
+        let user = &self.act.who.user;
+        let held = self.broker.parts.store.list(user).await?;
+        end_undecided(&self.broker, &self.upstream, user, &held, |_| true).await?;
         let seen = self.broker.parts.vault.seen(&key);
         let removed = self.broker.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.

@@ -24,6 +24,7 @@ pub mod metrics;
 mod plaintext;
 mod ready;
 mod refresh;
+pub mod replacement;
 pub mod rewrap;
 pub mod service_key;
 pub mod tasks;
@@ -31,9 +32,12 @@ pub mod upstream;
 pub mod vault;
 
 pub use broker::{Broker, ObtainError, Parts};
-pub use connections::{Act, BrowserSession, ConnectError, Connection, Connections, Offer, Status};
+pub use connections::{
+    Act, BrowserSession, ConnectError, Connection, Connections, Finished, Offer, Status,
+};
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
+pub use replacement::{Decision, Replacement};
 pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;
 pub use upstream::Brokered;

@@ -4,22 +4,26 @@ use std::{fmt, str::FromStr};
 
 use url::Url;
 
-use crate::{Account, IssuerId, Secret, Timestamp, UpstreamName, UserId};
+use crate::{Account, IssuerId, Secret, Timestamp, UpstreamName, UserId, principal::SessionDigest};
 
 /// What a stored secret is *for*.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The person's credential for an upstream.
     Upstream(UpstreamName),
+    /// A credential for another account than the connected one, until the person decides which to
+    /// keep, in the browser that brought it.
+    Undecided(UpstreamName, SessionDigest),
     /// The person's token from their identity provider, kept to be exchanged.
     SubjectToken(IssuerId),
 }
 
-/// `upstream:NAME` or `subject:ISSUER`; the first colon is the delimiter, and no kind contains one.
+/// `upstream:NAME`, `undecided:NAME:SESSION` or `subject:ISSUER`; the first colon is the delimiter, and no kind contains one.
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(name) => write!(f, "upstream:{name}"),
+            Self::Undecided(name, session) => write!(f, "undecided:{name}:{session}"),
             Self::SubjectToken(issuer) => write!(f, "subject:{issuer}"),
         }
     }
@@ -32,6 +36,11 @@ impl FromStr for Slot {
         match text.split_once(':') {
             Some(("upstream", name)) => {
                 UpstreamName::parse(name).map(Self::Upstream).map_err(|_| InvalidSlot)
+            }
+            Some(("undecided", rest)) => {
+                let (name, session) = rest.split_once(':').ok_or(InvalidSlot)?;
+                let name = UpstreamName::parse(name).map_err(|_| InvalidSlot)?;
+                Ok(Self::Undecided(name, session.parse().map_err(|_| InvalidSlot)?))
             }
             Some(("subject", issuer)) => Ok(Self::SubjectToken(IssuerId::new(issuer))),
             _ => Err(InvalidSlot),
@@ -116,12 +125,27 @@ mod tests {
     fn a_slot_survives_the_database() {
         let slots = [
             Slot::Upstream(UpstreamName::parse("github").unwrap()),
+            Slot::Undecided(UpstreamName::parse("github").unwrap(), SessionDigest([0xab; 32])),
             Slot::SubjectToken(IssuerId::new("https://idp.example.com/a:b")),
         ];
         for slot in slots {
             assert_eq!(slot.to_string().parse(), Ok(slot));
         }
-        for bad in ["", "upstream", "upstream:", "upstream:A/B", "other:x"] {
+        let upper = format!("undecided:github:{}", "AB".repeat(32));
+        let signed = format!("undecided:github:{}", "+b".repeat(32));
+        let long = format!("undecided:github:{}", "ab".repeat(33));
+        for bad in [
+            "",
+            "upstream",
+            "upstream:",
+            "upstream:A/B",
+            "other:x",
+            "undecided:github",
+            "undecided:github:ab",
+            &upper,
+            &signed,
+            &long,
+        ] {
             assert_eq!(bad.parse::<Slot>(), Err(InvalidSlot), "{bad}");
         }
     }

@@ -1,5 +1,7 @@
 //! Who is calling.
 
+use std::{fmt, str::FromStr};
+
 use crate::{IssuerId, Timestamp, UserId};
 
 /// A person whose identity was proved for this request.
@@ -36,5 +38,32 @@ pub enum AuthenticatedBy {
 }
 
 /// SHA-256 of a session cookie's value: what the store keys sessions by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionDigest(pub [u8; 32]);
+
+/// 64 hexadecimal digits.
+impl fmt::Display for SessionDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for SessionDigest {
+    type Err = InvalidSessionDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSessionDigest> {
+        let mut digest = [0; 32];
+        let pairs = text.as_bytes().chunks_exact(2);
+        let is_whole = text.len() == 2 * digest.len();
+        for (byte, pair) in digest.iter_mut().zip(pairs) {
+            let pair = str::from_utf8(pair).map_err(|_| InvalidSessionDigest)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidSessionDigest)?;
+        }
+        let digest = Self(digest);
+        if is_whole && digest.to_string() == text { Ok(digest) } else { Err(InvalidSessionDigest) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not 64 hexadecimal digits")]
+pub struct InvalidSessionDigest;

@@ -59,6 +59,8 @@ pub fn router(web: Web) -> Router {
         .route("/ui/signed-out", get(routes::signin::signed_out))
         .route("/ui/assets/{file}", get(assets::serve))
         .route("/connect/{server}", get(routes::connect::ask).post(routes::connect::begin))
+        .route("/connect/{server}/account", get(routes::account::ask))
+        .route("/connect/{server}/account/{decision}", post(routes::account::decide))
         .route("/login", get(routes::signin::begin))
         .route("/login/callback", get(routes::signin::callback))
         .route("/logout", post(routes::signin::sign_out))

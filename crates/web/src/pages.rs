@@ -1,6 +1,7 @@
 //! The pages, each a value that renders itself. They are public so that every state of every page
 //! can be looked at without a gateway (`examples/gallery.rs`).
 
+pub mod account;
 pub mod connect;
 pub mod connections;
 pub mod notice;
@@ -10,6 +11,7 @@ use attache_core::Principal;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
+pub use account::AccountPage;
 pub use connect::ConnectPage;
 pub use connections::ConnectionsPage;
 pub use notice::Notice;

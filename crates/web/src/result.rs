@@ -15,6 +15,8 @@ pub struct ConnectResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Connected,
+    /// Another account was approved, and the connected one stays.
+    Kept,
     Failed(Reason),
     /// Deleted here; why the provider does not know of it, if so.
     Disconnected(Option<Reason>),
@@ -35,6 +37,8 @@ impl ConnectResult {
             Ending::Disconnected(reason)
         } else if let Some(reason) = reason {
             Ending::Failed(reason)
+        } else if value("credential_kept").is_some() {
+            Ending::Kept
         } else {
             value("credential_connected").map(|_| Ending::Connected)?
         };
@@ -48,6 +52,7 @@ impl fmt::Display for ConnectResult {
         let mut error = |reason: Reason| write!(f, "&credential_error={}", reason.as_str());
         match self.ending {
             Ending::Connected => f.write_str("&credential_connected=1"),
+            Ending::Kept => f.write_str("&credential_kept=1"),
             Ending::Failed(reason) => error(reason),
             Ending::Disconnected(reason) => {
                 reason.map_or(Ok(()), &mut error)?;
@@ -66,6 +71,7 @@ mod tests {
         let github = UpstreamName::parse("github").unwrap();
         for ending in [
             Ending::Connected,
+            Ending::Kept,
             Ending::Failed(Reason::AccessDenied),
             Ending::Disconnected(None),
             Ending::Disconnected(Some(Reason::RevocationUnsupported)),

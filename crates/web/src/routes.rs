@@ -1,5 +1,6 @@
 //! What pages do; how they look is in [`crate::pages`].
 
+pub(crate) mod account;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod signin;

@@ -40,7 +40,7 @@ revocation_endpoint = "{issuer}/token/revocation"
 client_id = "attache-gateway"
 client_secret = {{ env = "NOTES_SECRET" }}
 client_auth = "basic"
-scopes = ["mcp:use"]
+scopes = ["openid", "mcp:use"]
 resource = "{resource}"
 "#
     )

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use attache_broker::{
-    ConnectError, ObtainError, Status,
+    ConnectError, Finished, ObtainError, Status,
     connections::{FLOW_LIFE, Revocation},
 };
 use attache_core::{
@@ -16,7 +16,8 @@ use crate::support::{
     Held, LIFE, MARK, Manner, Operation, Someone, Trouble, World, bearer, eventually, server,
 };
 
-const WRONG: Result<(), ConnectError> = Err(ConnectError(Reason::WrongIssuer));
+const WRONG: Result<Finished, ConnectError> = Err(ConnectError(Reason::WrongIssuer));
+const CONNECTED: Result<Finished, ConnectError> = Ok(Finished::Connected);
 const NOT_CONNECTED: ObtainError = ObtainError::NotConnected { reason: Reason::NotConnected };
 
 /// OC-11, OC-12, OC-21.
@@ -148,7 +149,7 @@ async fn a_flow_lives_ten_minutes() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
     for (wait, expected) in
-        [(Duration::from_secs(599), Ok(())), (FLOW_LIFE, Err(ConnectError(Reason::FlowExpired)))]
+        [(Duration::from_secs(599), CONNECTED), (FLOW_LIFE, Err(ConnectError(Reason::FlowExpired)))]
     {
         let query = gateway.consent(ada, "notes").await;
         world.clock.advance(wait);
@@ -164,12 +165,12 @@ async fn an_answer_from_a_provider_that_was_not_asked_is_refused() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
     for (name, iss, expected) in [
-        ("notes", "https://as.example.com", Ok(())),
+        ("notes", "https://as.example.com", CONNECTED),
         ("notes", "https://as.example.com/", WRONG),
         ("notes", "https://AS.example.com", WRONG),
         ("notes", "https://evil.example.com", WRONG),
         ("notes", "", WRONG),
-        ("tickets", "https://as.example.com/any/path", Ok(())),
+        ("tickets", "https://as.example.com/any/path", CONNECTED),
         ("tickets", "https://as.example.com:8443", WRONG),
         ("tickets", "http://as.example.com", WRONG),
         ("tickets", "https://evil.example.com", WRONG),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use attache_broker::{Connection, Offer, Status};
+use attache_broker::{Connection, Offer, Replacement, Status};
 use attache_core::{
     Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
+    store::Version,
 };
 use attache_identity::LoginError;
 use attache_web::{
-    pages::{ConnectPage, ConnectionsPage, Notice, Person},
+    pages::{AccountPage, ConnectPage, ConnectionsPage, Notice, Person},
     result::{ConnectResult, Ending},
 };
 
@@ -56,6 +57,17 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         "connect-default",
         connect("linear", "https://linear.app/oauth", &[], Status::NotConnected),
     ));
+    let account = |id, label| Account::new(Some(id), Some(label)).expect("it can be shown");
+    for (name, approved) in [("account", "ada@home.example.net"), ("account-alike", "ada-lovelace")]
+    {
+        let asked = Replacement {
+            server: self::name("github"),
+            attempt: Version(1_795_435_200_000),
+            connected: account("583231", "ada-lovelace"),
+            approved: account("9919", approved),
+        };
+        pages.push((name, AccountPage::new(ada(), &asked).to_string()));
+    }
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
         "login-failed",

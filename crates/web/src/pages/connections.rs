@@ -62,6 +62,9 @@ impl Banner {
             Ending::Connected if status == Status::Connected => {
                 (Tone::Good, format!("{server} is connected."), Some(GO_BACK))
             }
+            Ending::Kept if status != Status::NotConnected => {
+                (Tone::Good, format!("{server} stays connected as before."), None)
+            }
             Ending::Disconnected(None) if status == Status::NotConnected => {
                 (Tone::Good, format!("{server} is disconnected."), None)
             }
@@ -72,7 +75,7 @@ impl Banner {
                 let tone = if reason == Reason::AccessDenied { Tone::Idle } else { Tone::Bad };
                 (tone, format!("Connecting {server} did not finish."), Some(explain(reason)))
             }
-            Ending::Connected | Ending::Disconnected(_) => return None,
+            Ending::Connected | Ending::Kept | Ending::Disconnected(_) => return None,
         };
         Some(Self { tone, headline, explanation })
     }

@@ -1,6 +1,6 @@
 //! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
 
-use attache_broker::ConnectError;
+use attache_broker::{ConnectError, Finished};
 use attache_core::{Principal, UpstreamName, audit::Reason, problem::Kind};
 use axum::{
     extract::{Path, RawQuery, State},
@@ -15,6 +15,7 @@ use crate::{
     pages::{ConnectPage, Notice, Person},
     problem::refuse,
     result::{ConnectResult, Ending},
+    routes::account,
 };
 
 /// Changes nothing: a link can be followed by accident, or by a program that looks ahead.
@@ -81,11 +82,12 @@ pub(crate) async fn callback(
         Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => Err(Reason::StoreUnavailable),
         Err(_) => Err(Reason::WrongBrowser),
     };
-    let ending = match ended {
-        Ok(()) => Ending::Connected,
-        Err(reason) => Ending::Failed(reason),
+    let page = match ended {
+        Ok(Finished::Undecided) => account::path(&server),
+        Ok(Finished::Connected) => ConnectResult { server, ending: Ending::Connected }.to_string(),
+        Err(reason) => ConnectResult { server, ending: Ending::Failed(reason) }.to_string(),
     };
-    let mut response = Redirect::to(&ConnectResult { server, ending }.to_string()).into_response();
+    let mut response = Redirect::to(&page).into_response();
     let no_referrer = HeaderValue::from_static("no-referrer");
     response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
     response

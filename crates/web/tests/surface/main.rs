@@ -67,6 +67,56 @@ async fn a_person_connects_looks_and_disconnects() {
     assert_eq!(problem["connect_url"], "https://gw.example.com/connect/github");
 }
 
+/// Wrong-account linking: pointed out before anything is replaced, and only whoever approved
+/// decides, in their browser, by a form of ours.
+#[tokio::test]
+async fn another_account_is_pointed_out_before_it_replaces_the_first() {
+    let world = World::new().await;
+    let (ada, grace) = (world.signed_in("ada").await, world.signed_in("grace").await);
+    let elsewhere = world.signed_in("ada").await;
+    for (press, outcome, account) in
+        [("keep", "credential_kept", "ada-l"), ("replace", "credential_connected", "<grace>")]
+    {
+        let connected = ada.get(&ada.consent("github").await).await;
+        assert!(location(&connected).ends_with("credential_connected=1"));
+        let asked = ada.get(&ada.consent_as("%3Cgrace%3E", "github").await).await;
+        assert_eq!(asked.header(header::REFERRER_POLICY), "no-referrer");
+        let asked = location(&asked);
+        assert_eq!(asked, "/connect/github/account");
+        let page = ada.get(&asked).await.text().await;
+        assert!(page.contains("ada-l") && page.contains("&#60;grace&#62;"), "{page}");
+        let (_, rest) = page.split_once(&format!("{asked}/{press}?")).unwrap();
+        let (attempt, _) = rest.split_once('"').unwrap();
+        let form = format!("{asked}/{press}?{attempt}");
+
+        for stranger in [&grace, &elsewhere] {
+            let seen = stranger.get(&asked).await;
+            assert_eq!(
+                query(&location(&seen), "credential_error").as_deref(),
+                Some("flow_unknown")
+            );
+            let pressed = stranger.send(Method::POST, &form, &[]).await;
+            let ended = query(&location(&pressed), "credential_error");
+            assert_eq!(ended.as_deref(), Some("flow_unknown"));
+        }
+        assert_eq!(
+            world.nobody().send(Method::POST, &form, &[]).await.status(),
+            StatusCode::UNAUTHORIZED
+        );
+        let cross = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")];
+        let forged = ada.send(Method::POST, &form, &cross).await;
+        assert_eq!(forged.status(), StatusCode::FORBIDDEN);
+        assert_eq!(ada.get(&form).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+
+        let pressed = ada.send(Method::POST, &form, &[]).await;
+        assert_eq!(query(&location(&pressed), outcome).as_deref(), Some("1"));
+        let listed = ada.get("/api/v1/user/credentials").await.json().await;
+        assert_eq!(listed["credentials"][0]["account"]["label"], account);
+        let again = ada.send(Method::POST, &form, &[]).await;
+        assert_eq!(query(&location(&again), "credential_error").as_deref(), Some("flow_unknown"));
+    }
+}
+
 #[tokio::test]
 async fn who_may_not_finish_a_consent_does_not_spend_it() {
     let world = World::new().await;

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Act, BrowserSession, ConnectError, Connection, Connections, Injection, Metrics, ObtainError,
-    Parts, Tasks,
+    Act, BrowserSession, ConnectError, Connection, Connections, Finished, Injection, Metrics,
+    ObtainError, Parts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     broker::Broker,
@@ -242,7 +242,8 @@ impl Gateway {
     /// Begins, consents and comes back, as a person does.
     pub(crate) async fn connect(&self, person: &Someone, name: &str) {
         let query = self.consent(person, name).await;
-        self.callback(person, name, &query).await.expect("connected");
+        let finished = self.callback(person, name, &query).await;
+        assert_eq!(finished, Ok(Finished::Connected));
     }
 
     /// Begins and consents; gives back the query with which the browser returns.
@@ -256,7 +257,7 @@ impl Gateway {
         person: &Someone,
         name: &str,
         query: &str,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Finished, ConnectError> {
         self.connections.callback(&person.act(name), &person.browser, query).await
     }
 

@@ -1,0 +1,77 @@
+//! `/connect/{server}/account`: an approval for another account than the connected one, and which of
+//! the two stays.
+
+use attache_broker::Decision;
+use attache_core::{UpstreamName, audit::Reason, problem::Kind, store::Version};
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::request::Parts;
+use url::form_urlencoded;
+
+use crate::{
+    Web,
+    caller::Visitor,
+    context::Context,
+    pages::{AccountPage, Person},
+    problem::refuse,
+    result::{ConnectResult, Ending},
+};
+
+/// Where a callback ends that has something to ask.
+pub(crate) fn path(server: &UpstreamName) -> String {
+    format!("/connect/{server}/account")
+}
+
+pub(crate) async fn ask(
+    State(web): State<Web>,
+    Visitor { who, browser }: Visitor,
+    Path(server): Path<String>,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
+    match web.connections.undecided(&who, &browser, &server).await {
+        Ok(Some(asked)) => AccountPage::new(Person::from(&*who), &asked).into_response(),
+        Ok(None) => ended(server, Ending::Failed(Reason::FlowUnknown)),
+        Err(error) => ended(server, Ending::Failed(error.reason())),
+    }
+}
+
+/// About the attempt that the form names, and no other.
+pub(crate) async fn decide(
+    State(web): State<Web>,
+    Visitor { who, browser }: Visitor,
+    Path((server, decision)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    parts: Parts,
+) -> Response {
+    let Ok(server) = UpstreamName::parse(&server) else {
+        return refuse(&parts, Kind::NoSuchUpstream);
+    };
+    let (decision, ending) = match decision.as_str() {
+        "keep" => (Decision::Keep, Ending::Kept),
+        "replace" => (Decision::Replace, Ending::Connected),
+        _ => return refuse(&parts, Kind::NotFound),
+    };
+    let Some(attempt) = attempt(&query.unwrap_or_default()) else {
+        return ended(server, Ending::Failed(Reason::FlowUnknown));
+    };
+    let act = Context::act(&parts, who, server.clone());
+    match web.connections.decide(&act, &browser, attempt, decision).await {
+        Ok(()) => ended(server, ending),
+        Err(error) => ended(server, Ending::Failed(error.reason())),
+    }
+}
+
+fn attempt(query: &str) -> Option<Version> {
+    let (_, number) =
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "attempt")?;
+    number.parse().ok().map(Version)
+}
+
+fn ended(server: UpstreamName, ending: Ending) -> Response {
+    Redirect::to(&ConnectResult { server, ending }.to_string()).into_response()
+}
