@@ -32,6 +32,8 @@ pub enum Authority {
 /// How an authorization server and we deal with each other about one upstream.
 #[derive(Clone, Debug)]
 pub struct Terms {
+    /// Whether others than the operator said which server this is.
+    pub is_found: bool,
     /// `None` where the operator wrote endpoints down and no issuer.
     pub issuer: Option<IssuerId>,
     /// Whether it says that `iss` comes back with every callback (RFC 9207 section 3).
@@ -109,9 +111,9 @@ impl Terms {
     }
 
     /// Whether these tokens may be shown to this authorization server: tokens of one issuer are
-    /// never shown to another (OC-7). Of a credential from before an issuer was configured nobody
-    /// knows better.
+    /// never shown to another (OC-7). Whose a credential without an issuer is, the operator knows
+    /// who wrote the endpoints down, and nobody else.
     pub(crate) fn is_issuer_of(&self, credential: &Credential) -> bool {
-        credential.issuer.is_none() || credential.issuer == self.issuer
+        credential.issuer == self.issuer || (credential.issuer.is_none() && !self.is_found)
     }
 }

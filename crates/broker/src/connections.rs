@@ -14,7 +14,9 @@ use attache_crypto::{
     random,
 };
 use attache_oauth::{
+    auth_method::AuthMethod,
     callback::{Callback, CallbackOutcome},
+    client_auth::ClientAuthentication,
     client_metadata::ClientIdMetadataDocument,
 };
 use url::Url;
@@ -202,12 +204,20 @@ impl Connections {
     }
 
     /// What we publish about ourselves as the client of an upstream's authorization server, whoever
-    /// asks (OC-8). `None` where we are another client, or cannot be reached.
-    pub fn client_id_metadata_document(
+    /// asks (OC-8). `None` where we are another client, or do not know.
+    pub async fn client_id_metadata_document(
         &self,
         server: &UpstreamName,
     ) -> Option<ClientIdMetadataDocument> {
-        self.upstream(server)?.connect.authority.profile()?.client_id_metadata_document()
+        let connect = &self.upstream(server)?.connect;
+        let profile = connect.authority.profile()?;
+        let terms = connect.terms().await.ok()?;
+        let method = match terms.token.client.authentication {
+            _ if terms.token.client.id != profile.document.as_str() => return None,
+            ClientAuthentication::PrivateKeyJwt(_) => AuthMethod::PrivateKeyJwt,
+            _ => AuthMethod::None,
+        };
+        profile.client_id_metadata_document(method)
     }
 
     /// What the connect page shows; `None` as in [`Connections::find`].

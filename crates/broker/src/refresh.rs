@@ -17,7 +17,7 @@ use crate::{
     injection::Injection,
     ready::Reading,
     upstream::Brokered,
-    vault::VaultError,
+    vault::{Unreadable, VaultError},
 };
 
 /// How long a refresh may be held: the token endpoint's timeout (10 s) with room to write.
@@ -103,10 +103,10 @@ impl Errand {
         }
         let version = stored.record.version;
         match (self.unwritten(), remembered()) {
+            _ if data_key.is_none() => self.parts().vault.forget(&self.key.user),
             (Some(Unwritten { old, injection }), _) if old == version => {
                 return self.serve_unwritten(injection, now, reading);
             }
-            _ if data_key.is_none() => self.parts().vault.forget(&self.key.user),
             (None, Some(injection)) if injection.version == version => {
                 if purpose == Purpose::Use {
                     return Ok(self.publish(injection, reading));
@@ -325,7 +325,7 @@ impl Errand {
         credential: &Credential,
         health: Health,
     ) -> Result<(), NotWritten> {
-        let sealed = self.parts().vault.seal(&self.key, version, credential).await?;
+        let sealed = self.parts().vault.seal_again(&self.key, version, credential).await?;
         let record = Record {
             version,
             sealed,
@@ -339,11 +339,11 @@ impl Errand {
         Ok(())
     }
 
-    /// The record went away or was replaced while we refreshed. What we were given for a record
-    /// that is gone must not live on at the provider.
+    /// The record went away or was replaced while we refreshed, or the key that seals it was
+    /// destroyed. What we were given for a record that is gone must not live on at the provider.
     async fn superseded(&self, new: &Credential) {
-        let gone = matches!(self.parts().store.find(&self.key).await, Ok(None));
-        if gone {
+        let found = self.parts().store.find_with_key(&self.key).await;
+        if matches!(found, Ok(None | Some((_, None)))) {
             revoke(&self.upstream, new).await;
         }
     }
@@ -465,7 +465,10 @@ impl From<StoreError> for NotWritten {
 
 impl From<VaultError> for NotWritten {
     fn from(error: VaultError) -> Self {
-        Self::Later(error.into())
+        match error {
+            VaultError::Unreadable(Unreadable::NoDataKey) => Self::Superseded,
+            other => Self::Later(other.into()),
+        }
     }
 }
 

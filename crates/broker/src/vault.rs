@@ -180,12 +180,32 @@ impl Vault {
         version: Version,
         credential: &Credential,
     ) -> Result<Sealed, VaultError> {
-        let data_key = match self.existing_key(&key.user, None).await {
+        let data_key = match self.stored_key(&key.user).await {
             Err(VaultError::Unreadable(Unreadable::NoDataKey)) => self.fresh_key(&key.user).await?,
             found => found?,
         };
-        let binding = Binding { user: &key.user, slot: &key.slot, version };
-        Ok(seal::seal(&data_key.key, &binding, &plaintext::write(credential)))
+        Ok(seal_under(&data_key, key, version, credential))
+    }
+
+    /// Seals what takes the place of a record, under the key that the person has now: one that was
+    /// destroyed meanwhile is not made again.
+    ///
+    /// # Errors
+    /// [`VaultError`], [`Unreadable::NoDataKey`] among them; in the log by then.
+    pub(crate) async fn seal_again(
+        &self,
+        key: &CredentialKey,
+        version: Version,
+        credential: &Credential,
+    ) -> Result<Sealed, VaultError> {
+        let data_key = self.stored_key(&key.user).await.map_err(|error| self.tell(key, error))?;
+        Ok(seal_under(&data_key, key, version, credential))
+    }
+
+    /// As the store has it at this moment.
+    async fn stored_key(&self, user: &UserId) -> Result<Arc<OpenKey>, VaultError> {
+        let wrapped = self.data_keys.find(user).await?.ok_or(Unreadable::NoDataKey)?;
+        self.existing_key(user, Some(wrapped)).await
     }
 
     /// The version for a record that replaces `old`: above everything seen under this key. No
@@ -245,6 +265,16 @@ impl Vault {
         }
         error
     }
+}
+
+fn seal_under(
+    data_key: &OpenKey,
+    key: &CredentialKey,
+    version: Version,
+    credential: &Credential,
+) -> Sealed {
+    let binding = Binding { user: &key.user, slot: &key.slot, version };
+    seal::seal(&data_key.key, &binding, &plaintext::write(credential))
 }
 
 impl From<KeyError> for VaultError {

@@ -60,13 +60,18 @@ fn explicit_keys_win_and_what_is_in_effect_is_printed() {
         "provider = \"github\"",
         "authorization_endpoint = \"https://github.com/login/oauth/authorize\"",
         "token_endpoint = \"https://ghe.example.com/token\"",
-        "revocation_endpoint = \"https://api.github.com/applications/Iv1.a/token\"",
         "client_auth = \"basic\"",
         "header = \"X-Token\"",
         "header_format = \"Bearer {token}\"",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line} in {printed}");
     }
+    // Another token endpoint is another server: github.com must see none of its tokens.
+    assert_eq!((own.revocation_endpoint, own.dialect.account), (None, None));
+    let right = broker("provider = 'github'");
+    let revocation = right.revocation_endpoint.unwrap();
+    assert_eq!(revocation.as_str(), "https://api.github.com/applications/Iv1.a/token");
+    assert!(right.dialect.account.is_some());
 
     let asked = broker("provider = 'atlassian'\nscopes = ['read:jira-work']").scopes;
     assert_eq!(asked, ["read:jira-work", "offline_access"]);

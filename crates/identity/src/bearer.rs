@@ -123,21 +123,29 @@ impl Bearers {
                 break;
             }
         }
+        let digest = sha256(token.as_bytes());
+        let refused = |error| {
+            if matches!(error, AuthnError::Rejected(_)) {
+                // Not let in again by an outage.
+                self.remembered.remove(&digest);
+            }
+            error
+        };
         let mark = self.heard.mark();
-        let recognized = self.registry.recognize(outcome?).await;
+        let recognized = self.registry.recognize(outcome.map_err(refused)?).await;
         let now = self.registry.clock.now();
         if let Err(error @ AuthnError::Unavailable(_)) = recognized {
             self.outage.noticed(now);
             return self.recall(token, now).ok_or(error);
         }
         self.outage.over();
-        let who = Arc::new(recognized?);
+        let who = Arc::new(recognized.map_err(refused)?);
         let remembered = Remembered {
             who: Arc::clone(&who),
             since: mark.of(&who.user),
             until: now.plus(REVOCATION_BOUND),
         };
-        self.remembered.insert(sha256(token.as_bytes()), remembered);
+        self.remembered.insert(digest, remembered);
         Ok(who)
     }
 }

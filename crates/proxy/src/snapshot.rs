@@ -44,7 +44,8 @@ impl Protocol {
     }
 }
 
-/// Where requests go: the configured authority, always (PX-20).
+/// Where requests go: the configured authority (PX-20), unless a person's credential is for another
+/// host that its provider's template allows.
 #[derive(Debug)]
 pub struct Target {
     pub(crate) scheme: http::uri::Scheme,

@@ -33,8 +33,8 @@ pub(crate) fn router() -> Router<Web> {
 }
 
 async fn document(State(web): State<Web>, Path(server): Path<String>, parts: Parts) -> Response {
-    let server = UpstreamName::parse(&server).ok();
-    match server.and_then(|server| web.connections.client_id_metadata_document(&server)) {
+    let Ok(server) = UpstreamName::parse(&server) else { return refuse(&parts, Kind::NotFound) };
+    match web.connections.client_id_metadata_document(&server).await {
         Some(document) => public(document),
         None => refuse(&parts, Kind::NotFound),
     }

@@ -1,17 +1,23 @@
 //! The keys that we sign client assertions with (`private_key_jwt`, RFC 7523), the same on every
 //! replica. Each serves for a period, and is published one period before and one after it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use attache_core::{ServiceKeyName, Timestamp};
+use attache_core::{ServiceKeyName, Timestamp, audit::Reason};
 use attache_crypto::jose::SigningKey;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::{
     broker::ObtainError,
     service_key::{ServiceKey, ServiceKeyParts},
 };
+
+/// After a failure nobody asks for a key for so long.
+const REST: Duration = Duration::from_secs(5);
 
 /// How long one key signs. Servers that keep a copy of our keys look again within that time.
 const PERIOD: Duration = Duration::from_hours(30 * 24);
@@ -20,15 +26,27 @@ const PERIOD: Duration = Duration::from_hours(30 * 24);
 pub struct AssertionKeys {
     /// Of every key's service key but the period.
     parts: ServiceKeyParts,
-    /// By period; three at most. Anybody may ask for the public halves: the store and the key
-    /// service are asked for one at a time.
+    /// By period; three at most.
     open: Mutex<BTreeMap<i64, Arc<SigningKey>>>,
+    /// Held by who asks for one, with what the last failure was and until when it holds. Anybody may
+    /// ask for the public halves, and so nobody waits here on their behalf.
+    asking: tokio::sync::Mutex<Option<(Timestamp, ObtainError)>>,
 }
+
+/// What is done when somebody else is asking.
+#[derive(Clone, Copy)]
+enum Patience {
+    Wait,
+    Leave,
+}
+
+const BUSY: ObtainError =
+    ObtainError::Unavailable { reason: Reason::KeysUnavailable, retry_after: Some(REST) };
 
 impl AssertionKeys {
     /// `parts.name` is what the names of all of them begin with.
     pub fn new(parts: ServiceKeyParts) -> Self {
-        Self { parts, open: Mutex::default() }
+        Self { parts, open: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// The key to sign with now.
@@ -36,7 +54,7 @@ impl AssertionKeys {
     /// # Errors
     /// Those of [`ServiceKey::obtain`].
     pub async fn current(&self) -> Result<Arc<SigningKey>, ObtainError> {
-        self.of(period(self.parts.clock.now())).await
+        self.of(period(self.parts.clock.now()), Patience::Wait).await
     }
 
     /// The public halves, as a key set (RFC 7517 section 5).
@@ -47,22 +65,39 @@ impl AssertionKeys {
         let now = period(self.parts.clock.now());
         let mut keys = Vec::new();
         for period in [now, now - 1, now + 1] {
-            keys.push(self.of(period).await?.jwk());
+            keys.push(self.of(period, Patience::Leave).await?.jwk());
         }
         Ok(json!({ "keys": keys }))
     }
 
-    async fn of(&self, period: i64) -> Result<Arc<SigningKey>, ObtainError> {
-        let mut open = self.open.lock().await;
-        if let Some(key) = open.get(&period) {
-            return Ok(Arc::clone(key));
+    async fn of(&self, wanted: i64, patience: Patience) -> Result<Arc<SigningKey>, ObtainError> {
+        if let Some(key) = self.opened(wanted) {
+            return Ok(key);
         }
-        let name = ServiceKeyName::new(format!("{}-{period}", self.parts.name));
-        let seed = ServiceKey::new(ServiceKeyParts { name, ..self.parts.clone() }).obtain().await?;
-        let key = Arc::new(SigningKey::derive(&seed, "attache/client-assertion"));
-        open.retain(|other, _| (period - other).abs() <= 2);
-        open.insert(period, Arc::clone(&key));
+        let mut failed = match patience {
+            Patience::Wait => self.asking.lock().await,
+            Patience::Leave => self.asking.try_lock().map_err(|_| BUSY)?,
+        };
+        if let Some(key) = self.opened(wanted) {
+            return Ok(key);
+        }
+        let now = self.parts.clock.now();
+        if let Some((_, error)) = failed.filter(|(until, _)| now < *until) {
+            return Err(error);
+        }
+        let name = ServiceKeyName::new(format!("{}-{wanted}", self.parts.name));
+        let seed = ServiceKey::new(ServiceKeyParts { name, ..self.parts.clone() }).obtain().await;
+        *failed = seed.as_ref().err().map(|error| (now.plus(REST), *error));
+        let key = Arc::new(SigningKey::derive(&*seed?, "attache/client-assertion"));
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|other, _| (period(now) - other).abs() <= 1);
+        open.insert(wanted, Arc::clone(&key));
         Ok(key)
+    }
+
+    fn opened(&self, period: i64) -> Option<Arc<SigningKey>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&period).map(Arc::clone)
     }
 }
 

@@ -151,6 +151,7 @@ impl Finder {
         let Found { resource, server, .. } = found;
         let wished = self.wishes.revocation_endpoint.clone();
         Terms {
+            is_found: matches!(self.server, Server::Published { .. }),
             scopes,
             resource: match &self.wishes.resource {
                 ResourceParameter::AsFound => Some(resource),

@@ -64,9 +64,11 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The document at [`Profile::document`], where servers can reach it.
-    pub fn client_id_metadata_document(&self) -> Option<ClientIdMetadataDocument> {
-        let method = AuthMethod::PrivateKeyJwt;
+    /// The document at [`Profile::document`], where servers can reach it. It declares what is done.
+    pub(crate) fn client_id_metadata_document(
+        &self,
+        method: AuthMethod,
+    ) -> Option<ClientIdMetadataDocument> {
         let document = ClientIdMetadataDocument::new(&self.document, &self.ourselves(), method);
         document.ok().filter(|_| self.is_public)
     }
@@ -91,7 +93,7 @@ impl Registrar {
         outbound: &dyn Outbound,
     ) -> Result<Client, ProviderError> {
         for _ in 0..LOOKS {
-            let (over, registration) = self.find().await?.unzip();
+            let (over, registration) = self.find().await?;
             let stands = registration.as_ref().filter(|one| Some(&*one.client_id) != refused);
             let known = Known {
                 by_hand: None,
@@ -190,17 +192,20 @@ impl Registrar {
         Ok(self.registrations.put(turn, &SealedRegistration { version, sealed }).await?)
     }
 
-    async fn find(&self) -> Result<Option<(Version, Registration)>, ProviderError> {
-        let Some(stored) = self.registrations.find(&self.upstream).await? else { return Ok(None) };
+    /// What is registered, and what a new registration has to replace: also one that does not open,
+    /// because the key that sealed it was given up.
+    async fn find(&self) -> Result<(Option<Version>, Option<Registration>), ProviderError> {
+        let Some(stored) = self.registrations.find(&self.upstream).await? else {
+            return Ok((None, None));
+        };
         let SealedRegistration { version, sealed } = stored;
         let place = RegistrationPlace { upstream: &self.upstream, version };
         let opened = seal::open(&*self.seal.obtain().await?, &place, &sealed);
         let registration = opened.ok().and_then(|plaintext| read(&plaintext));
-        let registration = registration.ok_or_else(|| {
+        if registration.is_none() {
             tracing::error!(upstream = %self.upstream, "our registration cannot be opened");
-            ProviderError::Refused(Reason::Unreadable)
-        })?;
-        Ok(Some((version, registration)))
+        }
+        Ok((Some(version), registration))
     }
 }
 

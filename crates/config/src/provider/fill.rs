@@ -115,7 +115,14 @@ fn parameters(
 }
 
 /// The operator's own words stay.
-fn write(provider: Provider, section: &mut AuthBroker, place: &Place<'_>) -> Dialect {
+fn write(mut provider: Provider, section: &mut AuthBroker, place: &Place<'_>) -> Dialect {
+    if section.token_endpoint.as_ref().is_some_and(|own| *own != provider.token_endpoint) {
+        // Another server: what is known of the provider's own must not be shown its tokens.
+        provider.revocation_endpoint = None;
+        provider.issuer = None;
+        provider.dialect.refresh_endpoint = None;
+        provider.dialect.account = None;
+    }
     section.authorization_endpoint.get_or_insert(provider.authorization_endpoint);
     section.token_endpoint.get_or_insert(provider.token_endpoint);
     section.revocation_endpoint =

@@ -16,7 +16,7 @@ use crate::return_to::ReturnTo;
 /// How long a person may take at the identity provider (AS-14).
 pub(super) const LIFE: Duration = Duration::from_mins(10);
 /// How far the clocks of two replicas are apart.
-const SKEW: Duration = Duration::from_mins(1);
+const SKEW: Duration = Duration::from_mins(2);
 
 /// The value of the sign-in cookie: 256 bits that only this browser and we have seen. One for all
 /// of its tabs: each sign-in has a state of its own.

@@ -141,7 +141,6 @@ impl Cause {
         match error {
             sqlx::Error::Io(error) if is_read_only(error) => Some(Self::ReadOnly),
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(Self::Silent),
-            sqlx::Error::PoolTimedOut => Some(Self::Silent),
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Some(Self::Unreachable),
             sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Some(Self::Refused),
             sqlx::Error::Database(error) => error.code().and_then(|code| Self::of_code(&code)),

@@ -189,6 +189,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
         },
         connect: Arc::new(OauthConnect {
             authority: Authority::Fixed(Arc::new(Terms {
+                is_found: false,
                 issuer: None,
                 iss_parameter_supported: false,
                 authorization_endpoint: endpoint("/authorize"),

@@ -110,6 +110,7 @@ impl Wiring<'_> {
             _ => return Err("auth_broker.client_secret is required for this client_auth"),
         };
         Ok(Authority::Fixed(Arc::new(Terms {
+            is_found: false,
             issuer: broker.issuer.clone(),
             iss_parameter_supported: false,
             authorization_endpoint: authorization_endpoint.clone(),

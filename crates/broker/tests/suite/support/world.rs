@@ -192,6 +192,7 @@ impl World {
             authentication: ClientAuthentication::Basic(Secret::new("client-secret")),
         };
         let mut terms = Terms {
+            is_found: false,
             issuer: None,
             iss_parameter_supported: false,
             authorization_endpoint: url("https://as.example.com/authorize?tenant=7"),

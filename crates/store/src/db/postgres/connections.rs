@@ -5,6 +5,7 @@
 //! with it. Here whoever used a connection says whether it is good.
 
 use std::{
+    io,
     num::NonZeroU32,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use std::{
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{timeout, timeout_at},
 };
 
 use crate::db::circuit::Circuit;
@@ -74,17 +75,23 @@ impl Connections {
         &self.options
     }
 
-    /// One that answers, within [`CONNECT_TIMEOUT`].
+    /// One that answers, within [`CONNECT_TIMEOUT`]. That all places are taken for as long says
+    /// nothing of the server.
     pub(crate) async fn take(&self, circuit: &Circuit) -> sqlx::Result<Taken<'_>> {
-        let taking = async {
-            let place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let (connection, made) = match self.fit(circuit).await {
-                Some(Kept { connection, made, .. }) => (connection, made),
-                None => (self.connect().await?, Instant::now()),
-            };
-            Ok(Taken { connection, made, from: self, _place: place })
+        let deadline = tokio::time::Instant::now() + CONNECT_TIMEOUT;
+        let place = timeout_at(deadline, self.places.acquire())
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| sqlx::Error::PoolClosed)?;
+        let making = async {
+            match self.fit(circuit).await {
+                Some(Kept { connection, made, .. }) => sqlx::Result::Ok((connection, made)),
+                None => Ok((self.connect().await?, Instant::now())),
+            }
         };
-        timeout(CONNECT_TIMEOUT, taking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let late = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+        let (connection, made) = timeout_at(deadline, making).await.unwrap_or_else(late)?;
+        Ok(Taken { connection, made, from: self, _place: place })
     }
 
     /// Waits for what is under way and closes everything.
