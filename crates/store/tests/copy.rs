@@ -37,6 +37,7 @@ const ROWS: &[&str] = &[
     "INSERT INTO data_key VALUES ('ada', 'local:1', x'c0ffee', 1)",
     "INSERT INTO audit_writer VALUES (x'aa', 1, 'local:1', x'bb', 0, x'')",
     "INSERT INTO service_key VALUES ('sessions', 'local:1', x'0102', 1)",
+    "INSERT INTO registration VALUES ('notes', 7, x'0304', x'0506', 60)",
     // The last number is of a row that retention removed.
     "INSERT INTO audit_event (id, at, action, outcome, writer, sequence, seen, seal) VALUES
         (41, 1, 'log_begin', 'success', x'aa', 1, x'', x'cc'),
