@@ -65,10 +65,15 @@ fn demo() -> Result<()> {
     run::loudly(Command::new(attache).args(["demo", "--check"]))
 }
 
-/// The gateway beside nginx, both as they ship.
-pub(crate) fn bench() -> Result<()> {
-    run::loudly(&mut cargo("build --release --locked --package attache"))?;
-    run::loudly(&mut cargo("run --release --locked --package attache-benches"))
+pub(crate) const BENCHES: [&str; 3] = ["proxy", "resolve", "memory"];
+
+/// Measures, with the gateway as it ships.
+pub(crate) fn bench(name: &str) -> Result<()> {
+    if name == "proxy" {
+        run::loudly(&mut cargo("build --release --locked --package attache"))?;
+    }
+    let run = format!("run --release --locked --package attache-benches --bin {name}");
+    run::loudly(&mut cargo(&run))
 }
 
 fn cargo(arguments: &str) -> Command {

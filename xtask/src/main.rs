@@ -15,7 +15,10 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test (or ci)      everything a change must pass, from formatting to the released binary's demo
-  bench             processor time a call beside nginx's (needs wrk and nginx)
+  bench [NAME]      what things cost, as docs/performance.md says; all of it, or one of
+                      proxy     a call, beside nginx's (needs wrk and nginx)
+                      resolve   whose credential a request takes, beside the floor
+                      memory    what each person served takes
   deps              the arrows between the crates, and the licences
   fuzz              foreign input that nobody thought of, for 30 seconds
   peers [--check]   install the independent programs that tests talk to; --check has them talk to
@@ -26,7 +29,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test" | "ci"] => ci::everything(),
-        ["bench"] => ci::bench(),
+        ["bench"] => ci::BENCHES.into_iter().try_for_each(ci::bench),
+        ["bench", name] if ci::BENCHES.contains(name) => ci::bench(name),
         ["deps"] => deps::check(),
         ["fuzz"] => ci::fuzz(),
         ["peers"] => peers::install().map(drop),

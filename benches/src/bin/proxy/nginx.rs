@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::processor::Meter;
+use attache_benches::processor::Meter;
 
 pub(crate) struct Nginx {
     folder: PathBuf,

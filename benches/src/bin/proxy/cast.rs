@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use attache_benches::processor::Meter;
 use attache_core::{Secret, SystemClock};
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
 use attache_sandbox::{
@@ -17,7 +18,7 @@ use attache_sandbox::{
 };
 use url::Url;
 
-use crate::{nginx::wait_for, processor::Meter};
+use crate::nginx::wait_for;
 
 pub(crate) struct Cast {
     gateway: Child,

@@ -1,18 +1,21 @@
 //! What a call costs on its way through the gateway, beside nginx's `proxy_pass` with one static
 //! `Authorization` header for everybody, in one run.
 //!
-//! `cargo xtask bench` builds and runs it. The upstream is nginx too, answering from memory; wrk
+//! `cargo xtask bench proxy` builds and runs it. The upstream is nginx too, answering from memory; wrk
 //! makes the calls; processor time is what the kernel counted for each proxy's processes. Rounds
 //! take turns, and only ratios are worth quoting: machines are noisy, and none is yours.
 
 mod cast;
 mod load;
 mod nginx;
-mod processor;
 
 use anyhow::{Result, ensure};
+use attache_benches::{
+    processor::Meter,
+    report::{median, say},
+};
 
-use crate::{cast::Cast, load::Load, nginx::Nginx, processor::Meter};
+use crate::{cast::Cast, load::Load, nginx::Nginx};
 
 const ROUNDS: usize = 5;
 
@@ -28,7 +31,7 @@ async fn main() -> Result<()> {
     through_nginx.run()?;
     through_attache.run()?;
 
-    report("proxy     calls/s   cpu µs/call   p50 ms   p99 ms");
+    say("proxy     calls/s   cpu µs/call   p50 ms   p99 ms");
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
         let nginx_cost = measure("nginx", &through_nginx, &nginx.meter())?;
@@ -37,9 +40,9 @@ async fn main() -> Result<()> {
     }
     ratios.sort_by(f64::total_cmp);
     let [least, .., most] = ratios.as_slice() else { return Ok(()) };
-    let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
-    report(&format!(
-        "processor time a call, attache / nginx: median {median:.2} (min {least:.2}, max {most:.2})"
+    say(&format!(
+        "processor time a call, attache / nginx: median {:.2} (min {least:.2}, max {most:.2})",
+        median(&ratios),
     ));
     Ok(())
 }
@@ -53,11 +56,6 @@ fn measure(name: &str, load: &Load, meter: &Meter) -> Result<f64> {
     ensure!(seen.calls > 0.0, "{name}: no call was made");
     let cost = spent.as_secs_f64() * 1e6 / seen.calls;
     let (rate, p50, p99) = (seen.rate, seen.p50_ms, seen.p99_ms);
-    report(&format!("{name:<9} {rate:>7.0} {cost:>13.1} {p50:>8.2} {p99:>8.2}"));
+    say(&format!("{name:<9} {rate:>7.0} {cost:>13.1} {p50:>8.2} {p99:>8.2}"));
     Ok(cost)
-}
-
-#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
-fn report(line: &str) {
-    println!("{line}");
 }
