@@ -4,7 +4,7 @@ pub(crate) mod circuit;
 mod file;
 pub(crate) mod postgres;
 mod row;
-mod sqlite;
+pub(crate) mod sqlite;
 mod value;
 
 use std::fmt;
@@ -46,13 +46,30 @@ pub(crate) struct Statement<'a> {
     pub(crate) values: &'a [Value<'a>],
 }
 
-// Rows are always fetched to the end, also where there can be one at most: SQLite ends the implicit
-// transaction of a `RETURNING` with its last step, and what fails there must be heard.
+// What writes is always fetched to the end, also where there can be one row at most: SQLite ends the
+// implicit transaction of a `RETURNING` with its last step, and what fails there must be heard.
 impl Db {
     pub(crate) async fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
         match self {
             Self::Sqlite(file) => file.read(sql, values).await,
             Self::Postgres(server) => fetch_postgres(server, sql, values).await,
+        }
+    }
+
+    /// As [`Db::read`], where there can be one row at most: without waiting for the end.
+    pub(crate) async fn read_one(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>> {
+        match self {
+            Self::Sqlite(file) => file.read_one(sql, values).await,
+            Self::Postgres(server) => {
+                let mut held = server.hold().await?;
+                let query = bind::<Postgres>(sql, values).fetch_optional(held.connection());
+                let fetched = in_time(query).await;
+                Ok(held.end(fetched).map_err(store_error)?.map(Row::Postgres))
+            }
         }
     }
 

@@ -38,6 +38,15 @@ async fn destroy_data_key(world: &World, person: &Someone) {
 }
 
 #[tokio::test]
+async fn what_is_not_in_memory_takes_one_read() {
+    let world = World::new().await;
+    world.gateway().connect(&world.ada, "notes").await;
+    let (restarted, before) = (world.gateway(), world.faulty.every_call().len());
+    restarted.obtain(&world.ada, "notes").await.unwrap();
+    assert_eq!(world.faulty.every_call()[before..], [Operation::Find]);
+}
+
+#[tokio::test]
 async fn what_is_told_counts_at_once() {
     let world = World::new().await;
     let (one, other) = (world.gateway(), world.gateway());

@@ -1,8 +1,15 @@
 //! `SQLite` as operators have it: on disks that fill up, and in files that come to harm.
 
-use attache_core::store::Result;
-use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool};
+pub(crate) mod readers;
 
+use attache_core::store::Result;
+use sqlx::{
+    Connection as _, Sqlite, SqliteConnection, SqlitePool,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use self::readers::Readers;
 use super::{Row, Statement, Value, Watched, bind, is_conflict};
 
 /// Reads the file: `SELECT 1` alone would not.
@@ -12,7 +19,8 @@ const LOOK: &str = "SELECT 1 FROM person LIMIT 1";
 const TOUCH: &str = "PRAGMA user_version = 0";
 
 pub(crate) struct Embedded {
-    pub(crate) reader: SqlitePool,
+    /// `None` in memory, where the writer's connection is the only one that sees anything.
+    pub(crate) readers: Option<Readers>,
     /// One connection writes, so that writers wait in a queue instead of failing as busy.
     pub(crate) writer: SqlitePool,
     pub(crate) file: Watched,
@@ -21,8 +29,26 @@ pub(crate) struct Embedded {
 impl Embedded {
     pub(super) async fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
         self.file.find()?;
-        let fetched = self.file.read(bind::<Sqlite>(sql, values).fetch_all(&self.reader).await)?;
-        Ok(fetched.into_iter().map(Row::Sqlite).collect())
+        let query = bind::<Sqlite>(sql, values);
+        let fetched = match &self.readers {
+            None => query.fetch_all(&self.writer).await,
+            Some(readers) => all_rows(readers, query).await,
+        };
+        Ok(self.file.read(fetched)?.into_iter().map(Row::Sqlite).collect())
+    }
+
+    pub(super) async fn read_one(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>> {
+        self.file.find()?;
+        let query = bind::<Sqlite>(sql, values);
+        let fetched = match &self.readers {
+            None => query.fetch_optional(&self.writer).await,
+            Some(readers) => one_row(readers, query).await,
+        };
+        Ok(self.file.read(fetched)?.map(Row::Sqlite))
     }
 
     pub(super) async fn write(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
@@ -50,7 +76,7 @@ impl Embedded {
 
     /// Reads, and writes if the last write failed: whoever asks hears when that is over.
     pub(super) async fn ping(&self) -> Result<()> {
-        self.read(LOOK, &[]).await?;
+        self.read_one(LOOK, &[]).await?;
         if self.file.refuses_writes() { self.touch().await } else { Ok(()) }
     }
 
@@ -59,7 +85,9 @@ impl Embedded {
     }
 
     pub(super) async fn close(&self) {
-        self.reader.close().await;
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
         self.writer.close().await;
         self.file.release();
     }
@@ -89,6 +117,24 @@ impl Embedded {
         self.file.takes_writes();
         Ok(())
     }
+}
+
+async fn all_rows(
+    readers: &Readers,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> sqlx::Result<Vec<SqliteRow>> {
+    let mut reader = readers.take().await?;
+    let fetched = query.fetch_all(&mut reader.connection).await;
+    reader.end(fetched)
+}
+
+async fn one_row(
+    readers: &Readers,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> sqlx::Result<Option<SqliteRow>> {
+    let mut reader = readers.take().await?;
+    let fetched = query.fetch_optional(&mut reader.connection).await;
+    reader.end(fetched)
 }
 
 async fn all(connection: &mut SqliteConnection, batch: &[Statement<'_>]) -> sqlx::Result<()> {

@@ -15,13 +15,9 @@ use sqlx::{
 
 use super::OpenError;
 use crate::{
-    db::{Db, Embedded, Watched},
+    db::{Db, Embedded, Watched, sqlite::readers::Readers},
     migrate::{self, migrate},
 };
-
-/// Readers see the last commit and never wait for the writer; few are enough, since what requests
-/// need is cached above.
-const READERS: u32 = 4;
 
 /// How long to wait for a connection of ours, and for another process (a backup, a second gateway)
 /// to let go of the file.
@@ -41,7 +37,7 @@ pub(crate) async fn open(file: &Path) -> Result<Db, OpenError> {
     let unusable = |source| OpenError::unusable(file, source);
     let options = options().filename(file).create_if_missing(false);
     let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
-    let writer = pool(1).connect_with(writing).await.map_err(unusable)?;
+    let writer = pool().connect_with(writing).await.map_err(unusable)?;
     if ask(&writer, "PRAGMA journal_mode").await.map_err(unusable)? != "wal" {
         return Err(OpenError::NoWriteAheadLog { file: file.to_owned() });
     }
@@ -54,9 +50,9 @@ pub(crate) async fn open(file: &Path) -> Result<Db, OpenError> {
         .await
         .map_err(|error| OpenError::migrating(file, error))?;
     drop(connection);
-    let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
+    let readers = Some(Readers::open(options, PATIENCE).await.map_err(unusable)?);
     let file = Watched::new(file.to_owned(), Some(lock)).map_err(unopened)?;
-    Ok(Db::Sqlite(Embedded { reader, writer, file }))
+    Ok(Db::Sqlite(Embedded { readers, writer, file }))
 }
 
 /// Beside a gateway, or alone.
@@ -66,24 +62,24 @@ pub(crate) async fn open_as_is(file: &Path) -> Result<Db, OpenError> {
     }
     let unusable = |source| OpenError::unusable(file, source);
     let options = options().filename(file).create_if_missing(false);
-    let writer = pool(1).connect_with(options.clone()).await.map_err(unusable)?;
+    let writer = pool().connect_with(options.clone()).await.map_err(unusable)?;
     let mut connection = writer.acquire().await.map_err(unusable)?;
     compare(&mut connection, file).await?;
     drop(connection);
-    let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
+    let readers = Some(Readers::open(options, PATIENCE).await.map_err(unusable)?);
     let watched = Watched::new(file.to_owned(), None);
     let file = watched.map_err(|source| OpenError::File { file: file.to_owned(), source })?;
-    Ok(Db::Sqlite(Embedded { reader, writer, file }))
+    Ok(Db::Sqlite(Embedded { readers, writer, file }))
 }
 
 /// One connection for everything: each would have a memory of its own.
 pub(crate) async fn open_in_memory() -> Result<Db, OpenError> {
     let unusable = |source| OpenError::unusable(":memory:".as_ref(), source);
-    let writer = pool(1).connect_with(options().in_memory(true)).await.map_err(unusable)?;
+    let writer = pool().connect_with(options().in_memory(true)).await.map_err(unusable)?;
     let mut connection = writer.acquire().await.map_err(unusable)?;
     migrate(&mut *connection, migrate::SQLITE).await?;
     drop(connection);
-    Ok(Db::Sqlite(Embedded { reader: writer.clone(), writer, file: Watched::default() }))
+    Ok(Db::Sqlite(Embedded { readers: None, writer, file: Watched::default() }))
 }
 
 /// Refuses tables that are not this version's.
@@ -109,10 +105,11 @@ pub(crate) fn options() -> SqliteConnectOptions {
         .pragma("secure_delete", "ON")
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+/// One connection writes.
+fn pool() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .min_connections(1)
-        .max_connections(connections)
+        .max_connections(1)
         .acquire_timeout(PATIENCE)
         // There is no cable that could be cut.
         .test_before_acquire(false)

@@ -72,8 +72,8 @@ impl ConnectFlowStore for Db {
     }
 
     async fn find(&self, state: [u8; 32]) -> Result<Option<ConnectFlow>> {
-        let rows = self.read(FIND, values![&state]).await?;
-        rows.first().map(|row| flow(state, row)).transpose()
+        let row = self.read_one(FIND, values![&state]).await?;
+        row.as_ref().map(|row| flow(state, row)).transpose()
     }
 
     async fn take(&self, state: [u8; 32]) -> Result<Option<ConnectFlow>> {

@@ -93,8 +93,8 @@ impl CredentialStore for Db {
         match self {
             Self::Sqlite { .. } => Ok(here), // one machine, one clock
             Self::Postgres(_) => {
-                let rows = self.read(NOW, &[]).await?;
-                let now = rows.first().ok_or(Unreadable("now")).and_then(|row| row.time("now"));
+                let row = self.read_one(NOW, &[]).await?;
+                let now = row.as_ref().ok_or(Unreadable("now")).and_then(|row| row.time("now"));
                 now.map_err(|unreadable| unreadable.of("clock_timestamp", "?"))
             }
         }
@@ -108,8 +108,8 @@ impl CredentialStore for Db {
         &self,
         key: &CredentialKey,
     ) -> Result<Option<(Stored, Option<WrappedKey>)>> {
-        let rows = self.read(FIND_WITH_KEY, values![&key.user, &key.slot.to_string()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        let row = self.read_one(FIND_WITH_KEY, values![&key.user, &key.slot.to_string()]).await?;
+        let Some(row) = &row else { return Ok(None) };
         let stored = credential(&key.user, row)?.stored;
         let wrapped = data_key(row).map_err(|unreadable| unreadable.of("data_key", &key.user))?;
         Ok(Some((stored, wrapped)))
@@ -198,8 +198,8 @@ impl CredentialStore for Db {
 
 impl Db {
     async fn row(&self, key: &CredentialKey) -> Result<Option<CredentialRow>> {
-        let rows = self.read(FIND, values![&key.user, &key.slot.to_string()]).await?;
-        rows.first().map(|row| credential(&key.user, row)).transpose()
+        let row = self.read_one(FIND, values![&key.user, &key.slot.to_string()]).await?;
+        row.as_ref().map(|row| credential(&key.user, row)).transpose()
     }
 }
 

@@ -92,8 +92,8 @@ impl ServiceKeyStore for Db {
 
 impl Db {
     async fn find_key(&self, table: Table, id: &str) -> Result<Option<WrappedKey>> {
-        let rows = self.read(table.find, values![id]).await?;
-        rows.first().map(|row| wrapped_key(table.name, id, row)).transpose()
+        let row = self.read_one(table.find, values![id]).await?;
+        row.as_ref().map(|row| wrapped_key(table.name, id, row)).transpose()
     }
 
     async fn insert_key(

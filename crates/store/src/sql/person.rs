@@ -43,7 +43,7 @@ impl PersonStore for Db {
     }
 
     async fn find(&self, id: &UserId) -> Result<Option<Person>> {
-        self.read(FIND, values![id]).await?.first().map(person).transpose()
+        self.read_one(FIND, values![id]).await?.as_ref().map(person).transpose()
     }
 
     async fn remove(&self, id: &UserId) -> Result<bool> {
@@ -51,8 +51,8 @@ impl PersonStore for Db {
     }
 
     async fn find_by_subject(&self, issuer: &IssuerId, subject: &str) -> Result<Option<Person>> {
-        let rows = self.read(FIND_BY_SUBJECT, values![issuer, subject]).await?;
-        rows.first().map(person).transpose()
+        let row = self.read_one(FIND_BY_SUBJECT, values![issuer, subject]).await?;
+        row.as_ref().map(person).transpose()
     }
 }
 

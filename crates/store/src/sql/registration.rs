@@ -32,8 +32,8 @@ const RELEASE: &str = "
 #[async_trait::async_trait]
 impl RegistrationStore for Db {
     async fn find(&self, upstream: &UpstreamName) -> Result<Option<SealedRegistration>> {
-        let rows = self.read(FIND, values![upstream]).await?;
-        rows.first().map(|row| registration(upstream, row)).transpose()
+        let row = self.read_one(FIND, values![upstream]).await?;
+        row.as_ref().map(|row| registration(upstream, row)).transpose()
     }
 
     async fn claim(

@@ -38,8 +38,8 @@ impl SessionStore for Db {
         digest: SessionDigest,
         now: Timestamp,
     ) -> Result<Option<(Session, Person)>> {
-        let rows = self.read(FIND, values![&digest.0, now]).await?;
-        rows.first().map(|row| session(digest, row)).transpose()
+        let row = self.read_one(FIND, values![&digest.0, now]).await?;
+        row.as_ref().map(|row| session(digest, row)).transpose()
     }
 
     async fn remove(&self, digest: SessionDigest) -> Result<()> {

@@ -142,8 +142,8 @@ impl AuditTrail for Db {
     }
 
     async fn head(&self, writer: WriterId) -> Result<Head> {
-        let rows = self.read(HEAD, values![&writer]).await?;
-        let Some(row) = rows.first() else { return Ok(Head::START) };
+        let row = self.read_one(HEAD, values![&writer]).await?;
+        let Some(row) = &row else { return Ok(Head::START) };
         let read = || Ok(Head { sequence: row.int("sequence")?, seal: Seal(row.digest("seal")?) });
         read().map_err(|unreadable: Unreadable| unreadable.of("audit_event", writer))
     }
@@ -189,8 +189,8 @@ impl AuditTrail for Db {
     }
 
     async fn strays(&self) -> Result<Strays> {
-        let rows = self.read(STRAYS, &[]).await?;
-        let Some(row) = rows.first() else { return Ok(Strays::default()) };
+        let row = self.read_one(STRAYS, &[]).await?;
+        let Some(row) = &row else { return Ok(Strays::default()) };
         let read = || {
             let count = u64::try_from(row.int("count")?).map_err(|_| Unreadable("count"))?;
             Ok(Strays { count, first: row.maybe_int("first")? })

@@ -4,8 +4,8 @@ use attache_core::{
     Clock, CredentialKey, Slot, Timestamp, UserId,
     audit::AuditEvent,
     store::{
-        AuditStore, CredentialStore, Lease, Leased, Record, Result, StoreError, Stored, Stores,
-        Version, WrappedKey,
+        AuditStore, CredentialStore, DataKeyStore, Lease, Leased, Record, Result, StoreError,
+        Stored, Stores, Version, WrappedKey,
     },
 };
 
@@ -15,6 +15,7 @@ use super::gate::{Gate, Held, gate};
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     credentials: Arc<dyn CredentialStore>,
+    data_keys: Arc<dyn DataKeyStore>,
     audit: Arc<dyn AuditStore>,
     /// The database server's.
     clock: Arc<dyn Clock>,
@@ -32,6 +33,9 @@ pub(crate) enum Operation {
     Commit,
     Release,
     Append,
+    FindKey,
+    InsertKey,
+    RemoveKey,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,7 @@ impl FaultyStore {
     pub(crate) fn new(stores: &Stores, clock: Arc<dyn Clock>) -> Self {
         Self {
             credentials: Arc::clone(&stores.credentials),
+            data_keys: Arc::clone(&stores.data_keys),
             audit: Arc::clone(&stores.audit),
             clock,
             faults: Mutex::default(),
@@ -83,6 +88,10 @@ impl FaultyStore {
     pub(crate) fn calls(&self, operation: Operation) -> usize {
         let calls = self.calls.lock().expect("no test panicked here");
         calls.iter().filter(|at| **at == operation).count()
+    }
+
+    pub(crate) fn every_call(&self) -> Vec<Operation> {
+        self.calls.lock().expect("no test panicked here").clone()
     }
 
     pub(crate) fn mend(&self) {
@@ -181,6 +190,26 @@ impl CredentialStore for FaultyStore {
 
     async fn interrupt(&self, lease: &Lease) -> Result<()> {
         self.through(Operation::Release, self.credentials.interrupt(lease)).await
+    }
+}
+
+#[async_trait::async_trait]
+impl DataKeyStore for FaultyStore {
+    async fn find(&self, user: &UserId) -> Result<Option<WrappedKey>> {
+        self.through(Operation::FindKey, self.data_keys.find(user)).await
+    }
+
+    async fn insert(
+        &self,
+        user: &UserId,
+        fresh: &WrappedKey,
+        now: Timestamp,
+    ) -> Result<WrappedKey> {
+        self.through(Operation::InsertKey, self.data_keys.insert(user, fresh, now)).await
+    }
+
+    async fn remove(&self, user: &UserId, old: &WrappedKey) -> Result<()> {
+        self.through(Operation::RemoveKey, self.data_keys.remove(user, old)).await
     }
 }
 

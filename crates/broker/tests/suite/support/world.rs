@@ -110,7 +110,7 @@ impl World {
         let random = Arc::new(SystemRandom);
         let vault = Arc::new(Vault::new(
             self.ring.clone(),
-            Arc::clone(&self.stores.data_keys),
+            self.faulty.clone(),
             clock.clone(),
             random.clone(),
             self.metrics.clone(),
