@@ -23,8 +23,9 @@ use crate::{metrics::Metrics, plaintext};
 /// period.
 const OPEN_KEY_LIFE: Duration = Duration::from_mins(10);
 
-/// People whose data key is open at once; about 250 bytes each.
-const OPEN_KEYS: usize = 20_000;
+/// People whose data key is open at once; about 300 bytes each. As many as are served at once: what
+/// they use is compared with the store twice a minute, and would take a call to a key service each.
+const OPEN_KEYS: usize = 100_000;
 
 /// Records whose highest version is remembered; about 150 bytes each.
 const REMEMBERED_VERSIONS: usize = 100_000;

@@ -32,8 +32,9 @@ use crate::{
 /// How long a caller is remembered without looking again: what is revoked or switched off stops
 /// working after this at the latest, also where nobody tells of it.
 const REVOCATION_BOUND: Duration = Duration::from_mins(1);
-/// Callers remembered at once; about 500 bytes each.
-const REMEMBERED: usize = 20_000;
+/// Callers remembered at once; about 500 bytes each. As many as are served at once: each of more
+/// would have their signature checked and their person read again at every call.
+const REMEMBERED: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Bearers {
