@@ -176,7 +176,7 @@ impl Connections {
 
     /// Every brokered upstream this person may use.
     pub async fn list(&self, who: &Principal) -> Result<Vec<Connection>, StoreError> {
-        let permitted = self.upstreams.iter().filter(|upstream| upstream.access.permits(who));
+        let permitted = self.upstreams.iter().filter(|upstream| upstream.permits(who));
         let permitted: Vec<_> =
             permitted.map(|upstream| (upstream, self.vault().seen(&upstream.key(who)))).collect();
         let stored = self.broker.parts.store.list(&who.user).await?;
@@ -307,6 +307,13 @@ impl Connections {
     /// It is done to its end even when nobody waits for it any more. Whoever waits is told of the
     /// provider what the provider said.
     pub async fn disconnect(&self, act: &Act) -> Result<Option<Option<Revocation>>, StoreError> {
+        if self.permitted(&act.who, &act.server).is_none() {
+            // The same look for one that is not there: nobody can tell the two apart by their time.
+            let key = CredentialKey::upstream(act.who.user.clone(), act.server.clone());
+            if self.broker.parts.store.find(&key).await?.is_none() {
+                return Ok(None);
+            }
+        }
         let Some(upstream) = self.upstream(&act.server) else { return Ok(None) };
         let disconnect = Disconnect {
             broker: Arc::clone(&self.broker),
@@ -490,7 +497,7 @@ impl Connections {
         who: &Principal,
         server: &UpstreamName,
     ) -> Option<&Arc<Brokered>> {
-        self.upstream(server).filter(|upstream| upstream.access.permits(who))
+        self.upstream(server).filter(|upstream| upstream.permits(who))
     }
 
     fn upstream(&self, server: &UpstreamName) -> Option<&Arc<Brokered>> {

@@ -16,6 +16,11 @@ pub struct Brokered {
 }
 
 impl Brokered {
+    /// Whether this person may use it, and with the proof they gave (RS-9, RS-18).
+    pub fn permits(&self, who: &Principal) -> bool {
+        who.reach.includes(&self.name) && self.access.permits(who)
+    }
+
     pub fn key(&self, who: &Principal) -> CredentialKey {
         CredentialKey::upstream(who.user.clone(), self.name.clone())
     }

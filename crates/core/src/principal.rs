@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{IssuerId, Timestamp, UserId};
+use crate::{IssuerId, Reach, Timestamp, UserId};
 
 /// A person whose identity was proved for this request.
 ///
@@ -18,6 +18,8 @@ pub struct Principal {
     pub name: Option<String>,
     pub groups: Vec<String>,
     pub authenticated_by: AuthenticatedBy,
+    /// What the proof opens, of what the person may use.
+    pub reach: Reach,
     /// After this the proof is worth nothing.
     pub expires_at: Timestamp,
 }

@@ -6,7 +6,7 @@ mod presented;
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, IssuerId, Principal, Timestamp, UserId,
+    Clock, IssuerId, Principal, PublicOrigin, Timestamp, UserId,
     authenticator::AuthnError,
     changes::{Change, Heard, Since, Standing},
     outage::Outage,
@@ -25,6 +25,7 @@ use self::access_token::{Accepts, AccessToken};
 pub(crate) use self::presented::presented;
 use crate::{
     admission::Admission,
+    audience::Audiences,
     claims::Claims,
     settings::{JwtSettings, OidcSettings},
 };
@@ -65,21 +66,33 @@ struct Remembered {
 impl Bearers {
     pub(crate) fn new(
         jwt: &[JwtSettings],
+        origin: &PublicOrigin,
         oidc: Option<&OidcSettings>,
         issuers: &mut Issuers,
         registry: Registry,
         outage: Arc<Outage>,
     ) -> Self {
-        let accepts = jwt.iter().map(|settings| Accepts {
-            issuer: issuers.of(&settings.issuer, settings.jwks_uri.as_ref()),
-            audience: settings.audience.clone(),
-            subject_claim: settings.subject_claim.clone(),
-            sign_in_client: oidc
-                .filter(|oidc| oidc.issuer == settings.issuer)
-                .map(|oidc| oidc.client.id.clone()),
-        });
+        let mut accepts: Vec<Accepts> = Vec::new();
+        for settings in jwt {
+            let issuer = issuers.of(&settings.issuer, settings.jwks_uri.as_ref());
+            let audience = settings.audience.clone();
+            if let Some(same) = accepts.iter_mut().find(|one| Arc::ptr_eq(&one.issuer, &issuer)) {
+                same.audiences.insert(audience);
+                continue;
+            }
+            let mut audiences = Audiences::new(origin.clone());
+            audiences.insert(audience);
+            accepts.push(Accepts {
+                issuer,
+                audiences,
+                subject_claim: settings.subject_claim.clone(),
+                sign_in_client: oidc
+                    .filter(|oidc| oidc.issuer == settings.issuer)
+                    .map(|oidc| oidc.client.id.clone()),
+            });
+        }
         Self {
-            accepts: accepts.collect(),
+            accepts,
             registry,
             remembered: Cache::new(REMEMBERED),
             heard: Heard::default(),
@@ -181,6 +194,7 @@ impl Registry {
             name: profile.name,
             groups: profile.groups,
             authenticated_by: AuthenticatedBy::AccessToken,
+            reach: token.reach,
             expires_at: token.expires_at,
         })
     }

@@ -32,7 +32,12 @@ impl<'a> Claims<'a> {
 
     /// Whether a string or list of strings holds `item`, as `aud` does (RFC 7519 section 4.1.3).
     pub(crate) fn lists(self, name: &str, item: &str) -> bool {
-        self.items(name).any(|one| one.as_str() == Some(item))
+        self.texts(name).any(|one| one == item)
+    }
+
+    /// The strings of a string or list of strings.
+    pub(crate) fn texts(self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.items(name).filter_map(Value::as_str)
     }
 
     /// What a person is known by (RS-15). Entra's `oid` is unique in its tenant only.

@@ -5,6 +5,7 @@
 //! provider is down.
 
 mod admission;
+mod audience;
 mod authenticate;
 mod bearer;
 mod claims;
@@ -74,6 +75,7 @@ impl Identity {
         });
         let bearers = Arc::new(Bearers::new(
             &settings.jwt,
+            &origin,
             settings.oidc.as_ref(),
             &mut issuers,
             bearer::Registry {

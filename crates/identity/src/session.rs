@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Principal, Secret, UserId,
+    Clock, Principal, Reach, Secret, UserId,
     audit::{Action, AuditEvent, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
     store::{AuditStore, Result, Session, SessionStore},
@@ -57,6 +57,7 @@ impl Sessions {
             name: person.profile.name,
             groups: person.profile.groups,
             authenticated_by: AuthenticatedBy::Session(session.digest),
+            reach: Reach::everything(),
             expires_at: session.expires_at,
         }))
     }

@@ -34,7 +34,9 @@ pub struct OidcSettings {
 #[derive(Clone, Debug)]
 pub struct JwtSettings {
     pub issuer: IssuerId,
-    /// Must be among the `aud` of a token (RS-9).
+    /// Must be among the `aud` of a token (RS-9). A route's URL is that route alone; anything else is
+    /// the whole gateway, and where it is [`IdentitySettings::public_url`], each route's URL that
+    /// route.
     pub audience: String,
     /// `None`: as the issuer's metadata says, `OpenID` Connect's or else RFC 8414's.
     pub jwks_uri: Option<Url>,

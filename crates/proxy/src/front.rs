@@ -3,7 +3,7 @@
 //! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API.
 //! 2. The request must have come to this gateway by its own name, and from no foreign page.
 //! 3. The caller proves who they are; a proof checked a moment ago is remembered.
-//! 4. They may use the upstream, or it does not exist for them.
+//! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
 //! 5. Their own credential is ready, or is obtained, or the answer says what is missing.
 //! 6. [`crate::forward`] carries the request there and the answer back.
 
@@ -40,6 +40,9 @@ const OBTAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a message may take to arrive that the gateway answers itself.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whatever the upstream is, and whether it is there (RS-9).
+const OTHER_UPSTREAM: AuthnError = AuthnError::Rejected("the token is for another upstream");
 
 /// Everything that is not the data plane's.
 pub type Fallback = Arc<
@@ -129,6 +132,9 @@ impl Front {
 
         let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
         let name = asked.name.ok_or(Refusal::NoSuchUpstream)?;
+        if !who.reach.includes(&name) {
+            return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
+        }
         let route = snapshot
             .route(&name, asked.protocol)
             .filter(|route| route.access.permits(&who))

@@ -19,7 +19,8 @@ use crate::{
     problem::{Problem, refuse},
 };
 
-/// Whoever proved who they are, with a session or a bearer token: for the API.
+/// Whoever proved who they are, with a session or a bearer token: for the API. A token for single
+/// upstreams is for their routes, and does not open it (RS-9).
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Arc<Principal>);
 
@@ -27,10 +28,15 @@ impl FromRequestParts<Web> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
-        let who = authenticate(parts, web).await;
+        let who = authenticate(parts, web)
+            .await
+            .and_then(|who| if who.reach.is_everything() { Ok(who) } else { Err(ROUTES_ONLY) });
         who.map(Self).map_err(|error| Problem::from((&error, &*parts)))
     }
 }
+
+const ROUTES_ONLY: AuthnError =
+    AuthnError::Rejected("the token is for single upstreams, not for the gateway's API");
 
 /// A person in the browser they signed in with: for pages, and whatever a consent is bound to
 /// (OC-16).

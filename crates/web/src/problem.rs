@@ -26,19 +26,21 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<String>,
     #[serde(skip)]
-    challenge: Option<&'static str>,
+    challenge: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, parts: &Parts) -> Self {
         let facts = kind.facts();
         // RFC 6750 section 3.1: no `error` when nothing was presented.
-        let challenge = match kind {
-            Kind::Unauthenticated => Some("Bearer"),
-            Kind::InvalidToken => Some("Bearer error=\"invalid_token\""),
-            Kind::MalformedCredentials => Some("Bearer error=\"invalid_request\""),
+        let error = match kind {
+            Kind::Unauthenticated => Some(""),
+            Kind::InvalidToken => Some(" error=\"invalid_token\","),
+            Kind::MalformedCredentials => Some(" error=\"invalid_request\","),
             _ => None,
         };
+        // The API is a resource of the gateway as a whole (RFC 9728 section 5.1).
+        let metadata = url(parts, "/.well-known/oauth-protected-resource");
         Self {
             address: url(parts, &facts.path()),
             title: facts.title,
@@ -46,7 +48,7 @@ impl Problem {
             detail: facts.detail().into(),
             request_id: Context::request_id(parts),
             connect_url: None,
-            challenge,
+            challenge: error.map(|error| format!("Bearer{error} resource_metadata=\"{metadata}\"")),
         }
     }
 
@@ -72,13 +74,13 @@ impl From<(&AuthnError, &Parts)> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let challenge = self.challenge;
+        let challenge = self.challenge.as_deref().map(HeaderValue::from_str);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
-        if let Some(challenge) = challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Some(Ok(challenge)) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));

@@ -9,7 +9,7 @@ use attache_benches::{
     people::{IDP, STORED, Someone},
     report::Comparison,
 };
-use attache_core::{IssuerId, Principal, Timestamp, principal::AuthenticatedBy};
+use attache_core::{IssuerId, Principal, Reach, Timestamp, principal::AuthenticatedBy};
 use attache_crypto::keyring::KeyRing;
 use attache_store::{Location, Store};
 use tokio::task::JoinSet;
@@ -100,6 +100,7 @@ fn principal(someone: Someone) -> Principal {
         name: None,
         groups: Vec::new(),
         authenticated_by: AuthenticatedBy::AccessToken,
+        reach: Reach::everything(),
         expires_at: Timestamp(i64::MAX),
     }
 }

@@ -96,6 +96,54 @@ async fn a_token_that_is_not_for_us_opens_nothing() {
     world.end().await;
 }
 
+/// Audience confusion: a client that got a token for one upstream, or an upstream that was shown
+/// it, tries it elsewhere.
+#[tokio::test]
+async fn a_token_for_one_upstream_opens_no_other() {
+    let world = World::new().await;
+    let mut ada = world.ada().await;
+    ada.connect("notes").await;
+    ada.connect("api").await;
+    let ours = |path: &str| world.origin.join(path).unwrap().to_string();
+    let token_of = |issuer: Value, audience: Value| {
+        let changed = json!({ "iss": issuer, "aud": audience });
+        world.program_with(&world.forge.sign("at+jwt", &claims(&world, &changed)))
+    };
+    let issuer = json!(world.forge.issuer);
+    let narrow = token_of(issuer.clone(), json!([ours("mcp/notes"), "https://other.example"]));
+    assert!(narrow.whoami("notes").await.contains("/connect/notes"), "it opens its own");
+
+    for (path, metadata) in [
+        ("/mcp/mail", "/mcp/mail"),
+        ("/mcp/rooms", "/mcp/rooms"),
+        ("/http/api/me", "/http/api"),
+        // What does not exist, or is for others, is no different.
+        ("/mcp/nothing", "/mcp/nothing"),
+        ("/mcp/vip", "/mcp/vip"),
+        ("/http/vip-api/me", "/http/vip-api"),
+        // Nor does it speak for the person beside the routes.
+        ("/api/v1/user/credentials", ""),
+        ("/api/v1/user/credentials?server=notes", ""),
+    ] {
+        let answer = narrow.get(path).await;
+        assert_eq!(answer.status, 401, "{path}");
+        let challenge = answer.header("www-authenticate").unwrap();
+        let metadata = ours(&format!(".well-known/oauth-protected-resource{metadata}"));
+        assert!(challenge.contains("error=\"invalid_token\""), "{path}: {challenge}");
+        assert!(challenge.ends_with(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
+    }
+    let delete = narrow.request(Method::DELETE, "/api/v1/user/credentials/notes");
+    assert_eq!(narrow.send(delete.body(Bytes::new()).unwrap()).await.status, 401);
+
+    for audience in [ours("connect/notes"), ours("mcp/notes/x"), ours("http"), ours("mcp/")] {
+        let nowhere = token_of(issuer.clone(), json!(audience));
+        assert_eq!(nowhere.get("/mcp/notes").await.status, 401, "{audience}");
+    }
+    assert_eq!(world.mcp.recorder().arrived() + world.api.recorder().arrived(), 0);
+    assert_eq!(world.status(ADA, "notes").await, "connected");
+    world.end().await;
+}
+
 /// The same `sub` from two issuers is two people (and an e-mail address is nobody).
 #[tokio::test]
 async fn a_person_is_their_issuer_and_subject() {
@@ -214,6 +262,10 @@ async fn what_is_not_for_you_does_not_exist() {
             (Method::POST, format!("/connect/{upstream}")),
             (Method::GET, format!("/api/v1/user/credentials/{upstream}/callback?code=c&state=s")),
             (Method::POST, format!("/ui/connections/{upstream}/disconnect")),
+            (Method::GET, format!("/connect/{upstream}/account")),
+            (Method::POST, format!("/connect/{upstream}/account/replace?attempt=1")),
+            (Method::GET, format!("/.well-known/oauth-protected-resource/mcp/{upstream}")),
+            (Method::GET, format!("/.well-known/oauth-protected-resource/http/{upstream}")),
         ]);
     }
     for (method, forbidden) in paths {

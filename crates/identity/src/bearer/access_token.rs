@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use attache_core::{IssuerId, Timestamp, authenticator::AuthnError};
+use attache_core::{IssuerId, Reach, Timestamp, authenticator::AuthnError};
 use attache_crypto::jose::{self, Algorithm, JwtError, Verified};
 use attache_oauth::issuer::Issuer;
 use serde_json::{Map, Value};
 
-use crate::claims::Claims;
+use crate::{audience::Audiences, claims::Claims};
 
 /// How far two honest clocks are apart (RS-10).
 const SKEW: Duration = Duration::from_mins(1);
 
-/// One kind of access token that is accepted.
+/// The access tokens of one issuer.
 #[derive(Debug)]
 pub(crate) struct Accepts {
     pub(crate) issuer: Arc<Issuer>,
-    pub(crate) audience: String,
+    pub(crate) audiences: Audiences,
     pub(crate) subject_claim: String,
     /// Our client id at this issuer, whom its ID tokens are for.
     pub(crate) sign_in_client: Option<String>,
@@ -26,6 +26,7 @@ pub(crate) struct Accepts {
 pub(crate) struct AccessToken {
     pub(crate) issuer: IssuerId,
     pub(crate) subject: String,
+    pub(crate) reach: Reach,
     pub(crate) expires_at: Timestamp,
     pub(crate) claims: Map<String, Value>,
 }
@@ -41,9 +42,9 @@ impl Accepts {
         if claims.text("iss") != Some(self.issuer.id.as_str()) {
             return rejected("the token is of another issuer");
         }
-        if !claims.lists("aud", &self.audience) {
+        let Some(reach) = self.audiences.reach(claims) else {
             return rejected("the token is not for this gateway");
-        }
+        };
         self.refuse_other_types(&verified)?;
         // Whoever sends it would have to prove that they hold a key (RS-16).
         if claims.has("cnf") {
@@ -64,7 +65,7 @@ impl Accepts {
             return rejected("the token does not say whose it is");
         };
         let issuer = self.issuer.id.clone();
-        Ok(AccessToken { issuer, subject, expires_at, claims: verified.claims })
+        Ok(AccessToken { issuer, subject, reach, expires_at, claims: verified.claims })
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {

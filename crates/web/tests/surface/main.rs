@@ -171,7 +171,9 @@ async fn a_stranger_is_sent_to_sign_in_and_back() {
 
     let api = nobody.get("/api/v1/user/credentials").await;
     assert_eq!(api.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(api.header(header::WWW_AUTHENTICATE), "Bearer");
+    let metadata = "https://gw.example.com/.well-known/oauth-protected-resource";
+    let challenge = format!("Bearer resource_metadata=\"{metadata}\"");
+    assert_eq!(api.header(header::WWW_AUTHENTICATE), challenge);
     assert_eq!(api.header(header::CONTENT_TYPE), "application/problem+json");
     let id = api.header("x-request-id").to_owned();
     assert_eq!(api.json().await["request_id"], id.as_str());

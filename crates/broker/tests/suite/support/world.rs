@@ -13,7 +13,7 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock as _, CredentialKey, IssuerId, Principal, Secret, Timestamp, UpstreamName,
+    Access, Clock as _, CredentialKey, IssuerId, Principal, Reach, Secret, Timestamp, UpstreamName,
     UserId,
     audit::{Action, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
@@ -347,6 +347,7 @@ async fn someone(stores: &Stores, name: &str, groups: &[&str]) -> Someone {
         name: None,
         groups,
         authenticated_by: AuthenticatedBy::Session(browser.digest),
+        reach: Reach::everything(),
         expires_at: START.plus(Duration::from_hours(24)),
     };
     Someone { who, browser }
