@@ -24,6 +24,7 @@ mod support {
 #[cfg(test)]
 mod journeys {
     mod another_account;
+    mod client_identity;
     mod crash;
     mod database;
     mod declined;

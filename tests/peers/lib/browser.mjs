@@ -5,6 +5,11 @@ const MOST_STEPS = 30;
 
 export class Browser {
   #cookies = [];
+  #fetch;
+
+  constructor(by = fetch) {
+    this.#fetch = by;
+  }
 
   /**
    * Opens a URL and goes on as long as there is a redirect, or a form that `answers` can fill in: by the
@@ -30,7 +35,7 @@ export class Browser {
     const cookie = this.#header(url);
     if (cookie) headers.cookie = cookie;
     if (method === 'POST') Object.assign(headers, { origin: url.origin, 'sec-fetch-site': 'same-origin' });
-    const response = await fetch(url, { method, body, headers, redirect: 'manual' });
+    const response = await this.#fetch(url, { method, body, headers, redirect: 'manual' });
     response.headers.getSetCookie().forEach((line) => this.#keep(url, line));
     return response;
   }

@@ -78,8 +78,13 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        let process = Arc::new(Mutex::new(Peer::start("browser.mjs", &json!({}))));
-        Self { process, of: String::new() }
+        Self::start_where(&json!({}))
+    }
+
+    /// In a web where some `origins` are found elsewhere.
+    pub(crate) fn start_where(origins: &Value) -> Self {
+        let browser = Peer::start("browser.mjs", &json!({ "origins": origins }));
+        Self { process: Arc::new(Mutex::new(browser)), of: String::new() }
     }
 
     /// Another person's, played by the same process.
