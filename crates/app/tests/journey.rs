@@ -31,6 +31,7 @@ mod journeys {
     mod disconnect;
     mod discovery;
     mod expiry;
+    mod no_pkce;
     mod not_connected;
     mod outage;
     mod streaming;

@@ -67,6 +67,11 @@ impl Person {
         self.browser.open(url, &answers)
     }
 
+    /// Opens any address, with answers to whatever is asked on the way.
+    pub(crate) fn answer(&mut self, url: &str, answers: &Value) -> Value {
+        self.browser.open(url, answers)
+    }
+
     fn answers(&self, decision: &str) -> Value {
         json!({ "login": self.name, "Continue to": "", "decision": decision })
     }

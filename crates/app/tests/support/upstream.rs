@@ -57,7 +57,10 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
             events(stream, EVENTS)?;
         }
         (Some("GET"), Some("/events")) => events(stream, usize::MAX)?,
-        other => panic!("nobody should ask for {other:?}"),
+        // Whoever wants to know more about it is told that there is no more.
+        _ => (&*stream).write_all(
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        )?,
     }
     Ok(())
 }
