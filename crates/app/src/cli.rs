@@ -91,6 +91,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Keys,
     },
+    /// The people of a gateway.
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
     /// Who did what with whose credential, and the proof that nothing was changed.
     Audit {
         #[command(subcommand)]
@@ -191,6 +196,48 @@ pub enum Keys {
         #[arg(long)]
         discard_unreadable: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "USER is an id, as `attache user list` shows it, or a verified e-mail address \
+    that one person has."
+)]
+pub enum User {
+    /// Everybody who ever signed in.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Switch a person off: they are refused everywhere, and keep their connections.
+    Disable {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Switch a person on again.
+    Enable {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End everything of a person: revoked at every provider, erased here, and refused from now on.
+    #[command(
+        after_help = "There is no way back: whoever returns connects anew, after `attache user \
+        enable`. Prints what became of each credential; exits with 1 if a provider could not be told."
+    )]
+    Offboard {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The configuration that names the store, the keys and the upstreams; else as for `serve`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

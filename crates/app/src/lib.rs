@@ -78,6 +78,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
                 commands::credential::run(&command, &global, terminal).await
             }
             Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
+            Command::User { command } => commands::user::run(&command, &global, terminal).await,
             Command::Audit { command } => commands::audit::run(&command, terminal).await,
             Command::Import(import) => commands::import::run(&import, terminal),
             Command::Store { command } => commands::store::run(&command, terminal).await,

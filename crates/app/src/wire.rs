@@ -121,13 +121,13 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     }
     let service_key = |name: &str| keys::service_key(name, &ring, &stores, &world, &tasks);
     let session_key = Arc::new(ServiceKey::new(service_key(SESSION_KEY)));
-    let assertion_keys = Arc::new(AssertionKeys::new(service_key("client-assertion")));
+    let assertion_keys = Arc::new(AssertionKeys::new(service_key(keys::CLIENT_ASSERTION)));
     let common = Common {
         public_url: &config.public_url,
         outbound: Arc::clone(&outbound),
         world: &world,
         stores: &stores,
-        registration_key: Arc::new(ServiceKey::new(service_key("registration"))),
+        registration_key: Arc::new(ServiceKey::new(service_key(keys::REGISTRATION))),
         assertion_keys: Arc::clone(&assertion_keys),
     };
     let Upstreams { brokered, routes } = upstreams::wire(config, &common)?;

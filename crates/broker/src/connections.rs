@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use attache_core::{
     Account, Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
-    UpstreamName,
+    UpstreamName, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     principal::SessionDigest,
     store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored, Version},
@@ -319,7 +319,8 @@ impl Connections {
             broker: Arc::clone(&self.broker),
             flows: Arc::clone(&self.flows),
             upstream: Arc::clone(upstream),
-            act: act.clone(),
+            user: act.who.user.clone(),
+            request_id: act.request_id.clone(),
         };
         let ended = self.broker.parts.tasks.finish(disconnect.run()).await;
         ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(Box::new(panicked))))
@@ -515,7 +516,8 @@ impl Connections {
         outcome: Outcome,
     ) -> Result<(), StoreError> {
         let upstream = self.upstream(&act.server).map(|upstream| &**upstream);
-        audit(&self.broker, act, upstream, action, outcome).await
+        let by = (&act.who.user, act.request_id.as_ref());
+        audit(&self.broker, by, upstream, action, outcome).await
     }
 }
 
@@ -523,19 +525,19 @@ impl Connections {
 /// configured is somebody's text, and is not named.
 pub(crate) async fn audit(
     broker: &Broker,
-    act: &Act,
+    (user, request_id): (&UserId, Option<&RequestId>),
     upstream: Option<&Brokered>,
     action: Action,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
     let event = AuditEvent {
         at: broker.parts.clock.now(),
-        user: Some(act.who.user.clone()),
+        user: Some(user.clone()),
         server: upstream.map(|upstream| upstream.name.clone()),
         method: upstream.map(Brokered::method),
         action,
         outcome,
-        request_id: act.request_id.clone(),
+        request_id: request_id.cloned(),
         count: None,
     };
     broker.parts.audit.record(event).await

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use attache_core::{
-    Credential,
+    Credential, CredentialKey, RequestId, UserId,
     audit::{Action, Outcome, Reason},
     store::{ConnectFlowStore, StoreError},
 };
 
 use crate::{
     broker::{Broker, ObtainError},
-    connections::{Act, Revocation, audit},
+    connections::{Revocation, audit},
     replacement::end_undecided,
     upstream::Brokered,
 };
@@ -22,17 +22,17 @@ pub(crate) struct Disconnect {
     pub(crate) broker: Arc<Broker>,
     pub(crate) flows: Arc<dyn ConnectFlowStore>,
     pub(crate) upstream: Arc<Brokered>,
-    pub(crate) act: Act,
+    pub(crate) user: UserId,
+    pub(crate) request_id: Option<RequestId>,
 }
 
 impl Disconnect {
     /// As [`Connections::disconnect`](crate::Connections::disconnect) answers.
     pub(crate) async fn run(self) -> Result<Option<Option<Revocation>>, StoreError> {
-        let key = self.upstream.key(&self.act.who);
-        self.flows.clear(&self.act.who.user, &self.act.server).await?;
-        let user = &self.act.who.user;
-        let held = self.broker.parts.store.list(user).await?;
-        end_undecided(&self.broker, &self.upstream, user, &held, |_| true).await?;
+        let key = CredentialKey::upstream(self.user.clone(), self.upstream.name.clone());
+        self.flows.clear(&self.user, &self.upstream.name).await?;
+        let held = self.broker.parts.store.list(&self.user).await?;
+        end_undecided(&self.broker, &self.upstream, &self.user, &held, |_| true).await?;
         let seen = self.broker.parts.vault.seen(&key);
         let removed = self.broker.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.
@@ -63,7 +63,8 @@ impl Disconnect {
     }
 
     async fn audit(&self, action: Action, outcome: Outcome) -> Result<(), StoreError> {
-        audit(&self.broker, &self.act, Some(&self.upstream), action, outcome).await
+        let by = (&self.user, self.request_id.as_ref());
+        audit(&self.broker, by, Some(&self.upstream), action, outcome).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! Strictly per person: a ready credential, else one refreshed or obtained, else an actionable
 //! refusal. There is no other branch, and no credential that is not the caller's own.
 //!
-//! Two doors: [`Broker`] serves the data plane, [`Connections`] serves people. Behind them:
+//! Three doors: [`Broker`] serves the data plane, [`Connections`] serves people, [`Offboarding`]
+//! whoever runs the gateway. Behind them:
 //!
 //! - [`vault`] seals and opens credentials under a data key per person;
 //! - [`service_key`] is a key that all replicas share;
@@ -21,6 +22,7 @@ mod disconnect;
 pub mod flight;
 pub mod injection;
 pub mod metrics;
+pub mod offboarding;
 mod plaintext;
 mod ready;
 mod refresh;
@@ -37,6 +39,7 @@ pub use connections::{
 };
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
+pub use offboarding::Offboarding;
 pub use replacement::{Decision, Replacement};
 pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;

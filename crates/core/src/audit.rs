@@ -55,6 +55,11 @@ words! {
         Revoke = "revoke",
         SignIn = "sign_in",
         SignOut = "sign_out",
+        /// A person was switched off.
+        Disable = "disable",
+        Enable = "enable",
+        /// A person was erased, and everything of theirs ended.
+        Offboard = "offboard",
         /// Injections that were not written, because the queue was full or the store away.
         Dropped = "dropped",
         /// A process began to write here.

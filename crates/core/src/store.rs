@@ -45,6 +45,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Clone, Debug)]
 pub struct Stores {
     pub people: Arc<dyn PersonStore>,
+    pub roster: Arc<dyn Roster>,
     pub sessions: Arc<dyn SessionStore>,
     pub logins: Arc<dyn SpentLoginStore>,
     pub credentials: Arc<dyn CredentialStore>,
@@ -98,6 +99,25 @@ pub trait PersonStore: std::fmt::Debug + Send + Sync {
     /// record that survives somewhere opens only beside a copy of that key. Whether there was such
     /// a person.
     async fn remove(&self, id: &UserId) -> Result<bool>;
+}
+
+/// People, as whoever runs the gateway handles them.
+#[async_trait::async_trait]
+pub trait Roster: std::fmt::Debug + Send + Sync {
+    /// In the order of their ids, from the one after `after`; at most `limit`.
+    async fn page(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<Person>>;
+
+    /// Whom their issuer gave this address, whatever its case. At most two: who is not the only one
+    /// is not found by it.
+    async fn find_by_email(&self, email: &str) -> Result<Vec<Person>>;
+
+    /// Switches a person off, or on again; whether there was such a person.
+    async fn switch(&self, id: &UserId, disabled: bool) -> Result<bool>;
+
+    /// Erases as [`PersonStore::remove`] does, and keeps who they were to their issuer, under the
+    /// id `fresh` and switched off: while that issuer still vouches for them, they are not let in
+    /// as somebody new.
+    async fn bar(&self, person: &Person, fresh: UserId) -> Result<()>;
 }
 
 // --- sessions and sign-in -----------------------------------------------------------------------

@@ -62,6 +62,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_wrapped_key_is_replaced_by_one(one, other, trail).await;
     wrapped_keys_are_paged_and_counted(one, other).await;
     a_person_is_erased_with_everything_of_theirs(one, other).await;
+    people_are_listed_switched_and_barred(one, other).await;
     audit_is_listed_newest_first(one, other).await;
 }
 
@@ -645,6 +646,41 @@ async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stor
     let sealed = one.data_keys.insert(&user, &wrapped("old", 2), NOW).await;
     assert!(matches!(sealed, Err(StoreError::Conflict)), "{sealed:?}");
     assert!(one.data_keys.find(&stays).await.expect("find").is_some(), "another person's");
+}
+
+async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
+    let profile = |email: &str| Profile { email: Some(email.to_owned()), ..Profile::default() };
+    let make = async |name: &str, email| {
+        let (issuer, profile, fresh) = (issuer(), profile(email), UserId::new(name));
+        one.people.upsert(&issuer, name, &profile, fresh, NOW).await.expect("upsert")
+    };
+    let person = make("roster-1", "Only@example.com").await;
+    let twins = [make("roster-2", "both@x.org").await, make("roster-3", "BOTH@x.org").await];
+    let page = other.roster.page(Some(&UserId::new("roster-")), 1).await.expect("page");
+    assert_eq!(page, std::slice::from_ref(&person));
+    let page = other.roster.page(Some(&person.id), 2).await.expect("page");
+    assert_eq!(page, twins);
+    for (email, found) in
+        [("only@example.com", std::slice::from_ref(&person)), ("both@X.org", &twins), ("%", &[])]
+    {
+        assert_eq!(other.roster.find_by_email(email).await.expect("find"), found, "{email}");
+    }
+
+    for disabled in [true, false] {
+        assert!(one.roster.switch(&person.id, disabled).await.expect("switch"));
+        let found = other.people.find(&person.id).await.expect("find");
+        assert_eq!(found.map(|person| person.disabled), Some(disabled));
+    }
+    assert!(!one.roster.switch(&UserId::new("nobody"), true).await.expect("switch"));
+
+    one.data_keys.insert(&person.id, &wrapped("old", 1), NOW).await.expect("insert");
+    one.roster.bar(&person, UserId::new("roster-4")).await.expect("bar");
+    assert_eq!(other.people.find(&person.id).await.expect("find"), None);
+    assert_eq!(other.data_keys.find(&person.id).await.expect("find"), None);
+    let (issuer, profile) = (issuer(), profile("a@b"));
+    let back = other.people.upsert(&issuer, "roster-1", &profile, person.id.clone(), NOW).await;
+    let back = back.expect("upsert");
+    assert_eq!((back.id.as_str(), back.disabled), ("roster-4", true));
 }
 
 // --- audit --------------------------------------------------------------------------------------

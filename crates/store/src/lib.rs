@@ -106,6 +106,7 @@ impl Store {
     pub fn stores(&self) -> Stores {
         Stores {
             people: self.db.clone(),
+            roster: self.db.clone(),
             sessions: self.db.clone(),
             logins: self.db.clone(),
             credentials: self.db.clone(),

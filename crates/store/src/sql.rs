@@ -11,6 +11,7 @@ mod login;
 mod own_key;
 mod person;
 mod registration;
+mod roster;
 mod session;
 mod trail;
 mod wrapped_key;

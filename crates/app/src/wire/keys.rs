@@ -24,6 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::World;
 
+/// The service key that seals our registrations.
+pub(crate) const REGISTRATION: &str = "registration";
+/// The service key that we prove ourselves with (RFC 7523).
+pub(crate) const CLIENT_ASSERTION: &str = "client-assertion";
 /// When signing in at Vault is tried again after it failed.
 const SIGN_IN_AGAIN: Duration = Duration::from_secs(15);
 

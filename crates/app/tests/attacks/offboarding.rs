@@ -1,16 +1,21 @@
-//! Who has to go, goes everywhere at once: two gateways on one `PostgreSQL`.
+//! Who has to go, goes everywhere at once: two gateways on one `PostgreSQL`, and a command beside
+//! them.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
 
 use attache::gateway::Gateway;
 use attache_sandbox::people::{ADA, GRACE};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use url::Url;
 
-use crate::{postgres::Cluster, program::Program, world::World};
+use crate::{configuration, postgres::Cluster, program::Program, world::World};
 
 /// What "at once" may take on a machine that is busy with everything else.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -128,4 +133,101 @@ async fn an_outage_of_the_database_stops_nobody_and_hides_nothing() {
         }
     }
     replicas.end().await;
+}
+
+/// `attache user …` beside the gateways, as its operator runs it.
+fn user(world: &World, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_attache"))
+        .arg("user")
+        .args(arguments)
+        .arg("--config")
+        .arg(world.home.config_file())
+        .env_remove("ATTACHE_KEY")
+        .output()
+        .expect("it runs")
+}
+
+/// What it said, and that it said no secret.
+fn said(output: &Output, code: i32) -> String {
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{words}");
+    words
+}
+
+/// `server`, `revoked` and `reason` of every receipt.
+fn receipts(output: &Output) -> Vec<String> {
+    let data: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let receipts = data.get("receipts").and_then(Value::as_array).expect("a list");
+    receipts
+        .iter()
+        .map(|one| format!("{} {} {}", one["server"], one["revoked"], one["reason"]))
+        .collect()
+}
+
+/// OC-28: everywhere, each provider told, and refused at once although their token is good.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_offboarded_is_ended_at_every_provider_and_let_in_nowhere() {
+    let cluster = Cluster::start();
+    let replicas = Replicas::on(&cluster).await;
+    let world = &replicas.world;
+    world.ada().await.connect("mail").await;
+    fs::write(world.home.config_file(), configuration::text(world)).expect("a disk");
+
+    let gone = user(world, &["offboard", "Ada@Example.com", "-o", "json"]);
+    assert!(said(&gone, 0).contains("ada@example.com is erased"));
+    assert_eq!(receipts(&gone), ["\"mail\" true null", "\"notes\" true null"]);
+    for program in &replicas.programs(ADA) {
+        at_once("offboarded", async || !is_let_in(program).await).await;
+    }
+    assert_eq!(world.stranger(ADA).visit("/ui/connections").await.status, 403);
+    for program in &replicas.programs(GRACE) {
+        assert!(is_connected(program).await, "somebody else's");
+    }
+    let mut prompt = PgConnection::connect(cluster.url().expose()).await.expect("a prompt");
+    for (what, sql) in [
+        ("grace's", "SELECT count(*) FROM credential"),
+        ("grace's", "SELECT count(*) FROM data_key"),
+        ("a name that is barred", "SELECT count(*) FROM person WHERE disabled"),
+    ] {
+        let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut prompt).await.expect("good SQL");
+        assert_eq!(count, 1, "{what}");
+    }
+    let log = "SELECT action FROM audit_event WHERE action IN
+        ('disable', 'disconnect', 'revoke', 'offboard') ORDER BY id";
+    let log: Vec<String> = sqlx::query_scalar(log).fetch_all(&mut prompt).await.expect("good SQL");
+    let each = ["disconnect", "revoke"];
+    assert_eq!(log, [&["disable"][..], &each, &each, &["offboard"]].concat());
+    replicas.end().await;
+}
+
+/// Where the database tells nobody of changes, the gateway looks again within a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_it_takes_a_minute_and_what_could_not_be_told_is_said() {
+    let world = World::new().await;
+    for upstream in ["notes", "mail"] {
+        world.ada().await.connect(upstream).await;
+    }
+    let program = world.program(ADA);
+    assert!(is_connected(&program).await);
+    let text = configuration::text(&world);
+    let (without_mail, _) = text.split_once("[[upstream]]\nname = \"mail\"").expect("it is last");
+    fs::write(world.home.config_file(), without_mail).expect("a disk");
+
+    said(&user(&world, &["disable", "ada@example.com"]), 0);
+    let listed = user(&world, &["list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(" off"), "{listed:?}");
+    world.later(Duration::from_mins(1));
+    assert!(!is_let_in(&program).await);
+    said(&user(&world, &["enable", "ada@example.com"]), 0);
+    world.later(Duration::from_mins(1));
+    assert!(is_connected(&program).await, "nothing was lost");
+
+    assert!(said(&user(&world, &["offboard", "nobody@example.com"]), 1).contains("nobody is"));
+    let gone = user(&world, &["offboard", "ada@example.com", "-o", "json"]);
+    assert!(said(&gone, 1).contains("1 credentials may go on working"));
+    assert_eq!(receipts(&gone), ["\"mail\" false \"misconfigured\"", "\"notes\" true null"]);
+    world.later(Duration::from_mins(1));
+    assert!(!is_let_in(&program).await);
+    assert_eq!((world.count("credential").await, world.count("data_key").await), (0, 0));
+    world.end().await;
 }

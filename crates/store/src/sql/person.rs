@@ -18,7 +18,7 @@ const FIND: &str = "
     FROM person WHERE id = $1";
 
 /// Everything of a person refers to them and goes with them.
-const REMOVE: &str = "DELETE FROM person WHERE id = $1";
+pub(super) const REMOVE: &str = "DELETE FROM person WHERE id = $1";
 
 const FIND_BY_SUBJECT: &str = "
     SELECT id, issuer, subject, email, name, groups, disabled, created_at

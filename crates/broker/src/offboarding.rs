@@ -1,0 +1,157 @@
+//! What whoever runs the gateway does with a person: switch them off and on, and end everything of
+//! theirs.
+
+use std::sync::Arc;
+
+use attache_core::{
+    CredentialKey, Slot, UserId,
+    audit::{Action, AuditEvent, Outcome, Reason},
+    store::{ConnectFlowStore, Person, Roster, StoreError, Stores},
+};
+use attache_crypto::random;
+
+use crate::{
+    broker::{Broker, ObtainError},
+    connections::Revocation,
+    disconnect::{Disconnect, revoke},
+    upstream::Brokered,
+};
+
+/// What was under way when a person was switched off may still be stored a moment later: looked for
+/// again, this often.
+const LOOKS: u32 = 3;
+
+/// What became of one credential of theirs. It is deleted in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub slot: Slot,
+    /// What its provider said; `None` where there is no way to tell it.
+    pub revocation: Option<Revocation>,
+}
+
+#[derive(Debug)]
+pub struct Offboarding {
+    broker: Arc<Broker>,
+    roster: Arc<dyn Roster>,
+    flows: Arc<dyn ConnectFlowStore>,
+    upstreams: Vec<Arc<Brokered>>,
+}
+
+impl Offboarding {
+    pub fn new(broker: Arc<Broker>, stores: &Stores, upstreams: Vec<Arc<Brokered>>) -> Self {
+        let (roster, flows) = (Arc::clone(&stores.roster), Arc::clone(&stores.connects));
+        Self { broker, roster, flows, upstreams }
+    }
+
+    /// Written to the audit before it is done.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is as it was.
+    pub async fn switch(&self, person: &Person, disabled: bool) -> Result<(), StoreError> {
+        let action = if disabled { Action::Disable } else { Action::Enable };
+        self.audit(&person.id, None, action, Outcome::Success).await?;
+        match self.roster.switch(&person.id, disabled).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Conflict),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Switches the person off, ends every grant of theirs at its provider (OC-28), then erases
+    /// them with their data key. A receipt for each credential: what a provider could not be told,
+    /// somebody has to tell it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the person is not erased, and everything may be done again.
+    pub async fn offboard(&self, person: &Person) -> Result<Vec<Receipt>, StoreError> {
+        self.switch(person, true).await?;
+        let mut receipts = Vec::new();
+        for _ in 0..LOOKS {
+            let held = self.broker.parts.store.list(&person.id).await?;
+            if held.is_empty() {
+                break;
+            }
+            for (slot, _) in held {
+                let revocation = self.end(&person.id, &slot).await?;
+                receipts.push(Receipt { slot, revocation });
+            }
+        }
+        self.audit(&person.id, None, Action::Offboard, Outcome::Success).await?;
+        let fresh = UserId::new(random::token(&*self.broker.parts.random));
+        self.roster.bar(person, fresh).await?;
+        Ok(receipts)
+    }
+
+    async fn end(&self, user: &UserId, slot: &Slot) -> Result<Option<Revocation>, StoreError> {
+        let upstream = match slot {
+            Slot::Upstream(name) | Slot::Undecided(name, _) => {
+                self.upstreams.iter().find(|upstream| upstream.name == *name)
+            }
+            Slot::SubjectToken(_) => None,
+        };
+        let (Slot::Upstream(_), Some(upstream)) = (slot, upstream) else {
+            return self.discard(user, slot, upstream).await;
+        };
+        let disconnect = Disconnect {
+            broker: Arc::clone(&self.broker),
+            flows: Arc::clone(&self.flows),
+            upstream: Arc::clone(upstream),
+            user: user.clone(),
+            request_id: None,
+        };
+        Ok(disconnect.run().await?.unwrap_or_default())
+    }
+
+    /// Ends what serves nobody: an approval that waits for a decision, or a credential for an
+    /// upstream that is configured no more, whose provider nobody knows how to tell.
+    async fn discard(
+        &self,
+        user: &UserId,
+        slot: &Slot,
+        upstream: Option<&Arc<Brokered>>,
+    ) -> Result<Option<Revocation>, StoreError> {
+        let key = CredentialKey { user: user.clone(), slot: slot.clone() };
+        self.audit(user, Some(slot), Action::Disconnect, Outcome::Success).await?;
+        let removed = self.broker.parts.store.remove(&key).await?;
+        let (Some(removed), Some(upstream)) = (removed, upstream) else {
+            return Ok(Some(Revocation::Failed(Reason::Misconfigured)));
+        };
+        let revocation = match self.broker.parts.vault.open(&key, &removed.record, None, None).await
+        {
+            Ok(credential) => revoke(upstream, &credential).await,
+            Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
+        };
+        if let Some(revocation) = revocation {
+            let outcome = match revocation {
+                Revocation::Revoked => Outcome::Success,
+                Revocation::Failed(reason) => Outcome::Failure(reason),
+            };
+            self.audit(user, Some(slot), Action::Revoke, outcome).await?;
+        }
+        Ok(revocation)
+    }
+
+    async fn audit(
+        &self,
+        user: &UserId,
+        slot: Option<&Slot>,
+        action: Action,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        let server = match slot {
+            Some(Slot::Upstream(name) | Slot::Undecided(name, _)) => Some(name.clone()),
+            Some(Slot::SubjectToken(_)) | None => None,
+        };
+        let event = AuditEvent {
+            at: self.broker.parts.clock.now(),
+            user: Some(user.clone()),
+            server,
+            method: None,
+            action,
+            outcome,
+            request_id: None,
+            count: None,
+        };
+        self.broker.parts.audit.record(event).await
+    }
+}

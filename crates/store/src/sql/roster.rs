@@ -1,0 +1,51 @@
+use attache_core::{
+    UserId,
+    store::{Person, Result, Roster},
+};
+
+use super::person::{REMOVE, person};
+use crate::db::{Db, Statement, values};
+
+const PAGE: &str = "
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    FROM person WHERE id > $1 ORDER BY id LIMIT $2";
+
+/// One is an answer, two are enough to say that it is none.
+const FIND_BY_EMAIL: &str = "
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    FROM person WHERE lower(email) = lower($1) ORDER BY id LIMIT 2";
+
+const SWITCH_OFF: &str = "UPDATE person SET disabled = TRUE WHERE id = $1";
+
+const SWITCH_ON: &str = "UPDATE person SET disabled = FALSE WHERE id = $1";
+
+const INSERT_BARRED: &str = "
+    INSERT INTO person (id, issuer, subject, groups, disabled, created_at)
+    VALUES ($1, $2, $3, '[]', TRUE, $4)";
+
+#[async_trait::async_trait]
+impl Roster for Db {
+    async fn page(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<Person>> {
+        let after = after.map_or("", UserId::as_str);
+        self.read(PAGE, values![after, limit]).await?.iter().map(person).collect()
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Vec<Person>> {
+        self.read(FIND_BY_EMAIL, values![email]).await?.iter().map(person).collect()
+    }
+
+    async fn switch(&self, id: &UserId, disabled: bool) -> Result<bool> {
+        let switch = if disabled { SWITCH_OFF } else { SWITCH_ON };
+        self.execute(switch, values![id]).await.map(|people| people > 0)
+    }
+
+    async fn bar(&self, person: &Person, fresh: UserId) -> Result<()> {
+        let Person { id, issuer, subject, created_at, .. } = person;
+        let subject = subject.as_str();
+        self.execute_all(&[
+            Statement { sql: REMOVE, values: values![id] },
+            Statement { sql: INSERT_BARRED, values: values![&fresh, issuer, subject, *created_at] },
+        ])
+        .await
+    }
+}
