@@ -66,14 +66,21 @@ impl Offboarding {
     pub async fn offboard(&self, person: &Person) -> Result<Vec<Receipt>, StoreError> {
         self.switch(person, true).await?;
         let mut receipts = Vec::new();
-        for _ in 0..LOOKS {
+        let mut looks = 0;
+        loop {
             let held = self.broker.parts.store.list(&person.id).await?;
             if held.is_empty() {
                 break;
             }
-            for (slot, _) in held {
-                let revocation = self.end(&person.id, &slot).await?;
-                receipts.push(Receipt { slot, revocation });
+            if looks == LOOKS {
+                return Err(StoreError::Conflict);
+            }
+            looks += 1;
+            // What waits for a decision first: ending its upstream ends it too, without a receipt.
+            let (connected, waiting): (Vec<_>, Vec<_>) =
+                held.into_iter().partition(|(slot, _)| matches!(slot, Slot::Upstream(_)));
+            for (slot, _) in waiting.into_iter().chain(connected) {
+                receipts.extend(self.end(&person.id, slot).await?);
             }
         }
         self.audit(&person.id, None, Action::Offboard, Outcome::Success).await?;
@@ -82,39 +89,44 @@ impl Offboarding {
         Ok(receipts)
     }
 
-    async fn end(&self, user: &UserId, slot: &Slot) -> Result<Option<Revocation>, StoreError> {
-        let upstream = match slot {
+    /// `None` when somebody else ended it first.
+    async fn end(&self, user: &UserId, slot: Slot) -> Result<Option<Receipt>, StoreError> {
+        let upstream = match &slot {
             Slot::Upstream(name) | Slot::Undecided(name, _) => {
                 self.upstreams.iter().find(|upstream| upstream.name == *name)
             }
             Slot::SubjectToken(_) => None,
         };
-        let (Slot::Upstream(_), Some(upstream)) = (slot, upstream) else {
-            return self.discard(user, slot, upstream).await;
+        let revocation = match (&slot, upstream) {
+            (Slot::Upstream(_), Some(upstream)) => {
+                let disconnect = Disconnect {
+                    broker: Arc::clone(&self.broker),
+                    flows: Arc::clone(&self.flows),
+                    upstream: Arc::clone(upstream),
+                    user: user.clone(),
+                    request_id: None,
+                };
+                disconnect.run().await?
+            }
+            _ => self.discard(user, &slot, upstream).await?,
         };
-        let disconnect = Disconnect {
-            broker: Arc::clone(&self.broker),
-            flows: Arc::clone(&self.flows),
-            upstream: Arc::clone(upstream),
-            user: user.clone(),
-            request_id: None,
-        };
-        Ok(disconnect.run().await?.unwrap_or_default())
+        Ok(revocation.map(|revocation| Receipt { slot, revocation }))
     }
 
     /// Ends what serves nobody: an approval that waits for a decision, or a credential for an
-    /// upstream that is configured no more, whose provider nobody knows how to tell.
+    /// upstream that is configured no more, whose provider nobody knows how to tell. `None` when
+    /// it is gone.
     async fn discard(
         &self,
         user: &UserId,
         slot: &Slot,
         upstream: Option<&Arc<Brokered>>,
-    ) -> Result<Option<Revocation>, StoreError> {
+    ) -> Result<Option<Option<Revocation>>, StoreError> {
         let key = CredentialKey { user: user.clone(), slot: slot.clone() };
         self.audit(user, Some(slot), Action::Disconnect, Outcome::Success).await?;
-        let removed = self.broker.parts.store.remove(&key).await?;
-        let (Some(removed), Some(upstream)) = (removed, upstream) else {
-            return Ok(Some(Revocation::Failed(Reason::Misconfigured)));
+        let Some(removed) = self.broker.parts.store.remove(&key).await? else { return Ok(None) };
+        let Some(upstream) = upstream else {
+            return Ok(Some(Some(Revocation::Failed(Reason::Misconfigured))));
         };
         let revocation = match self.broker.parts.vault.open(&key, &removed.record, None, None).await
         {
@@ -128,7 +140,7 @@ impl Offboarding {
             };
             self.audit(user, Some(slot), Action::Revoke, outcome).await?;
         }
-        Ok(revocation)
+        Ok(Some(revocation))
     }
 
     async fn audit(
