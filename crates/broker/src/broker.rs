@@ -18,6 +18,8 @@ use quick_cache::sync::Cache;
 
 use crate::{
     audit::Audit,
+    breaker::Breakers,
+    due::Jitter,
     flight::Flights,
     injection::Injection,
     metrics::Metrics,
@@ -103,6 +105,8 @@ pub struct Broker {
     flights: Flights<CredentialKey, Result<Arc<Injection>, ObtainError>>,
     rejections: Cache<CredentialKey, Rejection>,
     resting: Cache<CredentialKey, Rest>,
+    pub(crate) breakers: Breakers,
+    pub(crate) jitter: Jitter,
     /// Refreshed, and still being written because the store was away.
     unwritten: Mutex<HashMap<CredentialKey, Unwritten>>,
 }
@@ -136,6 +140,8 @@ impl Broker {
             ready: Ready::new(),
             rejections: Cache::new(TROUBLED),
             resting: Cache::new(TROUBLED),
+            breakers: Breakers::new(parts.metrics.clone()),
+            jitter: Jitter::new(&*parts.random),
             unwritten: Mutex::default(),
             parts,
         })

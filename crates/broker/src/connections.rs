@@ -23,7 +23,9 @@ use url::Url;
 
 use crate::{
     account::{self, Accounts},
+    authority::Terms,
     broker::{Broker, ObtainError},
+    condition::Condition,
     connect::{Asked, ProviderError},
     disconnect::{Disconnect, revoke},
     replacement::end_lapsed,
@@ -63,10 +65,14 @@ pub struct Connection {
     /// `auth_broker.mode`.
     pub mode: &'static str,
     pub status: Status,
+    /// `None` where nothing is connected.
+    pub condition: Option<Condition>,
     /// Why the status is not good.
     pub reason: Option<Reason>,
     /// Whose it is at the provider; also of a connection that has ended.
     pub account: Option<Account>,
+    /// Where people sign in to the provider: a host name, as far as it is known.
+    pub provider: Option<String>,
     pub token_type: Option<String>,
     pub scopes: Vec<String>,
     pub audience: Option<String>,
@@ -171,6 +177,9 @@ impl Connections {
         flows: Arc<dyn ConnectFlowStore>,
         upstreams: Vec<Arc<Brokered>>,
     ) -> Self {
+        for upstream in &upstreams {
+            broker.parts.metrics.expect(&upstream.name);
+        }
         Self { broker, flows, upstreams, accounts: Accounts::new() }
     }
 
@@ -375,6 +384,7 @@ impl Connections {
         let verifier = verifier(browser, &callback.state);
         let mut granted =
             connect.exchange_code(&terms, &code, &verifier, asked, &callback.captured).await?;
+        self.broker.breakers.answered(&upstream.name);
         let nonce = account::nonce(browser, &callback.state, &flow.scopes, flow.issuer.as_ref());
         match self.accounts.of(connect, &terms, &granted, nonce.as_ref()).await {
             Ok(account) => granted.credential.account = account,
@@ -433,8 +443,10 @@ impl Connections {
             server: upstream.name.clone(),
             mode: upstream.mode(),
             status: Status::NotConnected,
+            condition: None,
             reason: None,
             account: None,
+            provider: None,
             token_type: None,
             scopes: Vec::new(),
             audience: None,
@@ -442,6 +454,9 @@ impl Connections {
             expires_at: None,
             updated_at: None,
         };
+        let known = upstream.connect.authority.known();
+        let host = |terms: &Arc<Terms>| terms.authorization_endpoint.host_str().map(str::to_owned);
+        connection.provider = known.as_ref().and_then(host);
         let Some(Stored { record, .. }) = stored else { return connection };
         connection.obtained_via = Some(record.obtained_via);
         connection.expires_at = record.expires_at;
@@ -451,15 +466,25 @@ impl Connections {
         let credential = match self.vault().open(&key, record, seen, None).await {
             Ok(credential) => credential,
             Err(error) => {
+                let error = ObtainError::from(error);
                 connection.status = Status::Unavailable;
-                connection.reason = Some(ObtainError::from(error).reason());
+                connection.condition = Some(error.into());
+                connection.reason = Some(error.reason());
                 return connection;
             }
         };
-        let known = upstream.connect.authority.known();
         let renewable = credential.refresh_token.is_some()
             && known.is_none_or(|terms| terms.is_issuer_of(&credential));
-        (connection.status, connection.reason) = self.status(&key, record, &credential, renewable);
+        let trouble = renewable.then(|| self.trouble(&key, &upstream.name)).flatten();
+        (connection.status, connection.reason) =
+            self.status(&key, record, &credential, renewable, trouble);
+        connection.condition = Some(match (connection.status, trouble) {
+            (Status::NotConnected | Status::NeedsReconnect | Status::Expired, _) => {
+                Condition::NeedsReconnect
+            }
+            (_, Some(error)) => error.into(),
+            (Status::Connected | Status::Unavailable, None) => Condition::Connected,
+        });
         connection.account = credential.account;
         connection.token_type = Some(credential.token_type);
         connection.scopes = credential.scopes;
@@ -473,6 +498,7 @@ impl Connections {
         record: &Record,
         credential: &Credential,
         renewable: bool,
+        trouble: Option<ObtainError>,
     ) -> (Status, Option<Reason>) {
         let now = self.broker.parts.clock.now();
         let expired = credential.expires_at.is_some_and(|end| now >= end);
@@ -486,11 +512,19 @@ impl Connections {
             Health::Good if expired && !renewable => {
                 (Status::Expired, Some(Reason::NeedsReconnect))
             }
-            Health::Good => match self.broker.resting(key, now) {
-                Some(rest) if expired => (Status::Unavailable, Some(rest.error.reason())),
+            Health::Good => match trouble {
+                Some(error) if expired => (Status::Unavailable, Some(error.reason())),
                 _ => (Status::Connected, None),
             },
         }
+    }
+
+    /// What keeps this credential from being renewed now: its own last failure, or what is the
+    /// matter with the provider for all.
+    fn trouble(&self, key: &CredentialKey, upstream: &UpstreamName) -> Option<ObtainError> {
+        let now = self.broker.parts.clock.now();
+        let rest = self.broker.resting(key, now);
+        rest.or_else(|| self.broker.breakers.shut(upstream, now)).map(|rest| rest.error)
     }
 
     pub(crate) fn permitted(

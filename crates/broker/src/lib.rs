@@ -15,10 +15,13 @@
 mod account;
 pub mod audit;
 pub mod authority;
+mod breaker;
 pub mod broker;
+pub mod condition;
 pub mod connect;
 pub mod connections;
 mod disconnect;
+mod due;
 pub mod flight;
 pub mod injection;
 pub mod metrics;
@@ -34,6 +37,7 @@ pub mod upstream;
 pub mod vault;
 
 pub use broker::{Broker, ObtainError, Parts};
+pub use condition::Condition;
 pub use connections::{
     Act, BrowserSession, ConnectError, Connection, Connections, Finished, Offer, Status,
 };

@@ -1,19 +1,45 @@
 //! What the broker counts, for whoever is paged. Labels hold words of closed lists: no person, and
 //! nothing that a remote server wrote.
 
-use attache_core::audit::{Outcome, Reason};
+use attache_core::{
+    UpstreamName,
+    audit::{Outcome, Reason},
+};
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
 type Label = [(&'static str, &'static str); 1];
+/// An upstream's configured name, and a word of ours.
+type UpstreamLabels = [(&'static str, String); 2];
+
+/// How an upstream's authorization server is, as far as this process asked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderState {
+    Available,
+    Unavailable,
+    Misconfigured,
+}
+
+impl ProviderState {
+    const ALL: [Self; 3] = [Self::Available, Self::Unavailable, Self::Misconfigured];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Unavailable => "provider_unavailable",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
 
 /// Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     unreadable_records: Family<Label, Counter>,
-    refreshes: Family<Label, Counter>,
+    refreshes: Family<UpstreamLabels, Counter>,
+    providers: Family<UpstreamLabels, Gauge>,
     audit_dropped: Counter,
 }
 
@@ -28,8 +54,13 @@ impl Metrics {
         );
         registry.register(
             "refreshes",
-            "Refreshes of credentials, by outcome: success, or the reason of the failure",
+            "Refreshes of credentials, by upstream and outcome: success, or the reason of the failure",
             metrics.refreshes.clone(),
+        );
+        registry.register(
+            "provider_state",
+            "1 for the state that an upstream's authorization server is in, as this process knows it",
+            metrics.providers.clone(),
         );
         registry.register(
             "audit_dropped",
@@ -39,16 +70,28 @@ impl Metrics {
         for reason in [Reason::Unreadable, Reason::KeyMissing] {
             drop(metrics.unreadable_records.get_or_create(&by_reason(reason)));
         }
-        drop(metrics.refreshes.get_or_create(&by_outcome(Outcome::Success)));
         metrics
+    }
+
+    /// An upstream that is configured.
+    pub(crate) fn expect(&self, upstream: &UpstreamName) {
+        drop(self.refreshes.get_or_create(&by_outcome(upstream, Outcome::Success)));
+        self.provider(upstream, ProviderState::Available);
+    }
+
+    pub(crate) fn provider(&self, upstream: &UpstreamName, present: ProviderState) {
+        for state in ProviderState::ALL {
+            let labels = [("upstream", upstream.to_string()), ("state", state.as_str().to_owned())];
+            self.providers.get_or_create(&labels).set(i64::from(state == present));
+        }
     }
 
     pub(crate) fn unreadable(&self, reason: Reason) {
         self.unreadable_records.get_or_create(&by_reason(reason)).inc();
     }
 
-    pub(crate) fn refreshed(&self, outcome: Outcome) {
-        self.refreshes.get_or_create(&by_outcome(outcome)).inc();
+    pub(crate) fn refreshed(&self, upstream: &UpstreamName, outcome: Outcome) {
+        self.refreshes.get_or_create(&by_outcome(upstream, outcome)).inc();
     }
 
     pub(crate) fn dropped(&self, entries: u64) {
@@ -60,10 +103,10 @@ fn by_reason(reason: Reason) -> Label {
     [("reason", reason.as_str())]
 }
 
-fn by_outcome(outcome: Outcome) -> Label {
+fn by_outcome(upstream: &UpstreamName, outcome: Outcome) -> UpstreamLabels {
     let word = match outcome {
         Outcome::Success => "success",
         Outcome::Failure(reason) => reason.as_str(),
     };
-    [("outcome", word)]
+    [("upstream", upstream.to_string()), ("outcome", word.to_owned())]
 }

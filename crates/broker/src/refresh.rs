@@ -11,6 +11,7 @@ use attache_core::{
 
 use crate::{
     authority::Terms,
+    breaker::Permit,
     broker::{Broker, ObtainError, Parts, Rest, Unwritten},
     connect::ProviderError,
     disconnect::revoke,
@@ -47,6 +48,15 @@ pub(crate) enum Purpose {
     Use,
     /// What is due to be renewed.
     Renew,
+}
+
+/// A stored credential that is to be renewed.
+struct Due {
+    credential: Credential,
+    version: Version,
+    /// Though it is due: it serves until the provider answers.
+    usable: bool,
+    reading: Reading,
 }
 
 type Obtained = Result<Arc<Injection>, ObtainError>;
@@ -121,52 +131,46 @@ impl Errand {
         let usable = rejection.is_none()
             && credential.access_token.is_some()
             && credential.expires_at.is_none_or(|end| now < end);
-        let refresh_at = refresh_time(&credential);
-        let rest = self.broker.resting(&self.key, now);
+        let refresh_at = self.refresh_time(&credential, version);
 
         if usable && (credential.refresh_token.is_none() || refresh_at.is_none_or(|at| now < at)) {
             let refresh_at = refresh_at.filter(|_| credential.refresh_token.is_some());
             return self.serve(&credential, version, refresh_at, reading);
         }
-        if let Some(rest) = rest {
-            return if usable {
-                self.serve(&credential, version, Some(rest.until), reading)
-            } else {
-                Err(rest.error)
-            };
+        let due = Due { credential, version, usable, reading };
+        if let Some(rest) = self.broker.resting(&self.key, now) {
+            return self.wait(rest, &due);
         }
-        let ended = || {
-            let rejected = rejection.is_some();
-            let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
-            ObtainError::NotConnected { reason }
-        };
-        if credential.refresh_token.is_none() {
-            return Err(ended());
+        if due.credential.refresh_token.is_none() {
+            return Err(self.ended(version));
         }
-        let lately = |at: Timestamp| now.since(at) < rejection_rest(&credential);
+        let lately = |at: Timestamp| now.since(at) < rejection_rest(&due.credential);
         if rejection.and_then(|rejection| rejection.refreshed_at).is_some_and(lately) {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
         }
-        let terms = match self.upstream.connect.terms().await {
-            Ok(terms) if terms.is_issuer_of(&credential) => terms,
-            Ok(_) => return Err(ended()),
-            Err(error) => {
-                return self.rest(error, usable.then_some(&credential), version, reading);
-            }
-        };
+        self.renew(due, now).await
+    }
 
-        match self.lease(version, now).await {
+    /// As far as the provider may be asked, and nobody else is asking it.
+    async fn renew(&self, due: Due, now: Timestamp) -> Result<Look, ObtainError> {
+        let permit = match self.broker.breakers.admit(&self.upstream.name, now) {
+            Ok(permit) => permit,
+            Err(rest) => return self.wait(rest, &due),
+        };
+        let terms = match self.upstream.connect.terms().await {
+            Ok(terms) if terms.is_issuer_of(&due.credential) => terms,
+            Ok(_) => return Err(self.ended(due.version)),
+            Err(error) => return self.rest(error, permit, &due),
+        };
+        match self.lease(due.version, now).await {
             Ok(Leased::Granted(lease, stored)) => {
-                self.refresh(&terms, lease, &stored, credential, usable, reading).await
+                self.refresh(&terms, permit, lease, &stored, due).await
             }
-            Ok(Leased::Held { .. }) if usable => {
-                let later = Some(now.plus(LEASE_POLL));
-                self.serve(&credential, version, later, reading)
-            }
+            Ok(Leased::Held { .. }) if due.usable => self.serve_until(now.plus(LEASE_POLL), &due),
             Ok(Leased::Held { .. } | Leased::Superseded(_)) => Ok(Look::Again),
-            Err(StoreError::Unavailable(_)) if usable => {
-                outage.noticed(now);
-                self.serve(&credential, version, Some(now.plus(REST)), reading)
+            Err(StoreError::Unavailable(_)) if due.usable => {
+                self.parts().outage.noticed(now);
+                self.serve_until(now.plus(REST), &due)
             }
             Err(error) => Err(error.into()),
             Ok(Leased::Gone) => Err(ObtainError::NotConnected { reason: Reason::NotConnected }),
@@ -187,19 +191,18 @@ impl Errand {
     async fn refresh(
         &self,
         terms: &Arc<Terms>,
+        permit: Permit<'_>,
         lease: Lease,
         stored: &Stored,
-        old: Credential,
-        usable: bool,
-        reading: Reading,
+        due: Due,
     ) -> Result<Look, ObtainError> {
-        let refreshed = self.upstream.connect.refresh(terms, &old).await;
+        let refreshed = self.upstream.connect.refresh(terms, &due.credential).await;
         let outcome = match &refreshed {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
         };
-        self.parts().metrics.refreshed(outcome);
-        let look = self.settle(refreshed, lease, stored, old, usable, reading).await;
+        self.parts().metrics.refreshed(&self.upstream.name, outcome);
+        let look = self.settle(refreshed, permit, lease, stored, due).await;
         self.audit(Action::Refresh, outcome);
         look
     }
@@ -207,23 +210,24 @@ impl Errand {
     async fn settle(
         &self,
         refreshed: Result<Credential, ProviderError>,
+        permit: Permit<'_>,
         lease: Lease,
         stored: &Stored,
-        old: Credential,
-        usable: bool,
-        reading: Reading,
+        due: Due,
     ) -> Result<Look, ObtainError> {
         let now = self.parts().clock.now();
         let error = match refreshed {
             Ok(new) => {
+                permit.answered();
                 if self.broker.rejection(&self.key, lease.fence).is_some() {
                     self.broker.rejection_answered(&self.key, lease.fence, now);
                 }
-                return self.keep(lease, new, reading).await;
+                return self.keep(lease, new, due.reading).await;
             }
             Err(ProviderError::GrantEnded) => {
+                permit.answered();
                 let interrupted = stored.interrupted.is_some();
-                return self.end_grant(&lease, &old, interrupted).await;
+                return self.end_grant(&lease, &due.credential, interrupted).await;
             }
             Err(error) => error,
         };
@@ -236,27 +240,42 @@ impl Errand {
         if let Err(error) = ended {
             tracing::warn!(%error, "a refresh lease was not released; it will run out");
         }
-        self.rest(error, usable.then_some(&old), lease.fence, reading)
+        self.rest(error, permit, &due)
     }
 
-    /// The provider is left alone for a while; what is `usable` serves on.
+    /// The provider is left alone for a while, by all if it is about all.
     fn rest(
         &self,
         error: ProviderError,
-        usable: Option<&Credential>,
-        version: Version,
-        reading: Reading,
+        permit: Permit<'_>,
+        due: &Due,
     ) -> Result<Look, ObtainError> {
-        let rest = rest_after(error, self.parts().clock.now());
+        let now = self.parts().clock.now();
+        let rest = rest_after(error, now);
         self.broker.rest(&self.key, rest);
-        tracing::warn!(
-            upstream = %self.upstream.name, %error, still_valid = usable.is_some(),
-            "a credential could not be refreshed"
-        );
-        match usable {
-            Some(credential) => self.serve(credential, version, Some(rest.until), reading),
-            None => Err(rest.error),
+        if permit.failed(error, now) {
+            tracing::warn!(
+                upstream = %self.upstream.name, %error, still_valid = due.usable,
+                "a credential could not be refreshed"
+            );
         }
+        self.wait(rest, due)
+    }
+
+    /// What is usable serves on.
+    fn wait(&self, rest: Rest, due: &Due) -> Result<Look, ObtainError> {
+        if due.usable { self.serve_until(rest.until, due) } else { Err(rest.error) }
+    }
+
+    fn serve_until(&self, refresh_at: Timestamp, due: &Due) -> Result<Look, ObtainError> {
+        self.serve(&due.credential, due.version, Some(refresh_at), due.reading)
+    }
+
+    /// There is nothing to renew it with.
+    fn ended(&self, version: Version) -> ObtainError {
+        let rejected = self.broker.rejection(&self.key, version).is_some();
+        let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
+        ObtainError::NotConnected { reason }
     }
 
     /// Stores a refreshed credential. The old refresh token is spent, so nothing may lose the new
@@ -269,7 +288,7 @@ impl Errand {
     ) -> Result<Look, ObtainError> {
         let version = self.parts().vault.next_version(&self.key, lease.fence);
         let error = match self.write(&lease, version, &new, Health::Good).await {
-            Ok(()) => return self.serve(&new, version, refresh_time(&new), reading),
+            Ok(()) => return self.serve(&new, version, self.refresh_time(&new, version), reading),
             Err(NotWritten::Superseded) => {
                 self.superseded(&new).await;
                 return Ok(Look::Again);
@@ -280,7 +299,8 @@ impl Errand {
             upstream = %self.upstream.name, %error,
             "a refreshed credential could not be stored; trying on"
         );
-        let injection = self.render(&new, version, refresh_time(&new));
+        let refresh_at = self.refresh_time(&new, version);
+        let injection = self.render(&new, version, refresh_at);
         if let Ok(injection) = &injection {
             let unwritten = Unwritten { old: lease.fence, injection: Arc::clone(injection) };
             self.broker.unwritten().insert(self.key.clone(), unwritten);
@@ -442,6 +462,10 @@ impl Errand {
         });
     }
 
+    fn refresh_time(&self, credential: &Credential, version: Version) -> Option<Timestamp> {
+        self.broker.jitter.refresh_time(&self.key, version, credential)
+    }
+
     fn parts(&self) -> &Parts {
         &self.broker.parts
     }
@@ -490,15 +514,6 @@ fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
             Rest { until: now.plus(REST), error: ObtainError::Operator { reason } }
         }
     }
-}
-
-/// When to renew: a tenth of its life before the end, at least a minute, but never in the first
-/// half (OC-24). `None` for a token whose end nobody knows.
-pub(crate) fn refresh_time(credential: &Credential) -> Option<Timestamp> {
-    let end = credential.expires_at?;
-    let life = end.since(credential.obtained_at);
-    let margin = (life / 10).max(Duration::from_mins(1)).min(life / 2);
-    Some(end.minus(margin))
 }
 
 /// [`REJECTION_REST`], but no longer than a token lives.

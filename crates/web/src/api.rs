@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attache_broker::{Connection, connections::Revocation};
+use attache_broker::{Condition, Connection, connections::Revocation};
 use attache_core::{
     Account, ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
 };
@@ -79,6 +79,8 @@ struct Credential {
     server: UpstreamName,
     mode: &'static str,
     status: &'static str,
+    /// Whose move it is; `null` where nothing is connected.
+    health: Option<&'static str>,
     reason: Option<&'static str>,
     account: Option<Account>,
     token_type: Option<String>,
@@ -97,6 +99,7 @@ impl From<Connection> for Credential {
             server: connection.server,
             mode: connection.mode,
             status: connection.status.as_str(),
+            health: connection.condition.map(Condition::as_str),
             reason: connection.reason.map(Reason::as_str),
             account: connection.account,
             token_type: connection.token_type,

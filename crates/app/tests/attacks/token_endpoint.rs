@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attache_sandbox::{TokenAnswer, people::ADA};
+use attache_sandbox::{
+    TokenAnswer,
+    people::{ADA, GRACE},
+};
 use tokio::time::sleep;
 
 use crate::world::World;
@@ -110,6 +113,46 @@ async fn a_failed_renewal_of_an_ended_token_asks_nobody_to_connect() {
 
     let said = world.program(ADA).whoami("notes").await;
     assert_eq!(said, "You are ada at Sandbox Notes", "the refresh token was kept through it all");
+    world.end().await;
+}
+
+/// However many call for however long: a provider that is away hears of it a bounded number of times.
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone() {
+    const CALLS: usize = 50;
+    let world = World::new().await;
+    let mut ada = world.ada().await;
+    for (visitor, upstream) in [(&mut ada, "notes"), (&mut world.grace().await, "notes")] {
+        visitor.connect(upstream).await;
+    }
+    world.later(Duration::from_hours(2));
+    world.notes.token_answers().repeat(TokenAnswer::Status500, CALLS);
+    let before = world.notes.recorder().arrived();
+    let asked = || world.notes.recorder().arrived() - before;
+    for _ in 0..CALLS {
+        for person in [ADA, GRACE] {
+            let said = world.program(person).whoami("notes").await;
+            assert!(said.contains("not answering"), "{said}");
+            assert!(!said.contains("/connect/"), "{said}");
+        }
+        world.later(Duration::from_secs(2));
+    }
+    // Two and two more after each person's rest, one to open it, and one after 5, 10, 20 and 40 s.
+    assert!((5..=10).contains(&asked()), "{} calls in 100 s", asked());
+
+    assert_eq!(world.health(ADA, "notes").await, "provider_unavailable");
+    let page = ada.visit("/ui/connections").await.body;
+    assert!(page.contains("Unavailable") && page.contains("The provider is 127.0.0.1."), "{page}");
+    let state = r#"attache_provider_state{upstream="notes",state="provider_unavailable"} 1"#;
+    assert!(world.counted("attache_provider_state").await.iter().any(|line| line == state));
+
+    world.notes.token_answers().clear();
+    world.later(Duration::from_mins(1));
+    for person in [ADA, GRACE] {
+        let said = world.program(person).whoami("notes").await;
+        assert!(said.ends_with(" at Sandbox Notes"), "{said}");
+    }
+    assert_eq!(world.health(ADA, "notes").await, "connected");
     world.end().await;
 }
 

@@ -181,14 +181,25 @@ impl World {
 
     /// What the API says about a connection: `connected`, `unavailable: unreadable`.
     pub(crate) async fn status(&self, person: Person, upstream: &str) -> String {
+        let one = self.credential(person, upstream).await;
+        let says = |key| one.get(key).and_then(Value::as_str);
+        let status = says("status").expect("a status");
+        says("reason").map_or(status.to_owned(), |reason| format!("{status}: {reason}"))
+    }
+
+    /// What the API says of what is connected.
+    pub(crate) async fn health(&self, person: Person, upstream: &str) -> String {
+        let one = self.credential(person, upstream).await;
+        one.get("health").and_then(Value::as_str).expect("something is connected").to_owned()
+    }
+
+    async fn credential(&self, person: Person, upstream: &str) -> Value {
         let listed = self.program(person).get("/api/v1/user/credentials").await;
         assert_eq!(listed.status, 200, "{}", listed.body);
         let listed = listed.json().expect("JSON");
         let all = listed.get("credentials").and_then(Value::as_array).expect("a list");
         let one = all.iter().find(|one| one.get("server").is_some_and(|name| name == upstream));
-        let says = |key| one.and_then(|one| one.get(key)).and_then(Value::as_str);
-        let status = says("status").expect("an upstream that is open to this person");
-        says("reason").map_or(status.to_owned(), |reason| format!("{status}: {reason}"))
+        one.expect("an upstream that is open to this person").clone()
     }
 
     /// What `/metrics` says of `family`, a line each.

@@ -44,8 +44,11 @@ async fn every_act_writes_its_words() {
     gateway.obtain(ada, "notes").await.unwrap();
     gateway.obtain(ada, "notes").await.unwrap();
     expected.push((Refresh, Success));
-    let refreshes = ["provider_unavailable", "success"]
-        .map(|outcome| format!("refreshes_total{{outcome=\"{outcome}\"}} 1"));
+    let refreshes =
+        [("notes", "provider_unavailable", 1), ("notes", "success", 1), ("tickets", "success", 0)]
+            .map(|(upstream, outcome, count)| {
+                format!("refreshes_total{{upstream=\"{upstream}\",outcome=\"{outcome}\"}} {count}")
+            });
     let mut counted = world.counted("refreshes_total");
     counted.sort();
     assert_eq!(counted, refreshes);

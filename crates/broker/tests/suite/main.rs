@@ -9,6 +9,7 @@
 mod account;
 mod audit;
 mod authority;
+mod breaker;
 mod changes;
 mod connect;
 mod refresh;

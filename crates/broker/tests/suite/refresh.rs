@@ -135,10 +135,12 @@ async fn what_is_due_is_renewed_behind_the_back_of_who_is_served() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
     gateway.connect(ada, "notes").await;
-    let first = gateway.obtain(ada, "notes").await.unwrap();
-    world.clock.advance(Duration::from_secs(53 * 60 + 30));
+    let served = gateway.broker.obtain(&ada.who, gateway.upstream("notes")).await.unwrap();
+    let (first, due) = (bearer(&served), served.refresh_at.unwrap());
+    world.clock.advance(due.minus(Duration::from_secs(10)).since(world.now()));
     assert_eq!(gateway.obtain(ada, "notes").await.as_ref(), Ok(&first));
-    world.clock.advance(Duration::from_secs(40));
+    assert!(world.provider.refreshes().is_empty(), "it is not due yet");
+    world.clock.advance(Duration::from_secs(10));
     assert_eq!(ready(&world, &gateway, ada).as_ref(), Some(&first));
     eventually("the renewed one is ready", async || {
         ready(&world, &gateway, ada).is_some_and(|token| token != first)
@@ -206,7 +208,8 @@ async fn a_failing_provider_costs_nobody_their_connection() {
         (Trouble::busy("0"), unavailable(Reason::ProviderUnavailable, 5), REST, false),
         (Trouble::status(200), unavailable(Reason::MalformedResponse, 5), REST, true),
         (Trouble::status(302), unavailable(Reason::MalformedResponse, 5), REST, true),
-        (Trouble::error(401, "invalid_client"), operator(Reason::InvalidClient), REST, false),
+        // For everybody at once, and longer each time.
+        (Trouble::error(401, "invalid_client"), operator(Reason::InvalidClient), 2 * REST, false),
         (
             Trouble::error(400, "unauthorized_client"),
             operator(Reason::UnauthorizedClient),

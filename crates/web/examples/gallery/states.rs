@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attache_broker::{Connection, Offer, Replacement, Status};
+use attache_broker::{Condition, Connection, Offer, Replacement, Status};
 use attache_core::{
     Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
     store::Version,
@@ -149,6 +149,16 @@ fn everything() -> Vec<Connection> {
             ..connection("calendar-of-the-whole-company", Status::Connected)
         },
         connection("slack", Status::Connected),
+        Connection {
+            condition: Some(Condition::ProviderUnavailable),
+            expires_at: Some(NOW.plus(Duration::from_mins(9))),
+            ..connection("wiki", Status::Connected)
+        },
+        Connection {
+            condition: Some(Condition::Misconfigured),
+            reason: Some(Reason::InvalidClient),
+            ..connection("zoom", Status::Unavailable)
+        },
     ]
 }
 
@@ -158,8 +168,15 @@ fn connection(server: &str, status: Status) -> Connection {
         server: name(server),
         mode: "oauth_connect",
         status,
+        condition: match status {
+            Status::NotConnected => None,
+            Status::Connected => Some(Condition::Connected),
+            Status::Expired | Status::NeedsReconnect => Some(Condition::NeedsReconnect),
+            Status::Unavailable => Some(Condition::ProviderUnavailable),
+        },
         reason: None,
         account: None,
+        provider: Some(format!("{server}.example.com")),
         token_type: stored.then(|| "Bearer".to_owned()),
         scopes: Vec::new(),
         audience: None,

@@ -1,7 +1,7 @@
 //! `/ui/connections`: what is connected, as whom, and what to do about it.
 
 use askama::Template;
-use attache_broker::{Connection, Status};
+use attache_broker::{Condition, Connection, Status};
 use attache_core::{
     Timestamp, UpstreamName,
     audit::Reason,
@@ -107,28 +107,7 @@ struct Row {
 
 impl Row {
     fn new(connection: &Connection, now: Timestamp) -> Self {
-        let until = connection.expires_at;
-        let why = connection.reason.map(explain).map_or_else(String::new, |explanation| {
-            format!("{} {}", explanation.happened, explanation.next)
-        });
-        let (tone, status, note, at) = match connection.status {
-            Status::Connected => match until {
-                Some(at) if at > now => (Tone::Good, "Connected", "Token expires".into(), until),
-                Some(_) => {
-                    (Tone::Good, "Connected", "Token is renewed on its next use.".into(), None)
-                }
-                None => (Tone::Good, "Connected", "Connected".into(), connection.updated_at),
-            },
-            Status::Expired => (Tone::Warn, "Expired", "Token expired".into(), until),
-            Status::NotConnected => (
-                Tone::Idle,
-                "Not connected",
-                "Connect it to use it with your account.".into(),
-                None,
-            ),
-            Status::NeedsReconnect => (Tone::Bad, "Needs you", why, None),
-            Status::Unavailable => (Tone::Warn, "Unavailable", why, None),
-        };
+        let (tone, status, note, at) = Self::say(connection, now);
         Self {
             server: connection.server.clone(),
             tone,
@@ -142,8 +121,69 @@ impl Row {
         }
     }
 
+    /// The moment stands behind the note.
+    fn say(
+        connection: &Connection,
+        now: Timestamp,
+    ) -> (Tone, &'static str, String, Option<Timestamp>) {
+        let until = connection.expires_at;
+        match (connection.status, connection.condition) {
+            (Status::Connected, Some(Condition::ProviderUnavailable)) => {
+                let what = "is not answering just now. There is nothing you have to do.";
+                (Tone::Good, "Connected", still_good(connection, what), until)
+            }
+            (Status::Connected, Some(Condition::Misconfigured)) => {
+                let what = "does not accept how this gateway asks. Tell whoever runs it.";
+                (Tone::Warn, "Connected", still_good(connection, what), until)
+            }
+            (Status::Connected, _) => match until {
+                Some(at) if at > now => (Tone::Good, "Connected", "Token expires".into(), until),
+                Some(_) => {
+                    (Tone::Good, "Connected", "Token is renewed on its next use.".into(), None)
+                }
+                None => (Tone::Good, "Connected", "Connected".into(), connection.updated_at),
+            },
+            (Status::Expired, _) => (Tone::Warn, "Expired", "Token expired".into(), until),
+            (Status::NotConnected, _) => (
+                Tone::Idle,
+                "Not connected",
+                "Connect it to use it with your account.".into(),
+                None,
+            ),
+            (Status::NeedsReconnect, _) => (Tone::Bad, "Needs you", why(connection), None),
+            (Status::Unavailable, Some(Condition::Misconfigured)) => {
+                (Tone::Bad, "Not set up", why(connection), None)
+            }
+            (Status::Unavailable, _) => (Tone::Warn, "Unavailable", why(connection), None),
+        }
+    }
+
     fn initial(&self) -> char {
         initial(self.server.as_str())
+    }
+}
+
+/// What the provider does while the token it gave serves on.
+fn still_good(connection: &Connection, what: &str) -> String {
+    let provider = connection.provider.as_deref().unwrap_or("The provider");
+    let until = connection.expires_at.map_or(".", |_| " and expires");
+    format!("{provider} {what} Your token is still good{until}")
+}
+
+/// What happened and what to do, with the provider's name where it is about the provider.
+fn why(connection: &Connection) -> String {
+    let Some(reason) = connection.reason else { return String::new() };
+    let Explanation { happened, next } = explain(reason);
+    let ours = matches!(
+        reason,
+        Reason::StoreUnavailable
+            | Reason::KeysUnavailable
+            | Reason::Unreadable
+            | Reason::KeyMissing
+    );
+    match &connection.provider {
+        Some(provider) if !ours => format!("{happened} {next} The provider is {provider}."),
+        _ => format!("{happened} {next}"),
     }
 }
 

@@ -146,6 +146,11 @@ impl World {
         page.lines().filter(|line| line.starts_with(family)).map(str::to_owned).collect()
     }
 
+    /// One more person, of no group.
+    pub(crate) async fn person(&self, name: &str) -> Someone {
+        someone(&self.stores, name, &[]).await
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
