@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Credential, Dialect, Secret, Timestamp, audit::Reason, outbound::Outbound,
+    Clock, Credential, Dialect, Secret, Timestamp, Validity, audit::Reason, outbound::Outbound,
     store::StoreError,
 };
 use attache_oauth::{
@@ -15,7 +15,7 @@ use attache_oauth::{
     pushed::push,
     register::RegistrationError,
     revoke::{RevokeError, TokenHint, revoke},
-    token::{CodeGrant, RefreshGrant},
+    token::{CodeGrant, RefreshGrant, TokenResponse},
 };
 use url::Url;
 
@@ -188,8 +188,10 @@ impl OauthConnect {
         let exchanged = terms.token.exchange_code(&*self.outbound, grant).await;
         let response = exchanged.map_err(|error| self.heard(terms, error))?;
         let now = self.clock.now();
+        let refresh_validity = self.refresh_validity(&response, None, now);
         let credential = Credential {
             expires_at: expiry(response.expires_in, now),
+            refresh_validity,
             access_token: Some(response.access_token),
             refresh_token: response.refresh_token,
             token_type: response.token_type,
@@ -229,6 +231,7 @@ impl OauthConnect {
         let now = self.clock.now();
         Ok(Credential {
             expires_at: expiry(response.expires_in, now),
+            refresh_validity: self.refresh_validity(&response, old.refresh_validity, now),
             access_token: Some(response.access_token),
             refresh_token: response.refresh_token.or_else(|| old.refresh_token.clone()),
             token_type: response.token_type,
@@ -247,6 +250,20 @@ impl OauthConnect {
             self.authority.doubt(terms, &*self.clock);
         }
         error.into()
+    }
+
+    /// As the answer says; else a new refresh token lives as long as its provider's do, and an old
+    /// one as long as it did.
+    fn refresh_validity(
+        &self,
+        response: &TokenResponse,
+        before: Option<Validity>,
+        now: Timestamp,
+    ) -> Option<Validity> {
+        let is_new = response.refresh_token.is_some();
+        let usual = if is_new { self.dialect.refresh_lifetime } else { None };
+        let life = response.refresh_expires_in.or(usual);
+        life.map(|life| Validity::of(now, life)).or(before.filter(|_| !is_new))
     }
 
     /// As the provider does it, RFC 7009 unless its dialect says otherwise; the refresh token first:

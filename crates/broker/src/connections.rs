@@ -25,7 +25,7 @@ use crate::{
     account::{self, Accounts},
     authority::Terms,
     broker::{Broker, ObtainError},
-    condition::Condition,
+    condition::{Condition, is_ending, validity},
     connect::{Asked, ProviderError},
     disconnect::{Disconnect, revoke},
     replacement::end_lapsed,
@@ -78,6 +78,8 @@ pub struct Connection {
     pub audience: Option<String>,
     pub obtained_via: Option<ObtainedVia>,
     pub expires_at: Option<Timestamp>,
+    /// When the connection ends unless it is used or made again before, as far as that is known.
+    pub ends_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }
 
@@ -452,6 +454,7 @@ impl Connections {
             audience: None,
             obtained_via: None,
             expires_at: None,
+            ends_at: None,
             updated_at: None,
         };
         let known = upstream.connect.authority.known();
@@ -475,6 +478,9 @@ impl Connections {
         };
         let renewable = credential.refresh_token.is_some()
             && known.is_none_or(|terms| terms.is_issuer_of(&credential));
+        let now = self.broker.parts.clock.now();
+        let validity = validity(&credential, &upstream.connect.dialect);
+        connection.ends_at = validity.map(|validity| validity.until);
         let trouble = renewable.then(|| self.trouble(&key, &upstream.name)).flatten();
         (connection.status, connection.reason) =
             self.status(&key, record, &credential, renewable, trouble);
@@ -483,6 +489,9 @@ impl Connections {
                 Condition::NeedsReconnect
             }
             (_, Some(error)) => error.into(),
+            (_, None) if validity.is_some_and(|validity| is_ending(validity, now)) => {
+                Condition::Expiring
+            }
             (Status::Connected | Status::Unavailable, None) => Condition::Connected,
         });
         connection.account = credential.account;

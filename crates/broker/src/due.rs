@@ -61,6 +61,7 @@ mod tests {
             issuer: None,
             obtained_at,
             expires_at: Some(obtained_at.plus(life)),
+            refresh_validity: None,
             account: None,
             base_url: None,
         };

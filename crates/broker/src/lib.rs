@@ -8,7 +8,8 @@
 //! - [`service_key`] is a key that all replicas share;
 //! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
-//! - [`connect`] speaks to an upstream's authorization server;
+//! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
+//! - [`condition`] says whose move a connection is, and when it ends;
 //! - [`audit`] writes down what happened;
 //! - [`metrics`] counts what went wrong.
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use attache_core::{Account, Credential, IssuerId, Secret, Timestamp};
+use attache_core::{Account, Credential, IssuerId, Secret, Timestamp, Validity};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
@@ -20,6 +20,7 @@ struct Plaintext<'a> {
     issuer: Option<Cow<'a, str>>,
     obtained_at: i64,
     expires_at: Option<i64>,
+    refresh_validity: Option<(i64, i64)>,
     account: Option<Cow<'a, str>>,
     account_id: Option<Cow<'a, str>>,
     base_url: Option<Cow<'a, str>>,
@@ -36,6 +37,9 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         issuer: credential.issuer.as_ref().map(|issuer| Cow::Borrowed(issuer.as_str())),
         obtained_at: credential.obtained_at.0,
         expires_at: credential.expires_at.map(|at| at.0),
+        refresh_validity: credential
+            .refresh_validity
+            .map(|validity| (validity.from.0, validity.until.0)),
         account: account.map(|account| Cow::Borrowed(account.label())),
         account_id: account.and_then(Account::id).map(Cow::Borrowed),
         base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
@@ -61,6 +65,9 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
         issuer: plaintext.issuer.map(|issuer| IssuerId::new(&*issuer)),
         obtained_at: Timestamp(plaintext.obtained_at),
         expires_at: plaintext.expires_at.map(Timestamp),
+        refresh_validity: plaintext
+            .refresh_validity
+            .map(|(from, until)| Validity { from: Timestamp(from), until: Timestamp(until) }),
         account: Account::new(plaintext.account_id.as_deref(), plaintext.account.as_deref()),
         base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
     })
@@ -77,11 +84,14 @@ mod tests {
             "audience":null,"issuer":null,"obtained_at":1,"expires_at":null}"#;
         let credential = read(old).unwrap();
         assert_eq!((&credential.account, &credential.base_url), (&None, &None));
+        assert_eq!(credential.refresh_validity, None);
 
         let base_url = Some(Url::parse("https://acme.my.salesforce.com").unwrap());
-        let new =
-            Credential { account: Account::new(Some("42"), Some("ada")), base_url, ..credential };
+        let account = Account::new(Some("42"), Some("ada"));
+        let refresh_validity = Some(Validity { from: Timestamp(1), until: Timestamp(2) });
+        let new = Credential { account, base_url, refresh_validity, ..credential };
         let again = read(&write(&new)).unwrap();
         assert_eq!((again.account, again.base_url), (new.account, new.base_url));
+        assert_eq!(again.refresh_validity, refresh_validity);
     }
 }

@@ -1,6 +1,6 @@
 //! What is kept for a person, and what it is for.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use url::Url;
 
@@ -82,10 +82,25 @@ pub struct Credential {
     pub obtained_at: Timestamp,
     /// `None` when the provider gave no lifetime: then the upstream's 401 is the truth.
     pub expires_at: Option<Timestamp>,
+    /// From its issue to its end, when the provider says how long the refresh token lives.
+    pub refresh_validity: Option<Validity>,
     /// Whose it is at the provider, as far as the provider says.
     pub account: Option<Account>,
     /// Where this person's requests go, when the provider said so as they connected.
     pub base_url: Option<Url>,
+}
+
+/// For how long something was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Validity {
+    pub fn of(from: Timestamp, life: Duration) -> Self {
+        Self { from, until: from.plus(life) }
+    }
 }
 
 /// How a credential came to us. The words are part of the API.

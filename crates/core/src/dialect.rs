@@ -41,6 +41,10 @@ pub struct Dialect {
     /// Whether a refresh names the scopes again (OC-24 omits them).
     pub refresh_scope: bool,
     pub rotation: Rotation,
+    /// How long a refresh token lives whose answer does not say.
+    pub refresh_lifetime: Option<Duration>,
+    /// How long one lives that is not used.
+    pub refresh_inactivity: Option<Duration>,
 
     pub response: ResponsePaths,
     pub refresh_response: ResponsePaths,
@@ -87,6 +91,8 @@ impl Default for Dialect {
             refresh_endpoint: None,
             refresh_scope: false,
             rotation: Rotation::Unknown,
+            refresh_lifetime: None,
+            refresh_inactivity: None,
             response: ResponsePaths::default(),
             refresh_response: ResponsePaths::default(),
             bearer_types: Vec::new(),

@@ -26,7 +26,7 @@ pub mod time;
 
 pub use access::Access;
 pub use account::Account;
-pub use credential::{Credential, CredentialKey, ObtainedVia, Slot};
+pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
 pub use ids::{IssuerId, RequestId, ServiceKeyName, UpstreamName, UserId};
 pub use origin::PublicOrigin;

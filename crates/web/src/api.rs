@@ -88,6 +88,8 @@ struct Credential {
     audience: Option<String>,
     obtained_via: Option<&'static str>,
     expires_at: Option<Timestamp>,
+    /// When the connection ends unless it is used or made again before.
+    ends_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
     connect_path: String,
 }
@@ -107,6 +109,7 @@ impl From<Connection> for Credential {
             audience: connection.audience,
             obtained_via: connection.obtained_via.map(ObtainedVia::as_str),
             expires_at: connection.expires_at,
+            ends_at: connection.ends_at,
             updated_at: connection.updated_at,
         }
     }

@@ -17,6 +17,24 @@ fn every_page_stands_without_scripts_and_inline_styles() {
     }
 }
 
+/// Whose move it is, and what they can do, in words.
+#[test]
+fn the_connections_say_what_to_do() {
+    let all = states::all();
+    let (_, html) = all.iter().find(|(_, html)| html.contains(">Expiring<")).unwrap();
+    for words in [
+        "what you approved at vercel.example.com ends <time datetime=\"2026-",
+        "wiki.example.com is not answering just now. There is nothing you have to do.",
+        "Tell whoever runs this gateway; there is nothing you can change. The provider is zoom.example.com.",
+        "Try again in a few minutes. The provider is jira.example.com.",
+        "Connect again. The provider is linear.example.com.",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(html.contains("class=\"button primary\" href=\"/connect/vercel\""));
+    assert!(!html.contains("class=\"button primary\" href=\"/connect/wiki\""));
+}
+
 #[test]
 fn every_element_is_closed_in_order() {
     const VOID: [&str; 7] = ["meta", "link", "path", "rect", "circle", "!doctype", "br"];

@@ -117,6 +117,7 @@ pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version) -> Reco
         issuer: None,
         obtained_at: Timestamp(1),
         expires_at: None,
+        refresh_validity: None,
         account: None,
         base_url: None,
     };

@@ -12,6 +12,7 @@ mod authority;
 mod breaker;
 mod changes;
 mod connect;
+mod ending;
 mod refresh;
 mod service_key;
 mod support;

@@ -56,6 +56,10 @@ pub struct Template {
     pub token_headers: BTreeMap<String, String>,
     /// Whether a refresh spends the refresh token. `no`: a lost answer leaves no doubt.
     pub rotation: Rotation,
+    /// How long a refresh token lives whose response does not say.
+    pub rt_lifetime: Option<Span>,
+    /// How long a refresh token lives that is not used.
+    pub rt_inactivity: Option<Span>,
     /// The parameter of the redirect that carries the code.
     pub callback_code_param: Option<String>,
     /// Parameters of the redirect to keep: `name = "parameter"`.

@@ -109,6 +109,8 @@ fn dialect(shape: &Template, addresses: &Addresses<'_>, place: &Place<'_>) -> Di
         refresh_endpoint: addresses.optional(shape.refresh_url.as_ref(), "refresh_url"),
         refresh_scope: matches!(shape.refresh_scope, schema::Sending::Send),
         rotation: shape.rotation.into(),
+        refresh_lifetime: shape.rt_lifetime.map(|span| span.0),
+        refresh_inactivity: shape.rt_inactivity.map(|span| span.0),
         refresh_response: match &shape.refresh_response_paths {
             Some(shape) => paths(shape, &place.key("refresh_response_paths")),
             None => response.clone(),

@@ -21,6 +21,8 @@ pub struct TokenResponse {
     pub expires_in: Option<Duration>,
     /// `None`: keep the one there is.
     pub refresh_token: Option<Secret>,
+    /// How long the refresh token lives, within the same bounds as `expires_in`.
+    pub refresh_expires_in: Option<Duration>,
     /// `None`: what was asked for was granted.
     pub scopes: Option<Vec<String>>,
     pub id_token: Option<Secret>,
@@ -58,13 +60,16 @@ impl TokenResponse {
         let json = Json::parse(body)
             .filter(Json::is_table)
             .ok_or(TokenError::Malformed("no JSON token response"))?;
-        let lifetime = json.at(&paths.expires_in).and_then(|life| lifetime(life, dialect));
+        let expires_in = json.at(&paths.expires_in).and_then(|life| lifetime(life, dialect));
         Ok(Self {
             access_token: token(json.at(&paths.access_token))?
                 .ok_or(TokenError::Malformed("no access token"))?,
             token_type: token_type(json.at(&paths.token_type), dialect)?,
-            expires_in: lifetime.or(dialect.default_expires_in),
+            expires_in: expires_in.or(dialect.default_expires_in),
             refresh_token: token(json.at(&paths.refresh_token))?,
+            refresh_expires_in: REFRESH_EXPIRES_IN
+                .iter()
+                .find_map(|key| lifetime(json.get(key)?, dialect)),
             scopes: json.at(&paths.scope).map(|scope| scopes(scope, paths)).transpose()?,
             id_token: token(json.get("id_token"))?,
             account: paths.account.as_ref().and_then(|path| label(json.at(path)?)),
@@ -72,6 +77,10 @@ impl TokenResponse {
         })
     }
 }
+
+/// No RFC has a word for it: GitHub's, Keycloak's and Intuit's.
+const REFRESH_EXPIRES_IN: [&str; 3] =
+    ["refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"];
 
 /// `Bearer` where the provider names none.
 fn token_type(given: Option<&Json<'_>>, dialect: &Dialect) -> Result<String, TokenError> {
@@ -231,6 +240,11 @@ mod tests {
             let body = format!(r#"{{"access_token":"a","expires_in":{expires_in}}}"#);
             let lifetime = parse(&body).unwrap().expires_in;
             assert_eq!(lifetime.map(|span| span.as_secs_f64()), expected, "{expires_in}");
+            for key in REFRESH_EXPIRES_IN {
+                let body = format!(r#"{{"access_token":"a","{key}":{expires_in}}}"#);
+                let lifetime = parse(&body).unwrap().refresh_expires_in;
+                assert_eq!(lifetime.map(|span| span.as_secs_f64()), expected, "{key} {expires_in}");
+            }
         }
     }
 

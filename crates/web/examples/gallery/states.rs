@@ -155,6 +155,12 @@ fn everything() -> Vec<Connection> {
             ..connection("wiki", Status::Connected)
         },
         Connection {
+            condition: Some(Condition::Expiring),
+            expires_at: Some(NOW.plus(Duration::from_mins(33))),
+            ends_at: Some(NOW.plus(Duration::from_hours(5 * 24))),
+            ..connection("vercel", Status::Connected)
+        },
+        Connection {
             condition: Some(Condition::Misconfigured),
             reason: Some(Reason::InvalidClient),
             ..connection("zoom", Status::Unavailable)
@@ -182,6 +188,7 @@ fn connection(server: &str, status: Status) -> Connection {
         audience: None,
         obtained_via: stored.then_some(ObtainedVia::ConnectFlow),
         expires_at: None,
+        ends_at: None,
         updated_at: stored.then(|| NOW.minus(Duration::from_hours(49))),
     }
 }

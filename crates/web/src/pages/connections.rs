@@ -136,6 +136,9 @@ impl Row {
                 let what = "does not accept how this gateway asks. Tell whoever runs it.";
                 (Tone::Warn, "Connected", still_good(connection, what), until)
             }
+            (Status::Connected, Some(Condition::Expiring)) => {
+                (Tone::Warn, "Expiring", ending(connection, now), connection.ends_at)
+            }
             (Status::Connected, _) => match until {
                 Some(at) if at > now => (Tone::Good, "Connected", "Token expires".into(), until),
                 Some(_) => {
@@ -170,6 +173,13 @@ fn still_good(connection: &Connection, what: &str) -> String {
     format!("{provider} {what} Your token is still good{until}")
 }
 
+/// What the person can do before they have to.
+fn ending(connection: &Connection, now: Timestamp) -> String {
+    let provider = connection.provider.as_deref().unwrap_or("the provider");
+    let ends = if connection.ends_at.is_some_and(|end| now < end) { "ends" } else { "ended" };
+    format!("Reconnect to go on without a break: what you approved at {provider} {ends}")
+}
+
 /// What happened and what to do, with the provider's name where it is about the provider.
 fn why(connection: &Connection) -> String {
     let Some(reason) = connection.reason else { return String::new() };
@@ -191,7 +201,7 @@ fn why(connection: &Connection) -> String {
 #[derive(Clone, Copy, Debug)]
 enum Connect {
     First,
-    /// The person has to, or nothing works.
+    /// The person has to, or nothing works, now or soon.
     Needed,
     Again,
 }
@@ -204,6 +214,9 @@ impl Connect {
         match connection.status {
             Status::NotConnected => Some(Self::First),
             Status::Expired | Status::NeedsReconnect => Some(Self::Needed),
+            Status::Connected if connection.condition == Some(Condition::Expiring) => {
+                Some(Self::Needed)
+            }
             Status::Connected => Some(Self::Again),
             // Consenting again mends only what is lost here, not what is down elsewhere.
             Status::Unavailable => {

@@ -41,6 +41,7 @@ async fn a_person_connects_looks_and_disconnects() {
     let github = &listed["credentials"][0];
     assert_eq!(github["status"], "connected");
     assert_eq!(github["account"], serde_json::json!({ "id": null, "label": "ada-l" }));
+    assert_eq!(github["health"], "connected");
     assert_eq!(github["connect_path"], "/connect/github");
     assert_eq!(github["expires_at"], "2026-11-23T13:00:00Z");
 

@@ -64,6 +64,7 @@ pub(crate) struct Manner {
     pub(crate) gives_refresh_tokens: bool,
     pub(crate) names_scopes: bool,
     pub(crate) expires_in: Option<u64>,
+    pub(crate) refresh_expires_in: Option<u64>,
 }
 
 impl Default for Manner {
@@ -73,6 +74,7 @@ impl Default for Manner {
             gives_refresh_tokens: true,
             names_scopes: true,
             expires_in: Some(LIFE.as_secs()),
+            refresh_expires_in: None,
         }
     }
 }
@@ -301,6 +303,9 @@ impl State {
         }
         if let Some(seconds) = self.manner.expires_in {
             body["expires_in"] = Value::from(seconds);
+        }
+        if let Some(seconds) = self.manner.refresh_expires_in {
+            body["refresh_token_expires_in"] = Value::from(seconds);
         }
         if self.manner.names_scopes {
             body["scope"] = Value::from("read write");
