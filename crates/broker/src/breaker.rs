@@ -2,6 +2,9 @@
 //!
 //! A server that is away, or that does not accept us, is left alone for a while, then asked by one
 //! caller at a time, until it answers. The end of one person's grant is an answer.
+//!
+//! A server may fail for one person alone, always. Nobody's failures by themselves make it away for
+//! the others, and who asks in vain lets the others ask before they ask again.
 
 use std::{
     collections::HashMap,
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use attache_core::{Timestamp, UpstreamName, audit::Reason};
+use attache_core::{CredentialKey, Timestamp, UpstreamName, UserId, audit::Reason};
 
 use crate::{
     broker::{ObtainError, Rest},
@@ -17,7 +20,7 @@ use crate::{
     metrics::{Metrics, ProviderState},
 };
 
-/// Failures in a row after which a server is away for everybody.
+/// Failures in a row, of more than one person, after which a server is away for everybody.
 const FAILURES: u32 = 5;
 /// How long a server is left alone then; twice as long after each further failure, up to the
 /// longest. Its own `Retry-After` may ask for more.
@@ -68,6 +71,10 @@ pub(crate) struct Breakers {
 struct State {
     /// In a row, while it is closed.
     failures: u32,
+    /// Who failed first of these.
+    first: Option<UserId>,
+    /// Somebody else did, too.
+    several: bool,
     open: Option<Open>,
 }
 
@@ -76,6 +83,9 @@ struct Open {
     fault: Fault,
     until: Timestamp,
     pause: Duration,
+    /// Who failed last, and when they may ask again: later than the others, if they failed twice.
+    last: UserId,
+    again: Timestamp,
     /// Somebody is asking whether it is over.
     probing: bool,
 }
@@ -85,29 +95,36 @@ impl Breakers {
         Self { states: Mutex::default(), metrics }
     }
 
-    /// Whether the server of `upstream` may be asked now; if not, until when, and what to say.
+    /// Whether the server of `upstream` may be asked now for `key`; if not, until when, and what to
+    /// say.
     pub(crate) fn admit<'a>(
         &'a self,
         upstream: &'a UpstreamName,
+        key: &'a CredentialKey,
         now: Timestamp,
     ) -> Result<Permit<'a>, Rest> {
         let mut states = self.states();
         let probe = match states.get_mut(upstream).and_then(|state| state.open.as_mut()) {
             None => false,
-            Some(open) if open.is_shut(now) => return Err(open.rest(now)),
+            Some(open) if open.is_shut(&key.user, now) => return Err(open.rest(&key.user, now)),
             Some(open) => {
                 open.probing = true;
                 true
             }
         };
-        Ok(Permit { breakers: self, upstream, probe })
+        Ok(Permit { breakers: self, upstream, user: &key.user, probe })
     }
 
-    /// What keeps everybody from the server of `upstream` now.
-    pub(crate) fn shut(&self, upstream: &UpstreamName, now: Timestamp) -> Option<Rest> {
+    /// What keeps `key` from the server of `upstream` now.
+    pub(crate) fn shut(
+        &self,
+        upstream: &UpstreamName,
+        key: &CredentialKey,
+        now: Timestamp,
+    ) -> Option<Rest> {
         let states = self.states();
         let open = states.get(upstream)?.open.as_ref()?;
-        open.is_shut(now).then(|| open.rest(now))
+        open.is_shut(&key.user, now).then(|| open.rest(&key.user, now))
     }
 
     /// The server answered somebody who was sent there by a person and not by us.
@@ -128,6 +145,7 @@ impl Breakers {
 pub(crate) struct Permit<'a> {
     breakers: &'a Breakers,
     upstream: &'a UpstreamName,
+    user: &'a UserId,
     probe: bool,
 }
 
@@ -152,7 +170,7 @@ impl Permit<'_> {
         let probe = std::mem::take(&mut self.probe);
         let mut states = self.breakers.states();
         let state = states.entry(self.upstream.clone()).or_default();
-        let news = state.failed(fault, asked, probe, now);
+        let news = state.failed(fault, asked, (self.user, probe), now);
         if let Some(open) = &state.open {
             self.breakers.metrics.provider(self.upstream, open.fault.into());
         }
@@ -173,43 +191,60 @@ impl Drop for Permit<'_> {
 }
 
 impl State {
-    fn failed(&mut self, fault: Fault, asked: Duration, probe: bool, now: Timestamp) -> bool {
+    fn failed(
+        &mut self,
+        fault: Fault,
+        asked: Duration,
+        (user, probe): (&UserId, bool),
+        now: Timestamp,
+    ) -> bool {
+        let away = matches!(fault, Fault::Away(_));
+        let mut twice = false;
         let pause = match &mut self.open {
             // Sent before it opened.
             Some(open) if !probe => {
                 open.until = open.until.max(now.plus(asked));
                 return false;
             }
-            Some(open) if open.fault.is_like(fault) => (open.pause * 2).min(LONGEST_PAUSE),
+            Some(open) if open.fault.is_like(fault) => {
+                twice = away && open.last == *user;
+                (open.pause * 2).min(LONGEST_PAUSE)
+            }
             _ => {
                 self.open = None;
                 self.failures = self.failures.saturating_add(1);
-                let away = matches!(fault, Fault::Away(_));
-                if away && asked.is_zero() && self.failures < FAILURES {
+                self.several |= self.first.get_or_insert_with(|| user.clone()) != user;
+                if away && asked.is_zero() && !(self.several && self.failures >= FAILURES) {
                     return true;
                 }
                 FIRST_PAUSE
             }
         };
-        self.failures = 0;
-        let until = now.plus(pause.max(asked));
-        self.open = Some(Open { fault, until, pause, probing: false });
+        let pause_now = pause.max(asked);
+        let until = now.plus(pause_now);
+        let again = if twice { until.plus(pause_now) } else { until };
+        let open = Open { fault, until, pause, last: user.clone(), again, probing: false };
+        *self = Self { open: Some(open), ..Self::default() };
         true
     }
 }
 
 impl Open {
-    fn is_shut(&self, now: Timestamp) -> bool {
-        now < self.until || self.probing
+    fn is_shut(&self, user: &UserId, now: Timestamp) -> bool {
+        now < self.until_for(user) || self.probing
     }
 
-    fn rest(&self, now: Timestamp) -> Rest {
-        let wait = self.until.since(now).max(PROBE_PAUSE);
+    fn rest(&self, user: &UserId, now: Timestamp) -> Rest {
+        let wait = self.until_for(user).since(now).max(PROBE_PAUSE);
         let error = match self.fault {
             Fault::Away(reason) => ObtainError::Unavailable { reason, retry_after: Some(wait) },
             Fault::Misconfigured(reason) => ObtainError::Operator { reason },
         };
         Rest { until: now.plus(wait), error }
+    }
+
+    fn until_for(&self, user: &UserId) -> Timestamp {
+        if self.last == *user { self.again.max(self.until) } else { self.until }
     }
 }
 

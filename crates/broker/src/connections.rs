@@ -533,7 +533,7 @@ impl Connections {
     fn trouble(&self, key: &CredentialKey, upstream: &UpstreamName) -> Option<ObtainError> {
         let now = self.broker.parts.clock.now();
         let rest = self.broker.resting(key, now);
-        rest.or_else(|| self.broker.breakers.shut(upstream, now)).map(|rest| rest.error)
+        rest.or_else(|| self.broker.breakers.shut(upstream, key, now)).map(|rest| rest.error)
     }
 
     pub(crate) fn permitted(

@@ -153,7 +153,7 @@ impl Errand {
 
     /// As far as the provider may be asked, and nobody else is asking it.
     async fn renew(&self, due: Due, now: Timestamp) -> Result<Look, ObtainError> {
-        let permit = match self.broker.breakers.admit(&self.upstream.name, now) {
+        let permit = match self.broker.breakers.admit(&self.upstream.name, &self.key, now) {
             Ok(permit) => permit,
             Err(rest) => return self.wait(rest, &due),
         };

@@ -147,7 +147,7 @@ async fn a_provider_that_is_away_is_left_alone() {
     assert!(world.counted("attache_provider_state").await.iter().any(|line| line == state));
 
     world.notes.token_answers().clear();
-    world.later(Duration::from_mins(1));
+    world.later(Duration::from_mins(2));
     for person in [ADA, GRACE] {
         let said = world.program(person).whoami("notes").await;
         assert!(said.ends_with(" at Sandbox Notes"), "{said}");

@@ -6,7 +6,7 @@ use attache_broker::{
     ConnectError, Decision, Finished, connections::Revocation, replacement::DECISION_LIFE,
 };
 use attache_core::{
-    Account,
+    Account, Slot,
     audit::{Action, Outcome, Reason},
     store::Version,
 };
@@ -189,4 +189,23 @@ async fn dilemma_over_disconnect(world: &World, gateway: &Gateway) {
     assert_eq!(ended, Some(Some(Revocation::Revoked)));
     assert_eq!(asked(gateway, &world.ada).await, None);
     eventually("both ended there", async || world.provider.revocations().len() == 6).await;
+}
+
+/// OC-28: also what waits for a decision, each with a receipt of its own.
+#[tokio::test]
+async fn an_undecided_approval_is_offboarded_too() {
+    let world = world().await;
+    let gateway = world.gateway();
+    dilemma(&world, &gateway).await;
+    gateway.connect(&world.ada, "tickets").await;
+    let receipts = gateway.offboard(&world, &world.ada).await.unwrap();
+    let mut told: Vec<_> = receipts
+        .iter()
+        .map(|receipt| (matches!(receipt.slot, Slot::Undecided(..)), receipt.revocation))
+        .collect();
+    told.sort_by_key(|(undecided, revocation)| (*undecided, revocation.is_some()));
+    let revoked = Some(Revocation::Revoked);
+    assert_eq!(told, [(false, None), (false, revoked), (true, revoked)]);
+    assert_eq!(world.provider.revocations().len(), 4);
+    assert!(world.stores.people.find(&world.ada.who.user).await.unwrap().is_none());
 }

@@ -102,6 +102,35 @@ async fn one_caller_asks_for_all_whether_it_is_over() {
     }
 }
 
+/// An account that a provider always fails for is nobody else's trouble.
+#[tokio::test]
+async fn one_person_keeps_no_other_from_the_provider() {
+    let world = World::new().await;
+    let gateway = world.gateway();
+    let people = expired(&world, &gateway).await;
+    world.provider.fail(Trouble::status(500));
+    for _ in 0..2 * FAILURES {
+        assert_eq!(gateway.obtain(&people[0], "notes").await, away(5));
+        world.clock.advance(Duration::from_secs(5));
+    }
+    world.provider.recover();
+    gateway.obtain(&people[1], "notes").await.unwrap();
+
+    // What asks for patience gets it of all; then the others ask first.
+    world.provider.fail(Trouble::busy("30"));
+    for _ in 0..2 {
+        assert_eq!(gateway.obtain(&people[0], "notes").await, away(30));
+        assert_eq!(gateway.obtain(&people[2], "notes").await, away(30));
+        world.clock.advance(Duration::from_secs(30));
+    }
+    let asked = world.provider.refreshes().len();
+    assert_eq!(gateway.obtain(&people[0], "notes").await, away(30));
+    assert_eq!(world.provider.refreshes().len(), asked);
+    world.provider.recover();
+    gateway.obtain(&people[2], "notes").await.unwrap();
+    gateway.obtain(&people[0], "notes").await.unwrap();
+}
+
 /// One person's ended grant is an answer, whoever hears it how often.
 #[tokio::test]
 async fn ended_grants_keep_nobody_from_the_provider() {

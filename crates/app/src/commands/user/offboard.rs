@@ -11,7 +11,9 @@ pub(super) async fn run(desk: &Desk, named: &str, terminal: Terminal) -> Result<
     let person = find(&desk.stores, named).await?;
     let receipts = desk.offboarding.offboard(&person).await.map_err(|error| {
         let why = Failure::failed(error);
-        Failure::Failed(format!("{why}. What is ended is ended, and in the audit: run it again to go on"))
+        Failure::Failed(format!(
+            "{why}. What is ended is ended, and in the audit: run it again to go on"
+        ))
     })?;
     let shown: Vec<Value> = receipts.iter().map(object).collect();
     terminal

@@ -2,13 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
     Act, BrowserSession, ConnectError, Connection, Connections, Finished, Injection, Metrics,
-    ObtainError, Parts, Tasks,
+    ObtainError, Offboarding, Parts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     broker::Broker,
     connect::OauthConnect,
     connections::Revocation,
     injection::HeaderForm,
+    offboarding::Receipt,
     upstream::Brokered,
     vault::Vault,
 };
@@ -265,6 +266,17 @@ impl Gateway {
         query: &str,
     ) -> Result<Finished, ConnectError> {
         self.connections.callback(&person.act(name), &person.browser, query).await
+    }
+
+    /// As whoever runs it does to `person`.
+    pub(crate) async fn offboard(
+        &self,
+        world: &World,
+        person: &Someone,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let (broker, upstreams) = (Arc::clone(&self.broker), self.upstreams.clone());
+        let found = world.stores.people.find(&person.who.user).await?.expect("a person");
+        Offboarding::new(broker, &world.stores, upstreams).offboard(&found).await
     }
 
     /// `None` where nothing was connected, as the broker says it.
