@@ -201,23 +201,14 @@ async fn nothing_an_upstream_publishes_leads_inside() {
     let upstreams = Hostile::start(move |own, path| published(own, path, &named)).await;
     let kinds = ["challenging", "publishing", "registering", "pushing"];
     let more = kinds.iter().flat_map(|kind| {
-        let url = &upstreams.url;
-        (0..addresses.len()).map(move |index| {
-            format!(
-                "[[upstream]]\nname = \"{kind}-{index}\"\nurl = \"{url}{kind}/{index}\"\n\
-                 protocol = \"http\"\n[upstream.auth_broker]\nmode = \"oauth_connect\"\n"
-            )
-        })
+        let upstreams = &upstreams;
+        (0..addresses.len()).map(move |index| learned_from(upstreams, kind, index))
     });
     let world = among(more.collect()).await;
     let mut ada = world.ada().await;
     for kind in kinds {
         for (index, address) in addresses.iter().enumerate() {
-            let upstream = format!("{kind}-{index}");
-            let asked = ada.visit(&format!("/connect/{upstream}")).await;
-            // the page already tells of what is known when it is opened
-            let has_form = asked.forms().iter().any(|form| form.action.path() == asked.url.path());
-            let page = if has_form { ada.try_to_begin(&upstream).await } else { asked };
+            let page = try_it(&mut ada, &format!("{kind}-{index}")).await;
             assert!(page.body.contains("That could not begin"), "{kind} {address}: {page:?}");
             // a header has ASCII only; what is no address is as if nothing were there
             if index < inside.len() && (address.is_ascii() || kind != "challenging") {
@@ -229,6 +220,42 @@ async fn nothing_an_upstream_publishes_leads_inside() {
     }
     let registered = upstreams.arrived().iter().filter(|(path, _)| path == "/register").count();
     assert!(registered >= inside.len(), "those that push got as far as that");
+    world.end().await;
+}
+
+/// Each of the same places is one of theirs, and sends on: inside, or to where it would be allowed.
+#[tokio::test]
+async fn nothing_an_upstream_publishes_sends_on() {
+    const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+    const WAYS: usize = 2 * STATUSES.len();
+    let canary = Canary::everywhere().await;
+    let target = format!("http://127.0.0.1:{}/k", canary.port);
+    let upstreams = Hostile::start(move |own, path| {
+        let Some(way) = path.strip_prefix("/turn/") else {
+            let turns: Vec<_> = (0..WAYS).map(|way| format!("{own}turn/{way}")).collect();
+            return published(own, path, &turns);
+        };
+        let way: usize = way.parse().expect("one of the turns");
+        let to = if way < STATUSES.len() { target.clone() } else { format!("{own}trap") };
+        let status = StatusCode::from_u16(STATUSES[way % STATUSES.len()]).expect("a status");
+        (status, [(header::LOCATION, to)]).into_response()
+    })
+    .await;
+    let kinds = ["challenging", "registering", "pushing"];
+    let names: Vec<_> =
+        kinds.iter().flat_map(|kind| (0..WAYS).map(move |way| (*kind, way))).collect();
+    let more = names.iter().map(|(kind, way)| learned_from(&upstreams, kind, *way));
+    let world = among(more.collect()).await;
+    let mut ada = world.ada().await;
+    for (kind, way) in names {
+        let page = try_it(&mut ada, &format!("{kind}-{way}")).await;
+        assert!(page.body.contains("That could not begin"), "{kind} {way}: {page:?}");
+        assert_eq!(canary.connections(), 0, "{kind} {way}");
+    }
+    let arrived = upstreams.arrived();
+    let turned = arrived.iter().filter(|(path, _)| path.starts_with("/turn/")).count();
+    assert!(turned >= kinds.len() * WAYS, "each was asked: {turned}");
+    assert!(!arrived.iter().any(|(path, _)| path == "/trap"));
     world.end().await;
 }
 
@@ -411,6 +438,22 @@ fn broker(issuer: &str, token_endpoint: &str) -> String {
         "mode = \"oauth_connect\"\nissuer = \"{issuer}\"\nclient_id = \"attache\"\n\
          authorization_endpoint = \"{issuer}/authorize\"\ntoken_endpoint = \"{token_endpoint}\"\n"
     )
+}
+
+/// The upstream `{kind}-{index}`, of which nothing is known but its URL.
+fn learned_from(upstreams: &Hostile, kind: &str, index: usize) -> String {
+    let url = &upstreams.url;
+    format!(
+        "[[upstream]]\nname = \"{kind}-{index}\"\nurl = \"{url}{kind}/{index}\"\n\
+         protocol = \"http\"\n[upstream.auth_broker]\nmode = \"oauth_connect\"\n"
+    )
+}
+
+/// As far as it goes: the page already tells of what is known when it is opened.
+async fn try_it(visitor: &mut Visitor, upstream: &str) -> Page {
+    let asked = visitor.visit(&format!("/connect/{upstream}")).await;
+    let has_form = asked.forms().iter().any(|form| form.action.path() == asked.url.path());
+    if has_form { visitor.try_to_begin(upstream).await } else { asked }
 }
 
 /// Connects at a server that approves of everything, and says what came of it.
