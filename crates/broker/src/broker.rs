@@ -7,14 +7,15 @@ use std::{
 };
 
 use attache_core::{
-    Clock, CredentialKey, Principal, RequestId, Timestamp,
-    audit::{Action, AuditEvent, Outcome, Reason},
+    Clock, CredentialKey, Principal, RequestId, Timestamp, UserId,
+    audit::{Action, AuditEvent, Method, Outcome, Reason},
     changes::{Change, Memory},
     outage::Outage,
-    store::{CredentialStore, StoreError, Version},
+    store::{CredentialStore, Health, StoreError, Version},
 };
 use attache_crypto::random::Random;
 use quick_cache::sync::Cache;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::{
     audit::Audit,
@@ -205,6 +206,27 @@ impl Broker {
         self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
         self.ready.forget(&key);
         upstream.connect.look_again();
+    }
+
+    /// For what is still open when something of a person changes: ends when that may have happened,
+    /// counted from this call. What memory had of it is void by then.
+    pub fn news(&self, user: &UserId) -> OwnedNotified {
+        self.ready.bells.next(user)
+    }
+
+    /// Whether the connection still exists, by the store and without touching the credential: a
+    /// token that expired ends nothing.
+    pub async fn is_connected(
+        &self,
+        who: &Principal,
+        upstream: &Brokered,
+    ) -> Result<bool, StoreError> {
+        let found = self.parts.store.find(&upstream.key(who)).await?;
+        Ok(match found {
+            Some(stored) => stored.record.health == Health::Good,
+            // The others are obtained without the person, and stored nowhere but in passing.
+            None => !matches!(upstream.method(), Method::Connect | Method::ApiKey),
+        })
     }
 
     /// Notes in the audit that the credential left on a request.

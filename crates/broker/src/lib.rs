@@ -16,6 +16,7 @@
 mod account;
 pub mod audit;
 pub mod authority;
+mod bells;
 mod breaker;
 pub mod broker;
 pub mod condition;

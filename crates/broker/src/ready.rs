@@ -15,7 +15,7 @@ use attache_core::{
 };
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::injection::Injection;
+use crate::{bells::Bells, injection::Injection};
 
 /// Bytes of rendered credentials kept in memory; beyond it the least used are opened again from
 /// the store.
@@ -35,6 +35,7 @@ const PLACES: u64 = 1024;
 pub(crate) struct Ready {
     entries: Cache<CredentialKey, Entry, TokenBytes>,
     heard: Heard,
+    pub(crate) bells: Bells,
     /// When a key of each place was forgotten last. Held over every insertion, so that nothing
     /// comes back that was forgotten.
     forgotten: Mutex<Vec<Mark>>,
@@ -70,6 +71,7 @@ impl Ready {
         Self {
             entries: Cache::with_weighter(items, READY_BYTES, TokenBytes),
             heard: Heard::default(),
+            bells: Bells::default(),
             forgotten: Mutex::new((0..PLACES).map(|_| Mark::default()).collect()),
         }
     }
@@ -139,6 +141,8 @@ impl Ready {
             }
             self.entries.remove(key);
         }
+        drop(forgotten);
+        self.bells.ring(change);
     }
 }
 

@@ -27,4 +27,8 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
     fn recall(&self, parts: &Parts, now: Timestamp) -> Option<Arc<Principal>>;
 
     async fn authenticate(&self, parts: &Parts) -> Result<Arc<Principal>, AuthnError>;
+
+    /// Whether a person who was let in still would be, by the store: for streams, which outlive the
+    /// request that began them. Their proof's own end is not looked at.
+    async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError>;
 }

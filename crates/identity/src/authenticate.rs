@@ -36,6 +36,10 @@ impl Authenticator for DataPlane {
         let token = presented(parts)?.ok_or(AuthnError::Missing)?;
         self.bearers.authenticate(token).await
     }
+
+    async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
+        self.bearers.still_admits(who).await
+    }
 }
 
 #[async_trait::async_trait]
@@ -51,5 +55,9 @@ impl Authenticator for WebSurface {
         }
         let found = self.sessions.find(&parts.headers).await.map_err(unavailable)?;
         found.map(Arc::new).ok_or(AuthnError::Missing)
+    }
+
+    async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
+        self.bearers.still_admits(who).await
     }
 }

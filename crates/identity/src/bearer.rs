@@ -126,6 +126,10 @@ impl Bearers {
         (checked && now < who.expires_at).then_some(who)
     }
 
+    pub(crate) async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
+        self.registry.still_admits(who).await
+    }
+
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
         let issuer = jose::claimed_issuer(token);
         let candidates =
@@ -165,6 +169,11 @@ impl Bearers {
 }
 
 impl Registry {
+    async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
+        let found = self.people.find(&who.user).await.map_err(unavailable)?;
+        Ok(found.is_some_and(|person| !person.disabled))
+    }
+
     /// The person the token is of, as [`Claims::profile_over`] what is known of them.
     async fn recognize(&self, token: AccessToken) -> Result<Principal, AuthnError> {
         let found = self.people.find_by_subject(&token.issuer, &token.subject).await;

@@ -11,8 +11,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::guard::{Cut, Guard};
 
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,9 +22,11 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// Tool calls are a few KiB.
 pub(crate) const REPLAY_LIMIT: usize = 64 * 1024;
 
-/// A response stream with nothing on it for this long is over. Servers keep quiet streams alive
-/// with comments every 15 to 30 s (PX-18).
-const IDLE_LIMIT: Duration = Duration::from_mins(15);
+/// How often the guard of an answer that does not pause is asked.
+const GUARD_EVERY: Duration = Duration::from_millis(100);
+
+/// A sign of life between two events: a comment, which clients skip.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 /// A request's body on its way to the upstream.
 #[derive(Debug)]
@@ -162,30 +166,66 @@ impl Body for RequestBody {
 /// A response's body on its way to the caller.
 #[derive(Debug)]
 pub enum ResponseBody {
-    Upstream(Box<Watched>),
+    Upstream(Box<Guarded>),
     Own(Full<Bytes>),
     /// A page or an API answer.
     Web(UnsyncBoxBody<Bytes, BodyError>),
 }
 
-/// An upstream's bytes, ended by silence, and by shutdown when they have no end of their own.
-#[derive(Debug)]
-pub struct Watched {
+/// An upstream's bytes, ended by their guard, and by shutdown when they have no end of their own.
+pub struct Guarded {
     incoming: Incoming,
-    idle: Pin<Box<Sleep>>,
+    guard: Guard,
+    asked_at: Instant,
+    /// Of an event stream into which comments may be written.
+    gap: Option<Gap>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
+/// Where an event stream is: a comment may stand between two events, not inside one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gap {
+    /// The last two bytes that are not carriage returns; nothing yet is as good as a gap.
+    last: Option<[u8; 2]>,
+}
+
+impl Gap {
+    fn pass(&mut self, data: &[u8]) {
+        let end = data.last_chunk::<4>().map_or(data, |end| {
+            self.last = Some([0; 2]); // nothing before these four counts
+            end
+        });
+        for byte in end.iter().filter(|byte| **byte != b'\r') {
+            let [_, before] = self.last.unwrap_or_default();
+            self.last = Some([before, *byte]);
+        }
+    }
+
+    fn is_between_events(self) -> bool {
+        self.last.is_none_or(|last| last == *b"\n\n")
+    }
+}
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
+    }
+}
+
 impl ResponseBody {
-    pub(crate) fn upstream(incoming: Incoming, drain: Option<CancellationToken>) -> Self {
+    pub(crate) fn upstream(
+        incoming: Incoming,
+        guard: Guard,
+        gap: Option<Gap>,
+        drain: Option<CancellationToken>,
+    ) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self::Upstream(Box::new(Watched {
-            incoming,
-            idle: Box::pin(tokio::time::sleep(IDLE_LIMIT)),
-            drain: drain.map(|drain| Box::pin(drain.cancelled_owned())),
-        }))
+        let asked_at = Instant::now();
+        guard.beat(asked_at);
+        let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
+        Self::Upstream(Box::new(Guarded { incoming, guard, asked_at, gap, drain }))
     }
 
     pub(crate) fn empty() -> Self {
@@ -197,14 +237,6 @@ impl From<String> for ResponseBody {
     fn from(text: String) -> Self {
         Self::Own(Full::new(Bytes::from(text)))
     }
-}
-
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-enum Cut {
-    #[error("nothing came from the upstream for {IDLE_LIMIT:?}")]
-    Idle,
-    #[error("the gateway is shutting down")]
-    Shutdown,
 }
 
 impl Body for ResponseBody {
@@ -220,13 +252,13 @@ impl Body for ResponseBody {
                 Pin::new(whole).poll_frame(cx).map_err(|impossible| match impossible {})
             }
             Self::Web(body) => Pin::new(body).poll_frame(cx),
-            Self::Upstream(watched) => watched.poll(cx),
+            Self::Upstream(guarded) => guarded.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(watched) => watched.incoming.is_end_stream(),
+            Self::Upstream(guarded) => guarded.incoming.is_end_stream(),
             Self::Own(whole) => whole.is_end_stream(),
             Self::Web(body) => body.is_end_stream(),
         }
@@ -234,31 +266,81 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(watched) => watched.incoming.size_hint(),
+            Self::Upstream(guarded) => guarded.incoming.size_hint(),
             Self::Own(whole) => whole.size_hint(),
             Self::Web(body) => body.size_hint(),
         }
     }
 }
 
-impl Watched {
+impl Guarded {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        use std::future::Future as _;
-
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
-                self.idle.as_mut().reset(Instant::now() + IDLE_LIMIT);
+                let now = Instant::now();
+                self.guard.beat(now);
+                if let (Some(gap), Some(Ok(frame))) = (&mut self.gap, &frame)
+                    && let Some(data) = frame.data_ref()
+                {
+                    gap.pass(data);
+                }
+                // What never pauses would never come to the other arm.
+                if now.saturating_duration_since(self.asked_at) >= GUARD_EVERY {
+                    self.asked_at = now;
+                    if let Some(cut) = self.ask(cx) {
+                        return Poll::Ready(Some(Err(cut.into())));
+                    }
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Poll::Pending
-                if self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready()) =>
-            {
-                Poll::Ready(Some(Err(Cut::Shutdown.into())))
+            Poll::Pending => {
+                if let Some(cut) = self.ask(cx) {
+                    return Poll::Ready(Some(Err(cut.into())));
+                }
+                let is_due = self.guard.take_silence();
+                if is_due && self.gap.is_some_and(Gap::is_between_events) {
+                    return Poll::Ready(Some(Ok(Frame::data(COMMENT))));
+                }
+                Poll::Pending
             }
-            Poll::Pending if self.idle.as_mut().poll(cx).is_ready() => {
-                Poll::Ready(Some(Err(Cut::Idle.into())))
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        if self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready()) {
+            return Some(Cut::Shutdown);
+        }
+        match Pin::new(&mut self.guard).poll(cx) {
+            Poll::Ready(cut) => {
+                tracing::debug!(%cut, "a stream was ended");
+                Some(cut)
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_stands_only_between_events() {
+        for (passed, fits) in [
+            (&[][..], true),
+            (&["data: 1\n\n"][..], true),
+            (&["data: 1\r\n\r\n"][..], true),
+            (&["data: 1\n", "\n"][..], true),
+            (&["data: 1\r", "\n\r", "\n"][..], true),
+            (&["data: 1\n"][..], false),
+            (&["data: 1\n\n", "data"][..], false),
+            (&["\n"][..], false),
+        ] {
+            let mut gap = Gap::default();
+            for data in passed {
+                gap.pass(data.as_bytes());
+            }
+            assert_eq!(gap.is_between_events(), fits, "{passed:?}");
         }
     }
 }

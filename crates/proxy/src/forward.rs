@@ -1,6 +1,6 @@
 //! There and back: the request with the caller's credential written last, the answer streamed.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use attache_broker::{Injection, ObtainError};
 use attache_core::{Principal, RequestId, audit::Reason};
@@ -9,24 +9,24 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
+use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    select,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    body::{Copy, RequestBody, ResponseBody},
+    body::{Copy, Gap, RequestBody, ResponseBody},
     front::Front,
+    guard::Guard,
     headers,
     refusal::Refusal,
     session::MCP_SESSION_ID,
-    snapshot::{Protocol, Route},
+    snapshot::{Protocol, Route, Timeouts},
 };
 
-/// From the last byte of the request that came to the first of the answer. Tool calls that take
-/// longer stream their progress.
-const HEAD_LIMIT: Duration = Duration::from_mins(5);
-/// From a request's first byte to the first of its answer, however slowly it comes in.
-const UPLOAD_LIMIT: Duration = Duration::from_hours(1);
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// One request on its way.
@@ -53,12 +53,13 @@ impl Errand<'_> {
         uri: Uri,
         body: Incoming,
         injection: Option<Arc<Injection>>,
+        mut guard: Guard,
     ) -> Result<Outcome, Refusal> {
         let head = Outward { method, uri, headers: self.outward(headers).await? };
         let (body, copy) = RequestBody::streamed(body);
-        let first = self.send(&head, body, injection.as_deref(), &copy).await?;
+        let first = self.send(&head, body, injection.as_deref(), &copy, &mut guard).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
-            return self.inward(&head.method, first).await.map(Outcome::Answered);
+            return self.inward(&head.method, first, guard).await.map(Outcome::Answered);
         }
 
         // The upstream refuses the credential (PX-17): renew it once, and ask once more.
@@ -75,13 +76,13 @@ impl Errand<'_> {
         };
         let whole = copy.whole().ok_or(Refusal::SendAgain)?;
         let body = RequestBody::replayed(whole.clone());
-        let second = self.send(&head, body, Some(&renewed), &Copy::default()).await?;
+        let second = self.send(&head, body, Some(&renewed), &Copy::default(), &mut guard).await?;
         if second.status() == StatusCode::UNAUTHORIZED {
             broker.rejected(self.who, upstream, renewed.version);
             let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
             return Ok(Outcome::Refused(rejected, Some(whole)));
         }
-        self.inward(&head.method, second).await.map(Outcome::Answered)
+        self.inward(&head.method, second, guard).await.map(Outcome::Answered)
     }
 
     /// The headers as the upstream shall see them, but for the credential.
@@ -106,6 +107,7 @@ impl Errand<'_> {
         body: RequestBody,
         injection: Option<&Injection>,
         sent: &Copy,
+        guard: &mut Guard,
     ) -> Result<Response<Incoming>, Refusal> {
         let mut request = Request::new(body);
         request.method_mut().clone_from(&head.method);
@@ -121,7 +123,12 @@ impl Errand<'_> {
                 self.front.broker().injected(self.who, upstream, self.id);
             }
         }
-        let answered = patiently(self.front.client().send(request), sent).await?;
+        let answer = self.front.client().send(request);
+        let answered = select! {
+            biased;
+            answered = patiently(answer, sent, self.route.timeouts) => answered?,
+            cut = &mut *guard => return Err(cut.into()),
+        };
         let response = answered.map_err(|error| {
             if error == SendError::RequestBody {
                 tracing::debug!(upstream = %self.route.name, "a caller broke off");
@@ -145,6 +152,7 @@ impl Errand<'_> {
         &self,
         asked: &Method,
         response: Response<Incoming>,
+        guard: Guard,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11; // the upstream's is between it and us
@@ -170,18 +178,25 @@ impl Errand<'_> {
         // What answers a request comes to its own end, and gets the grace period for it; what is
         // only listened to does not.
         let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
-        Ok(Response::from_parts(head, ResponseBody::upstream(body, drain)))
+        let plain = !head.headers.contains_key(header::CONTENT_ENCODING);
+        let gap = (is_stream && plain && body.size_hint().exact().is_none()).then(Gap::default);
+        let body = ResponseBody::upstream(body, guard, gap, drain);
+        Ok(Response::from_parts(head, body))
     }
 }
 
-/// Waits for `answer` as long as the request's body comes on, and [`HEAD_LIMIT`] beyond, but no
-/// longer than [`UPLOAD_LIMIT`].
-async fn patiently<T>(answer: impl Future<Output = T>, sent: &Copy) -> Result<T, Refusal> {
+/// Waits for `answer` as long as the request's body comes on, and for `head` beyond, but no longer
+/// than for `body`.
+async fn patiently<T>(
+    answer: impl Future<Output = T>,
+    sent: &Copy,
+    Timeouts { head, body, .. }: Timeouts,
+) -> Result<T, Refusal> {
     let mut answer = pin!(answer);
-    let last = Instant::now() + UPLOAD_LIMIT;
+    let last = Instant::now() + body;
     loop {
         let moved_at = sent.moved_at();
-        let deadline = last.min(moved_at + HEAD_LIMIT);
+        let deadline = last.min(moved_at + head);
         if let Ok(answered) = timeout_at(deadline, answer.as_mut()).await {
             return Ok(answered);
         }
@@ -204,16 +219,19 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn an_upload_may_take_its_time_but_not_for_ever() {
+        let limits = Timeouts::default();
         let (sent, began) = (Copy::default(), Instant::now());
-        let silent = patiently(std::future::pending::<()>(), &sent).await;
+        let silent = patiently(std::future::pending::<()>(), &sent, limits).await;
         assert!(matches!(silent, Err(Refusal::UpstreamSilent)));
-        assert_eq!(began.elapsed(), HEAD_LIMIT);
+        assert_eq!(began.elapsed(), limits.head);
 
         let (sent, began) = (Copy::default(), Instant::now());
         let dripping = async {
@@ -223,11 +241,11 @@ mod tests {
             }
         };
         tokio::select! {
-            ended = patiently(std::future::pending::<()>(), &sent) => {
+            ended = patiently(std::future::pending::<()>(), &sent, limits) => {
                 assert!(matches!(ended, Err(Refusal::UpstreamSilent)));
             }
             () = dripping => {}
         }
-        assert_eq!(began.elapsed(), UPLOAD_LIMIT);
+        assert_eq!(began.elapsed(), limits.body);
     }
 }

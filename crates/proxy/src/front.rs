@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     body::{REPLAY_LIMIT, RequestBody, ResponseBody},
     forward::{Errand, Outcome},
+    guard::Guard,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response},
     route::Asked,
@@ -147,6 +148,8 @@ impl Front {
                 .map_err(|_| Refusal::PathEscapes)?,
         };
 
+        // Before the credential is looked up: what changes from here on ends this request.
+        let guard = Guard::new(&self.parts, &who, route);
         let protocol = asked.protocol;
         let stand_in = StandIn {
             origin: &snapshot.origin,
@@ -175,7 +178,7 @@ impl Front {
             id,
             drain: drain.unwrap_or_else(CancellationToken::new),
         };
-        match errand.run(head.method, head.headers, uri, body, injection).await? {
+        match errand.run(head.method, head.headers, uri, body, injection, guard).await? {
             Outcome::Answered(response) => Ok(response),
             Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))

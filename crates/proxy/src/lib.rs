@@ -5,6 +5,7 @@
 pub mod body;
 mod forward;
 pub mod front;
+mod guard;
 mod headers;
 mod mcp;
 mod refusal;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use attache_broker::ObtainError;
 use attache_core::{
-    PublicOrigin, RequestId, UpstreamName, authenticator::AuthnError, explain::explain,
-    problem::Kind,
+    PublicOrigin, RequestId, UpstreamName, audit::Reason, authenticator::AuthnError,
+    explain::explain, problem::Kind,
 };
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::{body::ResponseBody, snapshot::Protocol};
+use crate::{body::ResponseBody, guard::Cut, snapshot::Protocol};
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -34,6 +34,26 @@ pub(crate) enum Refusal {
     UpstreamUnreachable,
     UpstreamBlocked,
     UpstreamSilent,
+}
+
+/// Before there was an answer that could be cut.
+impl From<Cut> for Refusal {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Idle | Cut::Lifetime => Self::UpstreamSilent,
+            Cut::Expired => {
+                Self::Unauthenticated(AuthnError::Rejected("the token has expired meanwhile"))
+            }
+            Cut::SwitchedOff => Self::Unauthenticated(AuthnError::Rejected(
+                "this person's access was switched off meanwhile",
+            )),
+            Cut::NoAccess => Self::NoSuchUpstream,
+            Cut::Disconnected => {
+                Self::NoCredential(ObtainError::NotConnected { reason: Reason::NotConnected })
+            }
+            Cut::Shutdown => Self::SendAgain,
+        }
+    }
 }
 
 impl Refusal {

@@ -1,6 +1,6 @@
 //! What the data plane knows of the configuration: built whole, swapped whole, never edited.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use attache_broker::Brokered;
 use attache_core::{Access, PublicOrigin, UpstreamName};
@@ -24,6 +24,33 @@ pub struct Route {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Without one the upstream gets no per-user credential.
     pub broker: Option<Arc<Brokered>>,
+    pub timeouts: Timeouts,
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the last byte of the request that came to the first of the answer. Tool calls that take
+    /// longer stream their progress.
+    pub head: Duration,
+    /// From a request's first byte to the first of its answer, however slowly it comes in.
+    pub body: Duration,
+    /// Nothing of an answer comes for this long. Servers keep quiet streams alive with comments
+    /// every 15 to 30 s (PX-18).
+    pub idle: Duration,
+    /// From a request's first byte to its answer's last, whatever comes (PX-19).
+    pub lifetime: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_mins(5),
+            body: Duration::from_hours(1),
+            idle: Duration::from_mins(15),
+            lifetime: Duration::from_hours(24),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

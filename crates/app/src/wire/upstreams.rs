@@ -12,7 +12,10 @@ use attache_config::{
     model::{Allow, Protocol as Configured, Upstream},
 };
 use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
-use attache_proxy::{Protocol, Route, snapshot::Target};
+use attache_proxy::{
+    Protocol, Route,
+    snapshot::{Target, Timeouts},
+};
 use url::Url;
 
 use super::World;
@@ -76,6 +79,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
         access: access(upstream.allow.as_ref()),
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
+        timeouts: Timeouts::default(),
     })
 }
 

@@ -29,4 +29,5 @@ mod limits;
 mod offboarding;
 mod sign_in;
 mod storage;
+mod streams;
 mod token_endpoint;

@@ -18,17 +18,17 @@ use url::Url;
 use crate::{configuration, postgres::Cluster, program::Program, world::World};
 
 /// What "at once" may take on a machine that is busy with everything else.
-const AT_ONCE: Duration = Duration::from_millis(500);
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(500);
 
-struct Replicas {
-    world: World,
+pub(crate) struct Replicas {
+    pub(crate) world: World,
     other: Gateway,
     other_origin: Url,
 }
 
 impl Replicas {
     /// Ada and Grace are connected to `notes`, and both gateways have it in memory.
-    async fn on(cluster: &Cluster) -> Self {
+    pub(crate) async fn on(cluster: &Cluster) -> Self {
         let world = World::on(cluster.url().expose()).await;
         let (other, other_origin) = world.replica().await;
         world.ada().await.connect("notes").await;
@@ -43,17 +43,17 @@ impl Replicas {
         replicas
     }
 
-    fn programs(&self, person: attache_sandbox::Person) -> [Program; 2] {
+    pub(crate) fn programs(&self, person: attache_sandbox::Person) -> [Program; 2] {
         [self.world.program(person), self.world.program_at(person, &self.other_origin)]
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.other.stop().await;
         self.world.end().await;
     }
 }
 
-async fn disconnect(program: &Program, upstream: &str) {
+pub(crate) async fn disconnect(program: &Program, upstream: &str) {
     let path = format!("/api/v1/user/credentials/{upstream}");
     let request = program.request(Method::DELETE, &path).body(Bytes::new()).expect("a request");
     let page = program.send(request).await;

@@ -1,11 +1,14 @@
 //! An upstream without any defence: it takes every request, asks for no token, and remembers it.
 
 use std::{
+    convert::Infallible,
     net::Ipv4Addr,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll},
 };
 
 use axum::{
@@ -14,7 +17,9 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use hyper::body::Frame;
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
 
@@ -24,11 +29,16 @@ const MAX_BODY: usize = 1024 * 1024;
 /// The session id it gives to everybody: worthless unless the gateway hands it out.
 pub(crate) const SESSION_ID: &str = "bare-session-7";
 
+/// Asks for an answer without an end: `silent`, events of which only the first comes; `flood`,
+/// bytes without a pause.
+pub(crate) const PLAY: &str = "x-play";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Bare {
     pub(crate) url: Url,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     refusals: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +61,8 @@ impl Bare {
         let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let url = Url::parse(&format!("http://{address}")).expect("a URL");
-        let bare = Self { url, arrived: Arc::default(), refusals: Arc::default() };
+        let bare =
+            Self { url, arrived: Arc::default(), refusals: Arc::default(), open: Arc::default() };
         let routes = Router::new().fallback(take).with_state(bare.clone());
         Handle::current().spawn(async move { axum::serve(listener, routes).await });
         bare
@@ -64,6 +75,11 @@ impl Bare {
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Endless answers that somebody still listens to.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     pub(crate) fn mentions(&self, text: &str) -> bool {
@@ -80,6 +96,7 @@ impl Bare {
 
 async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
+    let play = head.headers.get(PLAY).and_then(|play| play.to_str().ok()).map(str::to_owned);
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
     let arrived = Arrived {
         target: head.uri.to_string(),
@@ -90,7 +107,42 @@ async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
     if bare.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    if let Some(play) = play {
+        let floods = play == "flood";
+        let content_type = if floods { "application/octet-stream" } else { "text/event-stream" };
+        bare.open.fetch_add(1, Relaxed);
+        let body = Endless { floods, has_begun: false, open: bare.open };
+        return ([(header::CONTENT_TYPE, content_type)], Body::new(body)).into_response();
+    }
     let headers =
         [(header::CONTENT_TYPE.as_str(), "application/json"), ("mcp-session-id", SESSION_ID)];
     (headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).into_response()
+}
+
+struct Endless {
+    floods: bool,
+    has_begun: bool,
+    open: Arc<AtomicUsize>,
+}
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.has_begun && !self.floods {
+            return Poll::Pending;
+        }
+        self.has_begun = true;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"data: a word\n\n")))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
 }

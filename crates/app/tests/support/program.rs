@@ -107,6 +107,40 @@ impl Program {
     }
 }
 
+/// An answer that goes on.
+pub(crate) struct Stream {
+    socket: TcpStream,
+}
+
+impl Program {
+    /// Asks by hand and reads the head of the answer.
+    pub(crate) async fn open(&self, target: &str, headers: &str) -> Stream {
+        let address = self.origin.socket_addrs(|| None).expect("an address").remove(0);
+        let (host, token) = (self.origin.authority(), &self.token);
+        let mut socket = TcpStream::connect(address).await.expect("the gateway listens");
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.expect("a head"));
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        assert_eq!(status(&head), Some(200), "{head}");
+        Stream { socket }
+    }
+}
+
+impl Stream {
+    /// Reads on until the gateway ends it, or for `limit`; whether it was ended.
+    pub(crate) async fn ends_within(&mut self, limit: Duration) -> bool {
+        let mut bytes = vec![0; 64 * 1024];
+        let ended = async { while let Ok(1..) = self.socket.read(&mut bytes).await {} };
+        timeout(limit, ended).await.is_ok()
+    }
+}
+
 /// The status line's number.
 pub(crate) fn status(answer: &str) -> Option<u16> {
     answer.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()
