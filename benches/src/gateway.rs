@@ -145,6 +145,7 @@ fn upstream(outbound: &Arc<dyn Outbound>, clock: &Arc<dyn Clock>) -> Result<Brok
     };
     let connect = OauthConnect {
         authority: Authority::Fixed(Arc::new(terms)),
+        rotation: None,
         dialect: Arc::default(),
         redirect_uri: format!("{PUBLIC_URL}/api/v1/user/credentials/{UPSTREAM}/callback"),
         outbound: Arc::clone(outbound),

@@ -129,6 +129,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         stores: &stores,
         registration_key: Arc::new(ServiceKey::new(service_key(keys::REGISTRATION))),
         assertion_keys: Arc::clone(&assertion_keys),
+        metrics: metrics.clone(),
     };
     let Upstreams { brokered, routes } = upstreams::wire(config, &common)?;
     let vault = Arc::new(Vault::new(

@@ -10,24 +10,28 @@ use attache_core::{
 };
 use attache_oauth::{
     authorize::{AuthorizationRequest, code_challenge},
+    client_auth::Client,
     discover::DiscoveryError,
     error::TokenError,
     pushed::push,
     register::RegistrationError,
     revoke::{RevokeError, TokenHint, revoke},
-    token::{CodeGrant, RefreshGrant, TokenResponse},
+    token::{CodeGrant, RefreshGrant, TokenEndpoint, TokenResponse},
 };
 use url::Url;
 
 use crate::{
     authority::{Authority, Terms},
     broker::ObtainError,
+    rotation::Rotation,
 };
 
 /// One upstream's authorization server, and us as its client.
 #[derive(Debug)]
 pub struct OauthConnect {
     pub authority: Authority,
+    /// When our client has two secrets.
+    pub rotation: Option<Rotation>,
     /// In what its messages differ from the RFCs.
     pub dialect: Arc<Dialect>,
     /// `{public_url}/api/v1/user/credentials/{name}/callback`: one per upstream (OC-17).
@@ -158,7 +162,11 @@ impl OauthConnect {
             extra: &extra,
         };
         let Some(endpoint) = &terms.push_to else { return Ok(request.url()) };
-        let pushed = push(&*self.outbound, endpoint, client, &request).await?;
+        let push = |client: Client| {
+            let request = &request;
+            async move { push(&*self.outbound, endpoint, &client, request).await }
+        };
+        let pushed = self.ask(client, TokenError::reason, push).await?;
         Ok(pushed.url(&terms.authorization_endpoint, &client.id))
     }
 
@@ -185,7 +193,11 @@ impl OauthConnect {
             resource: asked.resource,
             captured,
         };
-        let exchanged = terms.token.exchange_code(&*self.outbound, grant).await;
+        let exchange = |client| async move {
+            let endpoint = TokenEndpoint { client, ..terms.token.clone() };
+            endpoint.exchange_code(&*self.outbound, grant).await
+        };
+        let exchanged = self.ask(&terms.token.client, TokenError::reason, exchange).await;
         let response = exchanged.map_err(|error| self.heard(terms, error))?;
         let now = self.clock.now();
         let refresh_validity = self.refresh_validity(&response, None, now);
@@ -226,7 +238,11 @@ impl OauthConnect {
         };
         let grant =
             RefreshGrant { refresh_token, resource: old.audience.as_deref(), scopes: &old.scopes };
-        let refreshed = terms.token.refresh(&*self.outbound, grant).await;
+        let refresh = |client| async move {
+            let endpoint = TokenEndpoint { client, ..terms.token.clone() };
+            endpoint.refresh(&*self.outbound, grant).await
+        };
+        let refreshed = self.ask(&terms.token.client, TokenError::reason, refresh).await;
         let response = refreshed.map_err(|error| self.heard(terms, error))?;
         let now = self.clock.now();
         Ok(Credential {
@@ -242,6 +258,19 @@ impl OauthConnect {
             account: old.account.clone(),
             base_url: response.base_url.or_else(|| old.base_url.clone()),
         })
+    }
+
+    /// As `client`, with whichever of its secrets the server takes.
+    async fn ask<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        client: &Client,
+        reason: fn(&E) -> Reason,
+        ask: impl Fn(Client) -> F,
+    ) -> Result<T, E> {
+        match &self.rotation {
+            Some(rotation) => rotation.ask(client, reason, ask).await,
+            None => ask(client.clone()).await,
+        }
     }
 
     /// A server that does not know our client any more may have moved, or forgotten us (OC-6).
@@ -276,9 +305,10 @@ impl OauthConnect {
         ];
         for (token, hint) in hints {
             let Some(token) = token else { continue };
-            let client = &terms.token.client;
-            let revoked =
-                revoke(&*self.outbound, endpoint, client, &self.dialect, token, hint).await;
+            let revoke = |client: Client| async move {
+                revoke(&*self.outbound, endpoint, &client, &self.dialect, token, hint).await
+            };
+            let revoked = self.ask(&terms.token.client, RevokeError::reason, revoke).await;
             if revoked.is_err() {
                 return Some(revoked);
             }

@@ -5,6 +5,7 @@ use attache_core::{
     UpstreamName,
     audit::{Outcome, Reason},
 };
+use attache_oauth::secret_rotation::Taken;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
@@ -40,6 +41,7 @@ pub struct Metrics {
     unreadable_records: Family<Label, Counter>,
     refreshes: Family<UpstreamLabels, Counter>,
     providers: Family<UpstreamLabels, Gauge>,
+    client_secrets: Family<UpstreamLabels, Gauge>,
     audit_dropped: Counter,
 }
 
@@ -63,6 +65,11 @@ impl Metrics {
             metrics.providers.clone(),
         );
         registry.register(
+            "client_secret_taken",
+            "1 for the client secret that an upstream's authorization server took last, of two",
+            metrics.client_secrets.clone(),
+        );
+        registry.register(
             "audit_dropped",
             "Entries that were not written to the audit",
             metrics.audit_dropped.clone(),
@@ -83,6 +90,14 @@ impl Metrics {
         for state in ProviderState::ALL {
             let labels = [("upstream", upstream.to_string()), ("state", state.as_str().to_owned())];
             self.providers.get_or_create(&labels).set(i64::from(state == present));
+        }
+    }
+
+    /// Of an upstream with two.
+    pub(crate) fn secret_taken(&self, upstream: &UpstreamName, taken: Taken) {
+        for (one, word) in [(Taken::First, "first"), (Taken::Second, "second")] {
+            let labels = [("upstream", upstream.to_string()), ("secret", word.to_owned())];
+            self.client_secrets.get_or_create(&labels).set(i64::from(one == taken));
         }
     }
 

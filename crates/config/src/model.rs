@@ -156,7 +156,7 @@ pub struct AuthBroker {
     /// Always there when `token_endpoint` is. Without either, the gateway introduces itself.
     pub client_id: Option<String>,
     /// There when `client_auth` is `Basic` or `Post`.
-    pub client_secret: Option<Secret>,
+    pub client_secret: Option<ClientSecret>,
     /// As configured; otherwise, with a `token_endpoint`, `Post` with a `client_secret` and `None`
     /// without, as mcpproxy does. Absent: what the server takes.
     pub client_auth: Option<ClientAuth>,
@@ -167,6 +167,13 @@ pub struct AuthBroker {
     pub prefer_registration: bool,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClientSecret {
+    pub first: Secret,
+    /// While one replaces the other; never the same as the first.
+    pub second: Option<Secret>,
 }
 
 /// What a discovered upstream need not publish.

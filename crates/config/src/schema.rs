@@ -13,7 +13,7 @@ use schemars::{
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 pub use crate::provider::schema::ResourceParameter;
@@ -318,7 +318,8 @@ pub struct AuthBroker {
     /// The authorization server, exactly as it names itself.
     pub issuer: Option<String>,
     pub client_id: Option<String>,
-    pub client_secret: Option<SecretSource>,
+    /// Two while one replaces the other: the first is tried first.
+    pub client_secret: Option<ClientSecret>,
     /// Absent: `post` with a `client_secret`, `none` without; discovered: what the server takes.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
@@ -508,6 +509,47 @@ impl<'de> Visitor<'de> for SecretVisitor {
                 Ok(SecretSource::Exec { exec })
             }
             _ => Err(A::Error::custom("a secret is in one place: write env, file or exec")),
+        }
+    }
+}
+
+/// A client's secret; two, `[SECRET, SECRET]`, while one replaces the other.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClientSecret {
+    One(SecretSource),
+    Two([SecretSource; 2]),
+}
+
+impl<'de> Deserialize<'de> for ClientSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ClientSecretVisitor)
+    }
+}
+
+struct ClientSecretVisitor;
+
+impl<'de> Visitor<'de> for ClientSecretVisitor {
+    type Value = ClientSecret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SecretVisitor.expecting(f)?;
+        f.write_str(", or a list of two of these")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ClientSecret, E> {
+        SecretVisitor.visit_str(text).map(ClientSecret::One)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClientSecret, A::Error> {
+        SecretVisitor.visit_map(map).map(ClientSecret::One)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ClientSecret, A::Error> {
+        let (first, second) = (list.next_element()?, list.next_element()?);
+        match (first, second, list.next_element::<SecretSource>()?) {
+            (Some(first), Some(second), None) => Ok(ClientSecret::Two([first, second])),
+            _ => Err(A::Error::custom("a list of client secrets has two: the new and the old one")),
         }
     }
 }

@@ -75,7 +75,7 @@ token_endpoint = "https://as.example.com/token"
 revocation_endpoint = "https://as.example.com/revoke"
 issuer = "https://as.example.com"
 client_id = "c"
-client_secret = "hunter2-client"
+client_secret = ["hunter2-client", { env = "OLD_SECRET" }]
 client_auth = "basic"
 scopes = ["repo", "read:user"]
 resource = "https://api.example.com/mcp"
@@ -87,6 +87,7 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "K1" | "K2" => Some("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned()),
         "IDP_SECRET" => Some("hunter2-idp".to_owned()),
+        "OLD_SECRET" => Some("hunter2-old".to_owned()),
         _ => None,
     }
 }
@@ -120,6 +121,9 @@ fn every_key_means_what_it_says() {
     assert_eq!(claims, ["oid", "sub"]);
     let broker = config.upstreams[0].broker.as_ref().unwrap();
     assert_eq!(broker.client_auth, Some(ClientAuth::Basic));
+    let secret = broker.client_secret.as_ref().unwrap();
+    assert_eq!(secret.first.expose(), "hunter2-client");
+    assert_eq!(secret.second.as_ref().unwrap().expose(), "hunter2-old");
     assert_eq!(config.audit.retention, Duration::from_hours(90 * 24));
     let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
     assert_eq!(broker.header_format, bearer);

@@ -447,6 +447,32 @@ fn an_address_that_is_neither_public_nor_allowed_is_warned_about() {
     assert_eq!(keys, ["identity.oidc.issuer", "identity.jwt[0].issuer", "upstream[0].url"]);
 }
 
+/// OC-10
+#[test]
+fn a_client_has_one_secret_or_two() {
+    const TWO: &str = "a list of client secrets has two: the new and the old one";
+    let key = "upstream[0].auth_broker.client_secret";
+    let second = format!("{key}[1]");
+    for (secrets, expected) in [
+        ("['new', 'old']", None),
+        (
+            "['new', { env = 'UNSET' }]",
+            Some((&*second, "the environment variable UNSET is not set")),
+        ),
+        ("['new', 'new']", Some((&second, "this is the first secret once more"))),
+        ("['new']", Some((key, TWO))),
+        ("['a', 'b', 'c']", Some((key, TWO))),
+    ] {
+        let lines = format!(
+            "mode = 'oauth_connect'\nissuer = 'https://as.example.com'\n\
+                             client_id = 'c'\nclient_secret = {secrets}"
+        );
+        let all = found(&loaded("attache.toml", &broker(&lines)).diagnostics);
+        let all: Vec<_> = all.iter().map(|(key, message)| (&**key, &**message)).collect();
+        assert_eq!(all, Vec::from_iter(expected), "{secrets}");
+    }
+}
+
 /// OC-6, OC-10
 #[test]
 fn what_is_for_one_server_needs_its_name() {

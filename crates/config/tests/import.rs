@@ -91,7 +91,7 @@ fn a_server_edition_becomes_a_gateway() {
     assert_eq!(broker.scopes, ["repo", "read:user"]);
     assert_eq!(broker.resource.as_deref(), Some("https://ghe.example.com/mcp"));
     let secret = broker.client_secret.as_ref().unwrap();
-    assert_eq!(secret.expose(), "value-of-GITHUB_ENTERPRISE_CLIENT_SECRET");
+    assert_eq!(secret.first.expose(), "value-of-GITHUB_ENTERPRISE_CLIENT_SECRET");
     assert_eq!(broker.header, "authorization");
     assert_eq!(broker.header_format.prefix, "Bearer ");
 

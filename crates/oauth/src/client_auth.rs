@@ -32,6 +32,17 @@ pub enum ClientAuthentication {
 }
 
 impl Client {
+    /// The same client with another secret; `None` for one that proves itself without.
+    #[must_use]
+    pub fn with_secret(&self, secret: Secret) -> Option<Self> {
+        let authentication = match &self.authentication {
+            ClientAuthentication::Basic(_) => ClientAuthentication::Basic(secret),
+            ClientAuthentication::Post(_) => ClientAuthentication::Post(secret),
+            ClientAuthentication::PrivateKeyJwt(_) | ClientAuthentication::None => return None,
+        };
+        Some(Self { id: self.id.clone(), authentication })
+    }
+
     /// Parameters, posted to `endpoint` as this client, that ask for JSON back: GitHub answers in
     /// another format otherwise (OC-21).
     pub(crate) fn post(

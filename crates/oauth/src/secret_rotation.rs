@@ -3,15 +3,15 @@
 //! Providers differ in whether the old secret ends at once, later, or by hand. With both configured
 //! it does not matter when: the one that is refused is followed by the other.
 
-use attache_core::audit::Reason;
+use attache_core::{Secret, audit::Reason};
 
 use crate::client_auth::Client;
 
 /// The same client id twice.
 #[derive(Clone, Debug)]
 pub struct SecretRotation {
-    pub first: Client,
-    pub second: Client,
+    first: Client,
+    second: Client,
 }
 
 /// Which of the two the server took last. Whoever asks remembers it.
@@ -23,6 +23,12 @@ pub enum Taken {
 }
 
 impl SecretRotation {
+    /// `None` for a client that proves itself without a secret.
+    pub fn new(first: &Client, second: &Secret) -> Option<Self> {
+        let second = first.with_secret(second.clone())?;
+        Some(Self { first: first.clone(), second })
+    }
+
     /// Asks with the secret that was `taken` last and, when the server answers `invalid_client`, once
     /// more with the other. A server looks at who asks before it looks at what for: the code or
     /// refresh token is unspent then.
@@ -65,7 +71,7 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
-    use attache_core::{Dialect, Secret, outbound::Outbound};
+    use attache_core::{Dialect, outbound::Outbound};
     use bytes::Bytes;
     use http::Response;
     use url::Url;
@@ -76,11 +82,9 @@ mod tests {
     };
 
     fn rotation() -> SecretRotation {
-        let client = |secret| Client {
-            id: "c".to_owned(),
-            authentication: ClientAuthentication::Post(Secret::new(secret)),
-        };
-        SecretRotation { first: client("one"), second: client("two") }
+        let authentication = ClientAuthentication::Post(Secret::new("one"));
+        let first = Client { id: "c".to_owned(), authentication };
+        SecretRotation::new(&first, &Secret::new("two")).unwrap()
     }
 
     async fn ask(network: &dyn Outbound, taken: Taken) -> (Taken, Result<Bytes, TokenError>) {

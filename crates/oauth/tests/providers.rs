@@ -106,7 +106,7 @@ fn provider(name: &str) -> Provider {
     let loaded = load(&Source::new(Path::new("attache.toml"), text).unwrap(), &key);
     let (mut config, _) = loaded.accept().map_err(|problems| problems.render(false)).unwrap();
     let broker = config.upstreams.remove(0).broker.unwrap();
-    let secret = broker.client_secret.clone().unwrap();
+    let secret = broker.client_secret.clone().unwrap().first;
     let authentication = match broker.client_auth {
         Some(ClientAuth::Basic) => ClientAuthentication::Basic(secret),
         _ => ClientAuthentication::Post(secret),

@@ -6,7 +6,7 @@ pub(crate) use self::connect::is_public;
 
 use std::sync::Arc;
 
-use attache_broker::{Brokered, HeaderForm, ServiceKey, authority::AssertionKeys};
+use attache_broker::{Brokered, HeaderForm, Metrics, ServiceKey, authority::AssertionKeys};
 use attache_config::{
     Config,
     model::{Allow, Protocol as Configured, Upstream},
@@ -43,6 +43,7 @@ pub(crate) struct Common<'a> {
     /// Seals our registrations.
     pub(crate) registration_key: Arc<ServiceKey>,
     pub(crate) assertion_keys: Arc<AssertionKeys>,
+    pub(crate) metrics: Metrics,
 }
 
 pub(crate) fn wire(config: &Config, common: &Common<'_>) -> Result<Upstreams, UpstreamError> {

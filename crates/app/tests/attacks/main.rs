@@ -22,6 +22,7 @@ mod witness;
 mod world;
 
 mod callers;
+mod client_secrets;
 mod connect;
 mod egress;
 mod hygiene;

@@ -66,6 +66,7 @@ async fn what_is_broken_is_found_and_nothing_else() {
         what_token_endpoints_answer(),
         what_is_discovered(&world),
         what_is_written(&world),
+        what_secrets_are_written(),
     ];
     let mut otherwise = Vec::new();
     for Case { name, instead, bend, expected } in cases.into_iter().flatten() {
@@ -280,6 +281,27 @@ fn what_is_discovered(world: &World) -> Vec<Case> {
     let nobody = [&found[..], &nobody[..]].concat();
     let alone = alone.map(|case| Case { instead: nobody.clone(), ..case });
     registered.into_iter().chain(alone).collect()
+}
+
+fn what_secrets_are_written() -> Vec<Case> {
+    let notes_secret = format!("client_secret = \"{CLIENT_SECRET}\" # notes");
+    let two = |first, second| format!("client_secret = [\"{first}\", \"{second}\"]");
+    let wrong_first = two("another-secret", CLIENT_SECRET);
+    let wrong_second = two(CLIENT_SECRET, "another-secret");
+    let both_wrong = two("another-secret", "another-secret-2");
+    vec![
+        written("the first secret", &[(&notes_secret, &wrong_first)], &["notes client warning"]),
+        written(
+            "the second secret",
+            &[(&notes_secret, &wrong_second)],
+            &["notes second_secret warning"],
+        ),
+        written(
+            "both secrets",
+            &[(&notes_secret, &both_wrong)],
+            &["notes client wrong", "notes second_secret wrong"],
+        ),
+    ]
 }
 
 fn what_is_written(world: &World) -> Vec<Case> {

@@ -105,6 +105,11 @@ protocol = "streamable-http"
         bare = world.bare.url,
         notes = server(&world.notes),
         mail = server(&world.mail),
-        more = world.surroundings.more.replace("{origin}", &origin),
+        more = world
+            .surroundings
+            .more
+            .replace("{origin}", &origin)
+            .replace("{mcp}", world.mcp.endpoint().as_str())
+            .replace("{notes}", world.notes.issuer()),
     )
 }

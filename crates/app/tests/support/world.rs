@@ -74,7 +74,8 @@ pub(crate) struct Surroundings {
     /// Of every peer, and all that the egress rules let through.
     pub(crate) address: Ipv4Addr,
     pub(crate) resolver: Arc<dyn Resolver>,
-    /// At the end of the configuration; `{origin}` stands for the gateway's.
+    /// At the end of the configuration; `{origin}` stands for the gateway's, `{mcp}` for the
+    /// address of `notes`, and `{notes}` for its issuer.
     pub(crate) more: String,
 }
 

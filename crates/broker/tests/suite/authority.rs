@@ -208,6 +208,7 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
     let finder = Finder::new(server, client, wishes);
     OauthConnect {
         authority: Authority::Found(Box::new(finder)),
+        rotation: None,
         dialect: Arc::default(),
         redirect_uri: redirect_uri.into(),
         outbound: site.clone(),

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{AuthBroker, ClientAuth, Leniency, Mode},
+    model::{AuthBroker, ClientAuth, ClientSecret, Leniency, Mode},
     provider::{Templates, fill},
     rules::{header, net, secret},
     schema::{self, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
@@ -40,7 +40,7 @@ pub(super) fn auth_broker(
     let issuer =
         optional(section.issuer.as_deref(), |text| net::issuer(text, &place.key("issuer")));
     let client_secret = optional(section.client_secret.as_ref(), |source| {
-        secret(source, secrets, &place.key("client_secret"))
+        client_secret(source, secrets, &place.key("client_secret"))
     });
     let client_auth = client_auth(section, place);
     scopes(&section.scopes, &place.key("scopes"));
@@ -141,6 +141,27 @@ fn issuer_fits(section: &schema::AuthBroker, place: &Place<'_>) {
             "add the issuer that gave the secret: without it the upstream would say who gets it",
         );
     }
+}
+
+fn client_secret(
+    source: &schema::ClientSecret,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<ClientSecret> {
+    let [first, second] = match source {
+        schema::ClientSecret::One(source) => {
+            return Some(ClientSecret { first: secret(source, secrets, place)?, second: None });
+        }
+        schema::ClientSecret::Two(sources) => sources,
+    };
+    let first = secret(first, secrets, &place.index(0));
+    let second = secret(second, secrets, &place.index(1));
+    let (first, second) = (first?, second?);
+    let two = first.expose() != second.expose();
+    if !two {
+        place.index(1).warning("this is the first secret once more", "write one of them alone");
+    }
+    Some(ClientSecret { first, second: two.then_some(second) })
 }
 
 /// Absent is fine; wrong was reported.

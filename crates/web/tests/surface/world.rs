@@ -204,6 +204,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
                 resource: None,
             })),
             dialect,
+            rotation: None,
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),

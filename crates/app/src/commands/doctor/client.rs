@@ -99,3 +99,21 @@ pub(super) async fn examine(
         }
     }
 }
+
+/// What was found with each of two secrets, as what is left to do to replace one by the other.
+pub(super) fn rotation(first: Finding, second: Finding, keys: Keys) -> Vec<Finding> {
+    let second = Finding { check: Check::SecondSecret, ..second };
+    match (first.outcome, second.outcome) {
+        (Outcome::Wrong, Outcome::Ok) => {
+            let found = format!("{}; with the second secret it takes it", first.found);
+            let next = "people notice nothing: leave the first of the two secrets out";
+            vec![Finding::warning(first.check, found).write(keys.client_secret, next), second]
+        }
+        (Outcome::Ok, Outcome::Wrong) => {
+            let next = "leave the second of the two secrets out, unless it is still to be made";
+            let second = Finding { outcome: Outcome::Warning, ..second };
+            vec![first, second.write(keys.client_secret, next)]
+        }
+        _ => vec![first, second],
+    }
+}

@@ -58,7 +58,8 @@ pub(super) fn examine(
 /// The client that the operator registered. One that signs has its key in the store, which is not
 /// touched here.
 pub(super) fn by_hand(broker: &AuthBroker, server: Option<&AuthorizationServer>) -> Option<Client> {
-    let authentication = match (method(broker, server)?, &broker.client_secret) {
+    let secret = broker.client_secret.as_ref().map(|secret| &secret.first);
+    let authentication = match (method(broker, server)?, secret) {
         (AuthMethod::None, _) => ClientAuthentication::None,
         (AuthMethod::ClientSecretBasic, Some(secret)) => {
             ClientAuthentication::Basic(secret.clone())

@@ -105,6 +105,8 @@ checks! {
     SubjectClaim = "subject_claim",
     /// What the token endpoint says to a code that nobody issued.
     Client = "client",
+    /// The same, with the second of two client secrets.
+    SecondSecret = "second_secret",
     RedirectUri = "redirect_uri",
     // An upstream.
     Answer = "answer",

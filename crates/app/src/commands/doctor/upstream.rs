@@ -120,7 +120,8 @@ impl Visit<'_> {
         let client = registration::by_hand(self.broker, server.as_ref());
         let endpoint = endpoint.or_else(|| server.map(|server| server.token_endpoint));
         if let Some(endpoint) = endpoint {
-            findings.push(self.client(client, endpoint.clone(), &published, findings).await);
+            let found = self.client(client, endpoint.clone(), &published, findings).await;
+            findings.extend(found);
             findings.extend(clock::examine(self.journal, &endpoint));
         }
         findings.push(Finding::not_looked_at(
@@ -168,26 +169,35 @@ impl Visit<'_> {
         url: Url,
         published: &Published,
         findings: &[Finding],
-    ) -> Finding {
+    ) -> Vec<Finding> {
         let address = address::examine(&url, self.tools.rules).await;
         if address.outcome != Outcome::Ok {
             let known = findings.iter().any(|one| one.found == address.found);
-            return if known {
+            return vec![if known {
                 Finding::not_looked_at(Check::Client, "its address cannot be used")
             } else {
                 address
-            };
+            }];
         }
         let Some(client) = client else {
-            return Finding::not_looked_at(Check::Client, "there is no secret of ours to ask with");
+            let found = "there is no secret of ours to ask with";
+            return vec![Finding::not_looked_at(Check::Client, found)];
         };
         let found = published.metadata.as_ref().filter(|_| self.is_discovered());
         let resource =
             self.broker.resource.as_deref().or(found.map(|metadata| metadata.resource.as_str()));
-        let endpoint =
-            TokenEndpoint { url, client, dialect: Arc::new(self.broker.dialect.clone()) };
         let redirect_uri = self.redirect_uri();
-        client::examine(self.tools, self.journal, &endpoint, &redirect_uri, resource, KEYS).await
+        let ask = async |client| {
+            let (url, dialect) = (url.clone(), Arc::new(self.broker.dialect.clone()));
+            let endpoint = TokenEndpoint { url, client, dialect };
+            client::examine(self.tools, self.journal, &endpoint, &redirect_uri, resource, KEYS)
+                .await
+        };
+        let second = self.broker.client_secret.as_ref().and_then(|secret| secret.second.clone());
+        let Some(second) = second.and_then(|second| client.with_secret(second)) else {
+            return vec![ask(client).await];
+        };
+        client::rotation(ask(client).await, ask(second).await, KEYS)
     }
 
     fn redirect_uri(&self) -> String {

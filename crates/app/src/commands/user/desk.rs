@@ -75,6 +75,7 @@ impl Desk {
             Arc::clone(&world.random),
         ));
         let stores = Stores { audit: ledger.clone(), ..store.stores() };
+        let metrics = Metrics::default();
         let service_key = |name| wire::keys::service_key(name, &ring, &stores, &world, &tasks);
         let common = Common {
             public_url: &config.public_url,
@@ -83,9 +84,9 @@ impl Desk {
             stores: &stores,
             registration_key: Arc::new(ServiceKey::new(service_key(REGISTRATION))),
             assertion_keys: Arc::new(AssertionKeys::new(service_key(CLIENT_ASSERTION))),
+            metrics: metrics.clone(),
         };
         let upstreams = upstreams::wire(&config, &common).map_err(Failure::usage)?;
-        let metrics = Metrics::default();
         let audit = Audit::start(
             Arc::clone(&stores.audit),
             Arc::clone(&world.clock),

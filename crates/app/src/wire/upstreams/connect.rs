@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use attache_broker::{
+    Rotation,
     authority::{
         Authority, ByHand, Finder, OurClient, Profile, Registrar, ResourceParameter, Server, Terms,
         Wishes,
@@ -42,8 +43,11 @@ pub(super) fn wire(
         (Some(authorization), Some(token)) => wiring.written(authorization, token, &dialect)?,
         _ => wiring.published(&redirect_uri, &dialect)?,
     };
+    let second = broker.client_secret.as_ref().and_then(|secret| secret.second.clone());
     Ok(OauthConnect {
         authority,
+        rotation: second
+            .map(|second| Rotation::new(upstream.name.clone(), second, common.metrics.clone())),
         dialect,
         redirect_uri,
         outbound: Arc::clone(&common.outbound),
@@ -70,7 +74,8 @@ impl Wiring<'_> {
         let Some(id) = &broker.client_id else {
             return Err("auth_broker.client_id is required with a static token_endpoint");
         };
-        let authentication = match (broker.client_auth, &broker.client_secret) {
+        let secret = broker.client_secret.as_ref().map(|secret| &secret.first);
+        let authentication = match (broker.client_auth, secret) {
             (Some(ClientAuth::Basic), Some(secret)) => ClientAuthentication::Basic(secret.clone()),
             (Some(ClientAuth::Post), Some(secret)) => ClientAuthentication::Post(secret.clone()),
             (Some(ClientAuth::None), _) => ClientAuthentication::None,
@@ -168,7 +173,7 @@ impl Wiring<'_> {
     fn by_hand(&self, id: &str) -> ByHand {
         ByHand {
             id: id.to_owned(),
-            secret: self.broker.client_secret.clone(),
+            secret: self.broker.client_secret.as_ref().map(|secret| secret.first.clone()),
             method: self.broker.client_auth.map(|method| match method {
                 ClientAuth::Basic => AuthMethod::ClientSecretBasic,
                 ClientAuth::Post => AuthMethod::ClientSecretPost,

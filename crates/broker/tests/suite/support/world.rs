@@ -215,6 +215,7 @@ impl World {
         detail(&mut terms);
         let connect = OauthConnect {
             authority: Authority::Fixed(Arc::new(terms)),
+            rotation: None,
             dialect: Arc::default(),
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             outbound: self.provider.clone(),
