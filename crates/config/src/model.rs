@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use attache_core::{Dialect, IssuerId, Secret, UpstreamName};
+use attache_core::{Dialect, IssuerId, Secret, UpstreamName, tools::ToolRules};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
@@ -136,6 +136,7 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// Absent: every signed-in person.
     pub allow: Option<Allow>,
+    pub tools: ToolRules,
     /// Static headers; beside a broker none of them is a credential.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Absent: proxied with the static headers and no per-user credential.

@@ -268,6 +268,9 @@ pub struct Upstream {
     pub protocol: String,
     /// Who may use it. Absent: every signed-in person.
     pub allow: Option<Allow>,
+    /// Which tools of an MCP server people may call. Absent: all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolRule>,
     /// Static headers. Beside `auth_broker` they cannot be credentials.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, SecretSource>,
@@ -282,10 +285,25 @@ impl Default for Upstream {
             url: None,
             protocol: "streamable-http".to_owned(),
             allow: None,
+            tools: Vec::new(),
             headers: BTreeMap::new(),
             auth_broker: None,
         }
     }
+}
+
+/// Tools by name, in which `*` stands for any run of characters. A tool is open to whom one rule
+/// about them allows it and none denies it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct ToolRule {
+    /// Whom the rule is about: members of any of these. Absent: everyone.
+    pub groups: Option<Vec<String>>,
+    /// Absent: every tool.
+    pub allow: Option<Vec<String>>,
+    /// Wins over what any rule allows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]

@@ -66,6 +66,7 @@ url      = "https://api.example.com/mcp"
 protocol = "streamable-http"
 allow    = { groups = ["engineering"] }
 headers  = { "X-Team" = "core" }
+tools    = [{ groups = ["engineering"], allow = ["read_*"], deny = ["*_secret"] }]
 
 [upstream.auth_broker]
 mode = "oauth_connect"

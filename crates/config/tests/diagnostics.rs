@@ -60,6 +60,25 @@ fn accepts(text: &str) {
 }
 
 #[test]
+fn rules_about_tools_are_of_mcp_servers_and_in_one_grammar() {
+    let upstream = |protocol: &str, rule: &str| {
+        format!(
+            "{HEAD}\n[[upstream]]\nname = \"gh\"\nurl = \"https://api.example.com/mcp\"\n\
+             protocol = \"{protocol}\"\n[[upstream.tools]]\n{rule}"
+        )
+    };
+    accepts(&upstream("streamable-http", "groups = ['a']\nallow = ['read_*']\ndeny = ['*']"));
+    let grammar = "only * has a meaning of its own, not ? [ ] { } ! or \\";
+    for (protocol, rule, key, message) in [
+        ("http", "", "tools", "a plain HTTP API has no tools"),
+        ("streamable-http", "allow = ['a', 'read_?']", "tools[0].allow[1]", grammar),
+        ("streamable-http", "deny = ['[ab]']", "tools[0].deny[0]", grammar),
+    ] {
+        refuses(&upstream(protocol, rule), &format!("upstream[0].{key}"), message);
+    }
+}
+
+#[test]
 fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
     let authorization = "authorization_endpoint = 'https://as.example.com/authorize'\n";
     let token = "token_endpoint = 'https://as.example.com/token'\nclient_id = 'c'\n";

@@ -23,6 +23,7 @@ pub mod reach;
 pub mod secret;
 pub mod store;
 pub mod time;
+pub mod tools;
 
 pub use access::Access;
 pub use account::Account;

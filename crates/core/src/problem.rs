@@ -70,6 +70,10 @@ kinds! {
         "The issuer of your token, or this gateway's own storage, does not answer.",
         "Try again shortly.";
 
+    ReadOnly: FORBIDDEN "read-only", "This token is for reading only",
+        "The token that was presented may look and not act, and this would act.",
+        "Use a token that is not for reading only.";
+
     // What was asked for.
     NotFound: NOT_FOUND "not-found", "There is nothing here",
         "No page and no address of the API is called this.",
@@ -87,8 +91,13 @@ kinds! {
         "This Mcp-Session-Id is not one of yours any more.",
         "Begin a new session.";
     BodyTooLarge: PAYLOAD_TOO_LARGE "body-too-large", "Body too large",
-        "This message is too large for an upstream that is not connected yet.",
-        "Connect it first.";
+        "This message is larger than what the gateway reads itself, which it has to here.",
+        "If the upstream is not connected yet, connect it first. If it is, send less at once.";
+    UnclearMessage: BAD_REQUEST "unclear-message", "Unclear message",
+        "The gateway has to know here what a message asks for, and two readers could take this one \
+         for different things.",
+        "Send one JSON-RPC message as application/json in UTF-8, without a content coding, each \
+         key once.";
     BodyTooSlow: REQUEST_TIMEOUT "body-too-slow", "Body too slow",
         "The message did not arrive in time.",
         "Send it again.";
@@ -123,6 +132,11 @@ kinds! {
     UpstreamSilent: GATEWAY_TIMEOUT "upstream-silent", "The upstream does not answer",
         "It took the request and sent no answer in time. It may still have acted on it.",
         "Look there before you send it again.";
+
+    UpstreamUnreadable: BAD_GATEWAY "upstream-unreadable", "The upstream's answer cannot be read",
+        "It should be a list of tools, of which you see those that are open to you, and it is not \
+         one that this gateway can read, or is too large.",
+        "Whoever runs it has to look.";
 
     // The gateway itself.
     Unavailable: SERVICE_UNAVAILABLE "unavailable", "Not possible just now",

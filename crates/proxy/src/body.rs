@@ -14,7 +14,10 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::guard::{Cut, Guard};
+use crate::{
+    guard::{Cut, Guard},
+    listing::{Events, Listing},
+};
 
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -66,13 +69,29 @@ enum CopyState {
     TooLarge,
 }
 
+/// A request's body on its way to the gateway.
+pub(crate) enum Arriving {
+    Streamed(Incoming),
+    /// It was looked into.
+    Whole(Bytes),
+}
+
 impl RequestBody {
-    pub(crate) fn streamed(incoming: Incoming) -> (Self, Copy) {
+    pub(crate) fn first(arriving: Arriving) -> (Self, Copy) {
         let copy = Copy::default();
-        if incoming.is_end_stream() {
-            copy.finish();
+        match arriving {
+            Arriving::Streamed(incoming) => {
+                if incoming.is_end_stream() {
+                    copy.finish();
+                }
+                (Self(Passage::Streamed(incoming, copy.clone())), copy)
+            }
+            Arriving::Whole(whole) => {
+                copy.lock().bytes.extend_from_slice(&whole);
+                copy.finish();
+                (Self::replayed(whole), copy)
+            }
         }
-        (Self(Passage::Streamed(incoming, copy.clone())), copy)
     }
 
     pub(crate) fn replayed(whole: Bytes) -> Self {
@@ -167,6 +186,8 @@ impl Body for RequestBody {
 #[derive(Debug)]
 pub enum ResponseBody {
     Upstream(Box<Guarded>),
+    /// Events of an upstream, of which the caller may not see everything.
+    Events(Box<Events>),
     Own(Full<Bytes>),
     /// A page or an API answer.
     Web(UnsyncBoxBody<Bytes, BodyError>),
@@ -222,10 +243,17 @@ impl ResponseBody {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        let asked_at = Instant::now();
-        guard.beat(asked_at);
-        let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
-        Self::Upstream(Box::new(Guarded { incoming, guard, asked_at, gap, drain }))
+        Self::Upstream(Box::new(Guarded::new(incoming, guard, gap, drain)))
+    }
+
+    pub(crate) fn events(
+        incoming: Incoming,
+        guard: Guard,
+        gap: Option<Gap>,
+        drain: Option<CancellationToken>,
+        listing: Listing,
+    ) -> Self {
+        Self::Events(Box::new(Events::new(Guarded::new(incoming, guard, gap, drain), listing)))
     }
 
     pub(crate) fn empty() -> Self {
@@ -235,7 +263,13 @@ impl ResponseBody {
 
 impl From<String> for ResponseBody {
     fn from(text: String) -> Self {
-        Self::Own(Full::new(Bytes::from(text)))
+        Bytes::from(text).into()
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(whole: Bytes) -> Self {
+        Self::Own(Full::new(whole))
     }
 }
 
@@ -253,12 +287,14 @@ impl Body for ResponseBody {
             }
             Self::Web(body) => Pin::new(body).poll_frame(cx),
             Self::Upstream(guarded) => guarded.poll(cx),
+            Self::Events(events) => events.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream(guarded) => guarded.incoming.is_end_stream(),
+            Self::Events(_) => false,
             Self::Own(whole) => whole.is_end_stream(),
             Self::Web(body) => body.is_end_stream(),
         }
@@ -267,6 +303,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream(guarded) => guarded.incoming.size_hint(),
+            Self::Events(_) => SizeHint::default(),
             Self::Own(whole) => whole.size_hint(),
             Self::Web(body) => body.size_hint(),
         }
@@ -274,7 +311,22 @@ impl Body for ResponseBody {
 }
 
 impl Guarded {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn new(
+        incoming: Incoming,
+        guard: Guard,
+        gap: Option<Gap>,
+        drain: Option<CancellationToken>,
+    ) -> Self {
+        let asked_at = Instant::now();
+        guard.beat(asked_at);
+        let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
+        Self { incoming, guard, asked_at, gap, drain }
+    }
+
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
                 let now = Instant::now();

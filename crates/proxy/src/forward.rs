@@ -18,15 +18,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    body::{Copy, Gap, RequestBody, ResponseBody},
+    body::{Arriving, Copy, Gap, RequestBody, ResponseBody},
     front::Front,
     guard::Guard,
     headers,
+    listing::Listing,
     refusal::Refusal,
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route, Timeouts},
 };
 
+/// What an answer says about all of its bytes.
+const OF_THE_WHOLE: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+];
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// One request on its way.
@@ -36,6 +45,8 @@ pub(crate) struct Errand<'a> {
     pub route: &'a Route,
     pub id: &'a RequestId,
     pub drain: CancellationToken,
+    /// What of the answer the caller may see, where that is not all of it.
+    pub listing: Option<Listing>,
 }
 
 pub(crate) enum Outcome {
@@ -51,12 +62,12 @@ impl Errand<'_> {
         method: Method,
         headers: HeaderMap,
         uri: Uri,
-        body: Incoming,
+        body: Arriving,
         injection: Option<Arc<Injection>>,
         mut guard: Guard,
     ) -> Result<Outcome, Refusal> {
         let head = Outward { method, uri, headers: self.outward(headers).await? };
-        let (body, copy) = RequestBody::streamed(body);
+        let (body, copy) = RequestBody::first(body);
         let first = self.send(&head, body, injection.as_deref(), &copy, &mut guard).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
             return self.inward(&head.method, first, guard).await.map(Outcome::Answered);
@@ -96,6 +107,10 @@ impl Errand<'_> {
         }
         for (name, value) in &self.route.headers {
             headers::write(&mut headers, name, value);
+        }
+        if self.listing.is_some() {
+            let plain = HeaderValue::from_static("identity");
+            headers::write(&mut headers, &header::ACCEPT_ENCODING, &plain);
         }
         headers::write(&mut headers, &header::HOST, &self.route.target.host);
         Ok(headers)
@@ -180,7 +195,23 @@ impl Errand<'_> {
         let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
         let plain = !head.headers.contains_key(header::CONTENT_ENCODING);
         let gap = (is_stream && plain && body.size_hint().exact().is_none()).then(Gap::default);
-        let body = ResponseBody::upstream(body, guard, gap, drain);
+        let body = match &self.listing {
+            Some(listing) if head.status == StatusCode::OK => {
+                if head.headers.contains_key(header::CONTENT_ENCODING) {
+                    return Err(Refusal::UpstreamUnreadable);
+                }
+                for name in OF_THE_WHOLE {
+                    head.headers.remove(name);
+                }
+                if is_stream {
+                    ResponseBody::events(body, guard, gap, drain, listing.clone())
+                } else {
+                    let whole = listing.whole(body).await;
+                    whole.map_err(|_| Refusal::UpstreamUnreadable)?.into()
+                }
+            }
+            _ => ResponseBody::upstream(body, guard, gap, drain),
+        };
         Ok(Response::from_parts(head, body))
     }
 }

@@ -5,7 +5,8 @@
 //! 3. The caller proves who they are; a proof checked a moment ago is remembered.
 //! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
 //! 5. Their own credential is ready, or is obtained, or the answer says what is missing.
-//! 6. [`crate::forward`] carries the request there and the answer back.
+//! 6. What they ask for is open to them, where that is looked at ([`crate::gate`]).
+//! 7. [`crate::forward`] carries the request there and the answer back.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -22,12 +23,14 @@ use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     body::{REPLAY_LIMIT, RequestBody, ResponseBody},
     forward::{Errand, Outcome},
+    gate::{Gate, Passed},
+    gather::LARGE_AT_ONCE,
     guard::Guard,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response},
@@ -38,8 +41,8 @@ use crate::{
 
 /// How long a request waits for its credential; the work for it goes on beyond.
 const OBTAIN_LIMIT: Duration = Duration::from_secs(30);
-/// How long a message may take to arrive that the gateway answers itself.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a message may take to arrive that the gateway reads itself.
+pub(crate) const BODY_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whatever the upstream is, and whether it is there (RS-9).
@@ -78,17 +81,19 @@ impl std::fmt::Debug for FrontParts {
 pub struct Front {
     parts: Arc<FrontParts>,
     client: UpstreamClient<RequestBody>,
+    /// Places for large bodies that are held whole.
+    large: Arc<Semaphore>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::new(parts), client }
+        Self { parts: Arc::new(parts), client, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
     }
 
     /// The same front with another worker's connections.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::clone(&self.parts), client }
+        Self { parts: Arc::clone(&self.parts), client, large: Arc::clone(&self.large) }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -170,6 +175,8 @@ impl Front {
             },
         };
 
+        let Passed { body, listing, place } =
+            Gate::new(&who, route, &self.large).admit(&head, body).await?;
         let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
         let errand = Errand {
             front: self,
@@ -177,8 +184,11 @@ impl Front {
             route,
             id,
             drain: drain.unwrap_or_else(CancellationToken::new),
+            listing,
         };
-        match errand.run(head.method, head.headers, uri, body, injection, guard).await? {
+        let outcome = errand.run(head.method, head.headers, uri, body, injection, guard).await;
+        drop(place);
+        match outcome? {
             Outcome::Answered(response) => Ok(response),
             Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))

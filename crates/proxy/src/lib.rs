@@ -5,8 +5,12 @@
 pub mod body;
 mod forward;
 pub mod front;
+mod gate;
+mod gather;
 mod guard;
 mod headers;
+mod inspect;
+mod listing;
 mod mcp;
 mod refusal;
 pub mod route;

@@ -9,9 +9,9 @@ use attache_core::{
     explain::explain, problem::Kind,
 };
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
-use crate::{body::ResponseBody, guard::Cut, snapshot::Protocol};
+use crate::{body::ResponseBody, guard::Cut, inspect::Unclear, snapshot::Protocol};
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -26,6 +26,14 @@ pub(crate) enum Refusal {
     UnknownSession,
     /// The key that all replicas seal session ids with cannot be had.
     NoSessionKey,
+    /// The caller's token is for reading only.
+    ReadOnly,
+    /// A tool that is not open to the caller, or not there; answered as MCP does, to the message of
+    /// this id (raw JSON).
+    ToolNotOpen {
+        id: Option<String>,
+    },
+    Unclear(Unclear),
     BodyTooLarge,
     BodyTooSlow,
     NoCredential(ObtainError),
@@ -34,6 +42,7 @@ pub(crate) enum Refusal {
     UpstreamUnreachable,
     UpstreamBlocked,
     UpstreamSilent,
+    UpstreamUnreadable,
 }
 
 /// Before there was an answer that could be cut.
@@ -64,6 +73,9 @@ impl Refusal {
         asked: Option<(Protocol, &UpstreamName)>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
+        if let Self::ToolNotOpen { id } = &self {
+            return tool_not_open(id.as_deref());
+        }
         let facts = self.kind().facts();
         let connect_url = match (&self, asked) {
             (Self::NoCredential(ObtainError::NotConnected { .. }), Some((_, upstream))) => {
@@ -103,6 +115,8 @@ impl Refusal {
             Self::Method => Kind::MethodNotAllowed,
             Self::UnknownSession => Kind::UnknownSession,
             Self::NoSessionKey => Kind::Unavailable,
+            Self::ReadOnly => Kind::ReadOnly,
+            Self::Unclear(_) | Self::ToolNotOpen { .. } => Kind::UnclearMessage,
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,
             // 403 and not 401: the caller's token for this gateway is fine (PX-21).
@@ -113,6 +127,7 @@ impl Refusal {
             Self::UpstreamUnreachable => Kind::UpstreamUnreachable,
             Self::UpstreamBlocked => Kind::UpstreamBlocked,
             Self::UpstreamSilent => Kind::UpstreamSilent,
+            Self::UpstreamUnreadable => Kind::UpstreamUnreadable,
         }
     }
 
@@ -123,6 +138,7 @@ impl Refusal {
             Self::Unauthenticated(AuthnError::Rejected(why) | AuthnError::Malformed(why)) => {
                 (*why).to_owned()
             }
+            Self::Unclear(why) => format!("{} Here, {why}.", Kind::UnclearMessage.facts().detail()),
             Self::NoCredential(error) => {
                 let words = explain(error.reason());
                 match connect_url {
@@ -157,6 +173,8 @@ impl Refusal {
             Self::Unauthenticated(AuthnError::Rejected(why)) => {
                 format!(" error=\"invalid_token\", error_description=\"{why}\",")
             }
+            // RFC 6750 section 3.1; there is no scope to name, because none would do.
+            Self::ReadOnly => " error=\"insufficient_scope\",".to_owned(),
             _ => return None,
         };
         let metadata = match asked {
@@ -176,6 +194,19 @@ const SHORTLY: Duration = Duration::from_secs(5);
 /// The one place a person is sent to; it asks them to sign in and is worth nothing to others.
 pub(crate) fn connect_url(origin: &PublicOrigin, upstream: &UpstreamName) -> String {
     origin.url(&format!("/connect/{upstream}"))
+}
+
+/// JSON-RPC's "invalid params", as servers answer for a tool that they do not have.
+fn tool_not_open(id: Option<&str>) -> Response<ResponseBody> {
+    let id: Option<&RawValue> = id.and_then(|id| serde_json::from_str(id).ok());
+    let error = json!({
+        "code": -32602,
+        "message": "There is no tool of this name that is open to you here. If you need one, ask \
+                    whoever runs this gateway.",
+    });
+    let status = if id.is_some() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let answer = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+    json_response(status, "application/json", &answer)
 }
 
 pub(crate) fn json_response(

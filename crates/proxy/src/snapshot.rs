@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use attache_broker::Brokered;
-use attache_core::{Access, PublicOrigin, UpstreamName};
+use attache_core::{Access, PublicOrigin, UpstreamName, tools::ToolRules};
 use http::{HeaderName, HeaderValue, Uri};
 use url::Url;
 
@@ -20,6 +20,8 @@ pub struct Route {
     pub protocol: Protocol,
     pub target: Target,
     pub access: Access,
+    /// Of an MCP server.
+    pub tools: ToolRules,
     /// Static and not secret; written before the credential, which nothing can override.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Without one the upstream gets no per-user credential.

@@ -28,10 +28,15 @@ impl FromRequestParts<Web> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
-        let who = authenticate(parts, web)
-            .await
-            .and_then(|who| if who.reach.is_everything() { Ok(who) } else { Err(ROUTES_ONLY) });
-        who.map(Self).map_err(|error| Problem::from((&error, &*parts)))
+        let who = authenticate(parts, web).await;
+        let who = who.map_err(|error| Problem::from((&error, &*parts)))?;
+        if !who.reach.is_everything() {
+            return Err(Problem::from((&ROUTES_ONLY, &*parts)));
+        }
+        if who.reach.is_read_only() && !parts.method.is_safe() {
+            return Err(Problem::new(Kind::ReadOnly, parts));
+        }
+        Ok(Self(who))
     }
 }
 

@@ -37,6 +37,7 @@ impl Problem {
             Kind::Unauthenticated => Some(""),
             Kind::InvalidToken => Some(" error=\"invalid_token\","),
             Kind::MalformedCredentials => Some(" error=\"invalid_request\","),
+            Kind::ReadOnly => Some(" error=\"insufficient_scope\","),
             _ => None,
         };
         // The API is a resource of the gateway as a whole (RFC 9728 section 5.1).

@@ -78,6 +78,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
         target: Target::parse(&upstream.url)
             .map_err(|_| refuse("url is not an http or https URL with a host"))?,
         access: access(upstream.allow.as_ref()),
+        tools: upstream.tools.clone(),
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
         timeouts: Timeouts::default(),

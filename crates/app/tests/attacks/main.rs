@@ -32,3 +32,4 @@ mod sign_in;
 mod storage;
 mod streams;
 mod token_endpoint;
+mod tools;

@@ -1,6 +1,7 @@
 //! An upstream without any defence: it takes every request, asks for no token, and remembers it.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     net::Ipv4Addr,
     pin::Pin,
@@ -39,6 +40,7 @@ pub(crate) struct Bare {
     arrived: Arc<Mutex<Vec<Arrived>>>,
     refusals: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
+    answers: Arc<Mutex<VecDeque<(&'static str, String)>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +63,13 @@ impl Bare {
         let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let url = Url::parse(&format!("http://{address}")).expect("a URL");
-        let bare =
-            Self { url, arrived: Arc::default(), refusals: Arc::default(), open: Arc::default() };
+        let bare = Self {
+            url,
+            arrived: Arc::default(),
+            refusals: Arc::default(),
+            open: Arc::default(),
+            answers: Arc::default(),
+        };
         let routes = Router::new().fallback(take).with_state(bare.clone());
         Handle::current().spawn(async move { axum::serve(listener, routes).await });
         bare
@@ -71,6 +78,11 @@ impl Bare {
     /// Answers the next requests with 401, after reading them to their end.
     pub(crate) fn refuse_next(&self, times: usize) {
         self.refusals.store(times, Relaxed);
+    }
+
+    /// What it answers next, of which type.
+    pub(crate) fn answer_next(&self, kind: &'static str, body: impl Into<String>) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push_back((kind, body.into()));
     }
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
@@ -114,9 +126,12 @@ async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
         let body = Endless { floods, has_begun: false, open: bare.open };
         return ([(header::CONTENT_TYPE, content_type)], Body::new(body)).into_response();
     }
-    let headers =
-        [(header::CONTENT_TYPE.as_str(), "application/json"), ("mcp-session-id", SESSION_ID)];
-    (headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).into_response()
+    let told = bare.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let (kind, body) = told.unwrap_or_else(|| {
+        ("application/json", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned())
+    });
+    let headers = [(header::CONTENT_TYPE.as_str(), kind), ("mcp-session-id", SESSION_ID)];
+    (headers, body).into_response()
 }
 
 struct Endless {

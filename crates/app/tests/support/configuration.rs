@@ -5,7 +5,8 @@ use url::Url;
 
 use crate::world::{CLIENT_SECRET, World};
 
-/// `notes` and `mail` are two companies; `vip` and `vip-api` are for engineers, which Ada is.
+/// `notes` and `mail` are two companies; `vip` and `vip-api` are for engineers, which Ada is, and so
+/// are some tools of `guarded`, which gets no credential.
 pub(crate) fn text(world: &World) -> String {
     text_of(world, &world.origin)
 }
@@ -95,6 +96,16 @@ url = "{bare}mail"
 protocol = "streamable-http"
 [upstream.auth_broker]
 {mail}
+
+[[upstream]]
+name = "guarded"
+url = "{bare}guarded"
+[[upstream.tools]]
+allow = ["read_*", "delete_draft"]
+deny = ["*_secret"]
+[[upstream.tools]]
+groups = ["engineering"]
+allow = ["delete_*"]
 {more}"#,
         address = world.surroundings.address,
         store = world.store,

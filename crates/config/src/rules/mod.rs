@@ -10,6 +10,7 @@ mod identity;
 mod keys;
 pub(crate) mod net;
 mod store;
+mod tools;
 mod upstream;
 mod version;
 

@@ -7,7 +7,7 @@ use crate::{
     diagnose::Place,
     model::{Allow, AuthBroker, Protocol, Upstream},
     provider::Templates,
-    rules::{broker, header, identity, net, required},
+    rules::{broker, header, identity, net, required, tools},
     schema,
     secrets::Secrets,
     suggest::{nearest, one_of},
@@ -41,6 +41,7 @@ fn upstream(
     let protocol = protocol(entry, place);
     let url = protocol.and_then(|_| url(entry, &place.key("url")));
     let allow = entry.allow.as_ref().map(|section| allow(section, &place.key("allow")));
+    let tools = tools::tools(entry, &place.key("tools"));
     let broker = match &mut entry.auth_broker {
         Some(section) if protocol.is_some() => {
             broker::auth_broker(section, secrets, templates, &place.key("auth_broker")).map(Some)
@@ -51,7 +52,15 @@ fn upstream(
     let injected =
         broker.as_ref().and_then(Option::as_ref).map(|broker: &AuthBroker| &broker.header);
     let headers = header::statics(entry, injected, secrets, &place.key("headers"));
-    Some(Upstream { name: name?, url: url?, protocol: protocol?, allow, headers, broker: broker? })
+    Some(Upstream {
+        name: name?,
+        url: url?,
+        protocol: protocol?,
+        allow,
+        tools: tools?,
+        headers,
+        broker: broker?,
+    })
 }
 
 fn allow(section: &schema::Allow, place: &Place<'_>) -> Allow {

@@ -1,0 +1,146 @@
+//! What a caller may ask of an upstream that they may use: only to read, or only some tools.
+
+use std::sync::Arc;
+
+use attache_core::{Principal, tools::ToolRules};
+use http::{HeaderName, Method, request};
+use hyper::body::{Body as _, Incoming};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    body::Arriving,
+    front::BODY_LIMIT,
+    gather::{GatherError, gather},
+    inspect::{Message, TOOLS_LIST, Unclear},
+    listing::Listing,
+    refusal::Refusal,
+    snapshot::{Protocol, Route},
+};
+
+/// Methods of MCP that change nothing at the server but the caller's own session. `tools/call` is
+/// none, whatever a server says of a tool: its annotations are its own word, which the
+/// specification tells clients not to trust.
+const READING: [&str; 21] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "logging/setLevel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+];
+
+/// With these a server takes a GET for what they say.
+const OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// Before one route, for one caller.
+pub(crate) struct Gate<'a> {
+    who: &'a Arc<Principal>,
+    route: &'a Arc<Route>,
+    large: &'a Arc<Semaphore>,
+}
+
+/// What may go on to the upstream.
+pub(crate) struct Passed {
+    pub(crate) body: Arriving,
+    /// What of the answer the caller may see.
+    pub(crate) listing: Option<Listing>,
+    /// Kept until the body is sent.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+}
+
+impl Passed {
+    fn unseen(body: Incoming) -> Self {
+        Self { body: Arriving::Streamed(body), listing: None, place: None }
+    }
+}
+
+impl<'a> Gate<'a> {
+    pub(crate) fn new(
+        who: &'a Arc<Principal>,
+        route: &'a Arc<Route>,
+        large: &'a Arc<Semaphore>,
+    ) -> Self {
+        Self { who, route, large }
+    }
+
+    pub(crate) async fn admit(
+        &self,
+        head: &request::Parts,
+        body: Incoming,
+    ) -> Result<Passed, Refusal> {
+        let reads = self.who.reach.is_read_only();
+        match self.route.protocol {
+            Protocol::Http if reads && !only_reads(head) => Err(Refusal::ReadOnly),
+            Protocol::Mcp if reads || !self.rules().is_empty() => self.inspect(head, body).await,
+            Protocol::Http | Protocol::Mcp => Ok(Passed::unseen(body)),
+        }
+    }
+
+    async fn inspect(&self, head: &request::Parts, body: Incoming) -> Result<Passed, Refusal> {
+        match head.method {
+            Method::POST => {}
+            // Nothing is asked, and what is listened to may repeat an earlier answer.
+            Method::GET | Method::HEAD | Method::DELETE if body.is_end_stream() => {
+                return Ok(Passed { listing: self.listing(), ..Passed::unseen(body) });
+            }
+            Method::GET | Method::HEAD | Method::DELETE => {
+                return Err(Refusal::Unclear(Unclear::Message));
+            }
+            _ => return Err(Refusal::Method),
+        }
+        let gathered = timeout(BODY_LIMIT, gather(body, self.large)).await;
+        let gathered =
+            gathered.map_err(|_| Refusal::BodyTooSlow)?.map_err(|error| match error {
+                GatherError::TooLarge => Refusal::BodyTooLarge,
+                GatherError::Broken => Refusal::BodyTooSlow,
+            })?;
+        let message = Message::parse(&head.headers, &gathered.bytes).map_err(Refusal::Unclear)?;
+        let method = message.method.as_deref();
+        if self.who.reach.is_read_only() && method.is_some_and(|method| !READING.contains(&method))
+        {
+            return Err(Refusal::ReadOnly);
+        }
+        if message.tool.as_ref().is_some_and(|tool| !self.rules().permit(self.who, tool)) {
+            return Err(Refusal::ToolNotOpen { id: message.id.map(|id| id.get().to_owned()) });
+        }
+        let listing = if method == Some(TOOLS_LIST) { self.listing() } else { None };
+        Ok(Passed { body: Arriving::Whole(gathered.bytes), listing, place: gathered.place })
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        let listing = || Listing::new(self.who, self.route, self.large);
+        (!self.rules().is_empty()).then(listing)
+    }
+
+    fn rules(&self) -> &ToolRules {
+        &self.route.tools
+    }
+}
+
+/// Safe methods (RFC 9110 section 9.2.1).
+fn only_reads(head: &request::Parts) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !OVERRIDES.iter().any(|name| head.headers.contains_key(name))
+}

@@ -1,0 +1,304 @@
+//! Lists of tools on their way back, without those that the caller may not call.
+//!
+//! This is for people's and models' eyes: what is not listed is refused when it is called, too.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use attache_core::Principal;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body::Frame;
+use hyper::body::Incoming;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    body::{BodyError, Guarded, REPLAY_LIMIT},
+    gather::{GATHER_LIMIT, gather},
+    snapshot::Route,
+};
+
+/// How long a list may take to arrive whole.
+const LIST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whose list it will be.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    who: Arc<Principal>,
+    route: Arc<Route>,
+    large: Arc<Semaphore>,
+}
+
+/// What came for a list is not one that can be looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a list of tools in JSON, or too large or too slow a one")]
+pub(crate) struct Unreadable;
+
+impl Listing {
+    pub(crate) fn new(who: &Arc<Principal>, route: &Arc<Route>, large: &Arc<Semaphore>) -> Self {
+        Self { who: Arc::clone(who), route: Arc::clone(route), large: Arc::clone(large) }
+    }
+
+    /// An answer that comes in one piece.
+    pub(crate) async fn whole(&self, body: Incoming) -> Result<Bytes, Unreadable> {
+        let gathered = timeout(LIST_LIMIT, gather(body, &self.large)).await;
+        let bytes = gathered.map_err(|_| Unreadable)?.map_err(|_| Unreadable)?.bytes;
+        let text = str::from_utf8(&bytes).map_err(|_| Unreadable)?;
+        let shortened = shorten(text, &|tool| self.permits(tool)).map_err(|_| Unreadable)?;
+        Ok(shortened.map_or_else(|| bytes.clone(), Bytes::from))
+    }
+
+    fn permits(&self, tool: &str) -> bool {
+        self.route.tools.permit(&self.who, tool)
+    }
+}
+
+/// Events on their way, each looked through when it is whole.
+#[derive(Debug)]
+pub struct Events {
+    from: Guarded,
+    listing: Listing,
+    buffer: EventBuffer,
+    /// Among the large bodies, while the event at hand is one.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Events {
+    pub(crate) fn new(from: Guarded, listing: Listing) -> Self {
+        Self { from, listing, buffer: EventBuffer::default(), place: None }
+    }
+
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(event) = self.buffer.next() {
+                self.place = None;
+                let event = shorten_event(event, &|tool| self.listing.permits(tool));
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            match std::task::ready!(self.from.poll(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.take(&data)?,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                // What is left is no whole event, which nobody would act on.
+                ended => return Poll::Ready(ended),
+            }
+        }
+    }
+
+    fn take(&mut self, data: &[u8]) -> Result<(), BodyError> {
+        self.buffer.bytes.extend_from_slice(data);
+        let size = self.buffer.bytes.len();
+        if size > REPLAY_LIMIT && self.place.is_none() {
+            // Nobody waits within a stream: without a place it is over.
+            self.place = Some(Arc::clone(&self.listing.large).try_acquire_owned()?);
+        }
+        if size > GATHER_LIMIT { Err(Unreadable.into()) } else { Ok(()) }
+    }
+}
+
+/// Bytes that are cut where a blank line ends an event.
+#[derive(Debug)]
+struct EventBuffer {
+    bytes: BytesMut,
+    /// How much was looked at.
+    seen: usize,
+    at_line_start: bool,
+    after_cr: bool,
+}
+
+impl Default for EventBuffer {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), seen: 0, at_line_start: true, after_cr: false }
+    }
+}
+
+impl EventBuffer {
+    /// The next whole event, its blank line included.
+    fn next(&mut self) -> Option<Bytes> {
+        while let Some(byte) = self.bytes.get(self.seen) {
+            self.seen += 1;
+            let second_half = self.after_cr && *byte == b'\n';
+            self.after_cr = *byte == b'\r';
+            if second_half {
+                if self.seen == 1 {
+                    // The rest of the blank line before.
+                    self.bytes.advance(1);
+                    self.seen = 0;
+                }
+                continue;
+            }
+            let ends_line = matches!(byte, b'\r' | b'\n');
+            let ends_event = ends_line && self.at_line_start;
+            self.at_line_start = ends_line;
+            if ends_event {
+                let event = self.bytes.split_to(self.seen).freeze();
+                self.seen = 0;
+                return Some(event);
+            }
+        }
+        None
+    }
+}
+
+/// `event` as it is, unless its data is a list that has to be shorter.
+fn shorten_event(event: Bytes, permits: &dyn Fn(&str) -> bool) -> Bytes {
+    let Ok(text) = str::from_utf8(&event) else { return event };
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut data: Vec<&str> = Vec::new();
+    let mut rest: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("data:") {
+            Some(value) => data.push(value.strip_prefix(' ').unwrap_or(value)),
+            None if !line.is_empty() => rest.push(line),
+            None => {}
+        }
+    }
+    match shorten(&data.join("\n"), permits) {
+        Ok(Some(shorter)) => {
+            let lines = rest.into_iter().map(str::to_owned);
+            let lines: Vec<String> = lines.chain([format!("data: {shorter}\n\n")]).collect();
+            Bytes::from(lines.join("\n"))
+        }
+        _ => event,
+    }
+}
+
+/// The answer `message` with the permitted ones of its tools; `None` when it lists none.
+fn shorten(message: &str, permits: &dyn Fn(&str) -> bool) -> serde_json::Result<Option<String>> {
+    let mut message: Members<'_> = serde_json::from_str(message)?;
+    let Some(result) = message.get("result") else { return Ok(None) };
+    let Ok(mut members) = serde_json::from_str::<Members<'_>>(result.get()) else {
+        return Ok(None);
+    };
+    let Some(tools) = members.get("tools") else { return Ok(None) };
+    let Ok(mut tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else {
+        return Ok(None);
+    };
+    tools.retain(|tool| {
+        let tool: Result<Named, _> = serde_json::from_str(tool.get());
+        tool.is_ok_and(|tool| permits(&tool.name))
+    });
+    let tools = to_raw_value(&tools)?;
+    members.set("tools", &tools);
+    let result = to_raw_value(&members)?;
+    message.set("result", &result);
+    serde_json::to_string(&message).map(Some)
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// An object's members as they came, in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// In the place of every member of this name.
+    fn set(&mut self, name: &str, value: &'a RawValue) {
+        for (_, old) in self.0.iter_mut().filter(|(key, _)| key == name) {
+            *old = value;
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"nextCursor":"c","tools":[{"name":"read","big":1e400},{"title":"nameless"},{"name":"delete"}],"_meta":{}}}"#;
+    const SHORTER: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"nextCursor":"c","tools":[{"name":"read","big":1e400}],"_meta":{}}}"#;
+
+    fn reads(tool: &str) -> bool {
+        tool == "read"
+    }
+
+    #[test]
+    fn a_list_loses_what_is_not_open_and_nothing_else() {
+        assert_eq!(shorten(LIST, &reads).unwrap().as_deref(), Some(SHORTER));
+        for other in [
+            r#"{"id":7,"error":{"code":1}}"#,
+            r#"{"id":7,"result":{"content":[]}}"#,
+            r#"{"id":7,"result":{"tools":7}}"#,
+            r#"{"id":7,"result":null}"#,
+        ] {
+            assert_eq!(shorten(other, &reads).unwrap(), None, "{other}");
+        }
+        assert!(shorten("[]", &reads).is_err());
+    }
+
+    #[test]
+    fn events_are_cut_at_blank_lines_wherever_the_bytes_break() {
+        let split = LIST.replace(",\"tools\"", ",\ndata:\"tools\"");
+        for (sent, received) in [
+            (format!("id: 1\ndata: {LIST}\n\n"), format!("id: 1\ndata: {SHORTER}\n\n")),
+            (format!(":\n\ndata:{split}\nid: 2\n\n"), format!(":\n\nid: 2\ndata: {SHORTER}\n\n")),
+            (format!("event: message\r\ndata: {LIST}\r\n\r\n: x\r\n\r\n"), {
+                format!("event: message\ndata: {SHORTER}\n\n: x\r\n\r")
+            }),
+            (format!("data: {LIST}\r\r"), format!("data: {SHORTER}\n\n")),
+            ("data: {}\n\ndata: un".to_owned(), "data: {}\n\n".to_owned()),
+        ] {
+            for step in [1, 7, sent.len()] {
+                let mut buffer = EventBuffer::default();
+                let mut out = Vec::new();
+                for piece in sent.as_bytes().chunks(step) {
+                    buffer.bytes.extend_from_slice(piece);
+                    while let Some(event) = buffer.next() {
+                        out.extend_from_slice(&shorten_event(event, &reads));
+                    }
+                }
+                assert_eq!(String::from_utf8(out).unwrap(), received, "by {step}");
+            }
+        }
+    }
+}
