@@ -4,7 +4,7 @@ use std::{fmt, hint::black_box, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use attache_broker::{
-    Broker, Brokered, HeaderForm, Injection, Metrics, Parts, Tasks,
+    Broker, Brokered, HeaderForm, Injection, Metrics, Mode, Parts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
@@ -157,7 +157,12 @@ fn upstream(outbound: &Arc<dyn Outbound>, clock: &Arc<dyn Clock>) -> Result<Brok
         suffix: String::new(),
     };
     let name = UpstreamName::parse(UPSTREAM)?;
-    Ok(Brokered { name, access: Access::Everyone, form, connect: Arc::new(connect) })
+    Ok(Brokered {
+        name,
+        access: Access::Everyone,
+        form,
+        mode: Mode::OauthConnect(Arc::new(connect)),
+    })
 }
 
 /// Looks at the machine's clock, which is part of the cost, and goes on saying the same: what is in

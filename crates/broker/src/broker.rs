@@ -205,7 +205,9 @@ impl Broker {
         let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
         self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
         self.ready.forget(&key);
-        upstream.connect.look_again();
+        if let Some(connect) = upstream.connect() {
+            connect.look_again();
+        }
     }
 
     /// For what is still open when something of a person changes: ends when that may have happened,

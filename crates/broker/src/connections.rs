@@ -26,7 +26,7 @@ use crate::{
     authority::Terms,
     broker::{Broker, ObtainError},
     condition::{Condition, is_ending, validity},
-    connect::{Asked, ProviderError},
+    connect::{Asked, OauthConnect, ProviderError},
     disconnect::{Disconnect, revoke},
     replacement::end_lapsed,
     upstream::Brokered,
@@ -220,7 +220,7 @@ impl Connections {
         &self,
         server: &UpstreamName,
     ) -> Option<ClientIdMetadataDocument> {
-        let connect = &self.upstream(server)?.connect;
+        let connect = self.upstream(server)?.connect()?;
         let profile = connect.authority.profile()?;
         let terms = connect.terms().await.ok()?;
         let method = match terms.token.client.authentication {
@@ -231,15 +231,16 @@ impl Connections {
         profile.client_id_metadata_document(method)
     }
 
-    /// What the connect page shows; `None` as in [`Connections::find`].
+    /// What the connect page shows where people consent; `None` elsewhere, and as in
+    /// [`Connections::find`].
     pub async fn offer(
         &self,
         who: &Principal,
         server: &UpstreamName,
     ) -> Result<Option<Offer>, ConnectError> {
-        let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
+        let Ok((upstream, connect)) = self.consented(who, server) else { return Ok(None) };
         let Some(connection) = self.find(who, server).await? else { return Ok(None) };
-        let terms = upstream.connect.terms().await?;
+        let terms = connect.terms().await?;
         Ok(Some(Offer {
             server: upstream.name.clone(),
             authorization_endpoint: terms.authorization_endpoint.clone(),
@@ -256,10 +257,9 @@ impl Connections {
         browser: &BrowserSession,
         server: &UpstreamName,
     ) -> Result<Url, ConnectError> {
-        let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
+        let (upstream, connect) = self.consented(who, server)?;
         // Nobody is sent to approve what could not be kept afterwards.
         self.vault().can_seal_for(&upstream.key(who)).await?;
-        let connect = &upstream.connect;
         let terms = connect.terms().await?;
         let now = self.broker.parts.clock.now();
         let state = random::token(&*self.broker.parts.random);
@@ -345,8 +345,8 @@ impl Connections {
     ) -> Result<(&Arc<Brokered>, Credential), ConnectError> {
         let Act { who, server, .. } = act;
         let refuse = |reason| Err(ConnectError(reason));
-        let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
-        let Ok(callback) = Callback::parse(query, &upstream.connect.dialect) else {
+        let (upstream, connect) = self.consented(who, server)?;
+        let Ok(callback) = Callback::parse(query, &connect.dialect) else {
             return refuse(Reason::MalformedCallback);
         };
         let state = sha256(callback.state.as_bytes());
@@ -369,7 +369,6 @@ impl Connections {
         if self.broker.parts.clock.now() >= flow.expires_at {
             return refuse(Reason::FlowExpired);
         }
-        let connect = &upstream.connect;
         let terms = connect.terms().await?;
         if flow.issuer != terms.issuer || terms.check_issuer(callback.iss.as_deref()).is_err() {
             return refuse(Reason::WrongIssuer);
@@ -402,6 +401,7 @@ impl Connections {
         &self,
         key: &CredentialKey,
         credential: &Credential,
+        obtained_via: ObtainedVia,
     ) -> Result<(), ConnectError> {
         let parts = &self.broker.parts;
         for _ in 0..PUT_TRIES {
@@ -415,7 +415,7 @@ impl Connections {
                 version,
                 sealed: parts.vault.seal(key, version, credential).await?,
                 health: Health::Good,
-                obtained_via: ObtainedVia::ConnectFlow,
+                obtained_via,
                 expires_at: credential.expires_at,
                 updated_at: parts.clock.now(),
             };
@@ -457,10 +457,11 @@ impl Connections {
             ends_at: None,
             updated_at: None,
         };
-        let known = upstream.connect.authority.known();
+        let known = upstream.connect().and_then(|connect| connect.authority.known());
         let host = |terms: &Arc<Terms>| terms.authorization_endpoint.host_str().map(str::to_owned);
         connection.provider = known.as_ref().and_then(host);
-        let Some(Stored { record, .. }) = stored else { return connection };
+        let of_today = |stored: &&Stored| stored.record.obtained_via == upstream.obtained_via();
+        let Some(Stored { record, .. }) = stored.filter(of_today) else { return connection };
         connection.obtained_via = Some(record.obtained_via);
         connection.expires_at = record.expires_at;
         connection.updated_at = Some(record.updated_at);
@@ -479,11 +480,12 @@ impl Connections {
         let renewable = credential.refresh_token.is_some()
             && known.is_none_or(|terms| terms.is_issuer_of(&credential));
         let now = self.broker.parts.clock.now();
-        let validity = validity(&credential, &upstream.connect.dialect);
+        let dialect = upstream.connect().map(|connect| &*connect.dialect);
+        let validity = dialect.and_then(|dialect| validity(&credential, dialect));
         connection.ends_at = validity.map(|validity| validity.until);
         let trouble = renewable.then(|| self.trouble(&key, &upstream.name)).flatten();
         (connection.status, connection.reason) =
-            self.status(&key, record, &credential, renewable, trouble);
+            self.status(upstream, &key, record, &credential, renewable, trouble);
         connection.condition = Some(match (connection.status, trouble) {
             (Status::NotConnected | Status::NeedsReconnect | Status::Expired, _) => {
                 Condition::NeedsReconnect
@@ -503,6 +505,7 @@ impl Connections {
 
     fn status(
         &self,
+        upstream: &Brokered,
         key: &CredentialKey,
         record: &Record,
         credential: &Credential,
@@ -516,7 +519,7 @@ impl Connections {
         match record.health {
             Health::NeedsReconnect(reason) => (Status::NeedsReconnect, Some(reason)),
             Health::Good if rejection.is_some_and(|r| beyond_refresh(r.refreshed_at.is_some())) => {
-                (Status::NeedsReconnect, Some(Reason::UpstreamRejected))
+                (Status::NeedsReconnect, Some(upstream.rejection()))
             }
             Health::Good if expired && !renewable => {
                 (Status::Expired, Some(Reason::NeedsReconnect))
@@ -542,6 +545,16 @@ impl Connections {
         server: &UpstreamName,
     ) -> Option<&Arc<Brokered>> {
         self.upstream(server).filter(|upstream| upstream.permits(who))
+    }
+
+    /// An upstream whose people consent at its authorization server.
+    fn consented(
+        &self,
+        who: &Principal,
+        server: &UpstreamName,
+    ) -> Result<(&Arc<Brokered>, &Arc<OauthConnect>), ConnectError> {
+        let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
+        Ok((upstream, upstream.connect().ok_or(ConnectError(Reason::WrongUpstream))?))
     }
 
     fn upstream(&self, server: &UpstreamName) -> Option<&Arc<Brokered>> {

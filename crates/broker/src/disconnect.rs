@@ -58,8 +58,8 @@ impl Disconnect {
     }
 
     fn cannot_revoke(&self) -> bool {
-        let known = self.upstream.connect.authority.known();
-        known.is_some_and(|terms| terms.revocation_endpoint.is_none())
+        let Some(connect) = self.upstream.connect() else { return true };
+        connect.authority.known().is_some_and(|terms| terms.revocation_endpoint.is_none())
     }
 
     async fn audit(&self, action: Action, outcome: Outcome) -> Result<(), StoreError> {
@@ -68,14 +68,16 @@ impl Disconnect {
     }
 }
 
-/// RFC 7009, as well as it can be done. `None` when the operator configured no way to.
+/// RFC 7009, as well as it can be done. `None` when the operator configured no way to, or nobody
+/// issued it.
 pub(crate) async fn revoke(upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
-    let terms = match upstream.connect.terms().await {
+    let connect = upstream.connect()?;
+    let terms = match connect.terms().await {
         Ok(terms) if terms.is_issuer_of(credential) => terms,
         Ok(_) => return Some(Revocation::Failed(Reason::WrongIssuer)),
         Err(error) => return Some(Revocation::Failed(error.reason())),
     };
-    Some(match upstream.connect.revoke(&terms, credential).await? {
+    Some(match connect.revoke(&terms, credential).await? {
         Ok(()) => Revocation::Revoked,
         Err(error) => {
             tracing::warn!(upstream = %upstream.name, %error, "a grant was not revoked");

@@ -20,7 +20,7 @@ pub struct HeaderForm {
 impl HeaderForm {
     /// `None` when the token has bytes that no header may carry. They were refused when the token
     /// arrived (OC-22); this is the second lock on that door.
-    fn render(&self, token: &Secret) -> Option<HeaderValue> {
+    pub(crate) fn render(&self, token: &Secret) -> Option<HeaderValue> {
         let text = format!("{}{}{}", self.prefix, token.expose(), self.suffix);
         let mut value = HeaderValue::try_from(text).ok()?;
         value.set_sensitive(true); // kept out of HPACK tables and of `Debug`
@@ -87,10 +87,11 @@ impl Injection {
         refresh_at: Option<Timestamp>,
     ) -> Option<Self> {
         let token = credential.access_token.as_ref()?;
+        let destination = upstream.connect().and_then(|connect| connect.base_url(credential));
         Some(Self {
             name: upstream.form.name.clone(),
             value: upstream.form.render(token)?,
-            destination: upstream.connect.base_url(credential).and_then(Destination::parse),
+            destination: destination.and_then(Destination::parse),
             version,
             refresh_at,
             expires_at: credential.expires_at,

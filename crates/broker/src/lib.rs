@@ -8,12 +8,15 @@
 //! - [`service_key`] is a key that all replicas share;
 //! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
+//! - [`upstream::Mode`] is how an upstream's credentials are had, one file a mode: [`connect`],
+//!   [`api_key`];
 //! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
 //! - [`condition`] says whose move a connection is, and when it ends;
 //! - [`audit`] writes down what happened;
 //! - [`metrics`] counts what went wrong.
 
 mod account;
+pub mod api_key;
 pub mod audit;
 pub mod authority;
 mod bells;
@@ -39,6 +42,7 @@ pub mod tasks;
 pub mod upstream;
 pub mod vault;
 
+pub use api_key::{ApiKey, Entered, KeyKind, KeyOffer, KeyTest};
 pub use broker::{Broker, ObtainError, Parts};
 pub use condition::Condition;
 pub use connections::{
@@ -51,4 +55,4 @@ pub use replacement::{Decision, Replacement};
 pub use rotation::Rotation;
 pub use service_key::{ServiceKey, ServiceKeyParts};
 pub use tasks::Tasks;
-pub use upstream::Brokered;
+pub use upstream::{Brokered, Mode};

@@ -10,10 +10,9 @@ use attache_core::{
 };
 
 use crate::{
-    authority::Terms,
     breaker::Permit,
     broker::{Broker, ObtainError, Parts, Rest, Unwritten},
-    connect::ProviderError,
+    connect::{OauthConnect, ProviderError},
     disconnect::revoke,
     injection::Injection,
     ready::Reading,
@@ -111,6 +110,9 @@ impl Errand {
         if let Health::NeedsReconnect(reason) = stored.record.health {
             return Err(ObtainError::NotConnected { reason });
         }
+        if stored.record.obtained_via != self.upstream.obtained_via() {
+            return Err(ObtainError::NotConnected { reason: Reason::NotConnected });
+        }
         let version = stored.record.version;
         match (self.unwritten(), remembered()) {
             _ if data_key.is_none() => self.parts().vault.forget(&self.key.user),
@@ -141,6 +143,7 @@ impl Errand {
         if let Some(rest) = self.broker.resting(&self.key, now) {
             return self.wait(rest, &due);
         }
+        let Some(connect) = self.upstream.connect() else { return Err(self.ended(version)) };
         if due.credential.refresh_token.is_none() {
             return Err(self.ended(version));
         }
@@ -148,23 +151,29 @@ impl Errand {
         if rejection.and_then(|rejection| rejection.refreshed_at).is_some_and(lately) {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamRejected });
         }
-        self.renew(due, now).await
+        self.renew(connect, due, now).await
     }
 
     /// As far as the provider may be asked, and nobody else is asking it.
-    async fn renew(&self, due: Due, now: Timestamp) -> Result<Look, ObtainError> {
+    async fn renew(
+        &self,
+        connect: &OauthConnect,
+        due: Due,
+        now: Timestamp,
+    ) -> Result<Look, ObtainError> {
         let permit = match self.broker.breakers.admit(&self.upstream.name, &self.key, now) {
             Ok(permit) => permit,
             Err(rest) => return self.wait(rest, &due),
         };
-        let terms = match self.upstream.connect.terms().await {
+        let terms = match connect.terms().await {
             Ok(terms) if terms.is_issuer_of(&due.credential) => terms,
             Ok(_) => return Err(self.ended(due.version)),
             Err(error) => return self.rest(error, permit, &due),
         };
         match self.lease(due.version, now).await {
             Ok(Leased::Granted(lease, stored)) => {
-                self.refresh(&terms, permit, lease, &stored, due).await
+                let refreshed = connect.refresh(&terms, &due.credential).await;
+                self.refreshed(refreshed, permit, lease, &stored, due).await
             }
             Ok(Leased::Held { .. }) if due.usable => self.serve_until(now.plus(LEASE_POLL), &due),
             Ok(Leased::Held { .. } | Leased::Superseded(_)) => Ok(Look::Again),
@@ -186,17 +195,16 @@ impl Errand {
         store.lease(&self.key, seen, holder, now, now.plus(LEASE)).await
     }
 
-    /// Holding the lease: asks the provider, keeps what came of it, and only then writes it down:
-    /// until it is kept, a refresh token exists nowhere else.
-    async fn refresh(
+    /// Holding the lease: keeps what came of it, and only then writes it down: until it is kept, a
+    /// refresh token exists nowhere else.
+    async fn refreshed(
         &self,
-        terms: &Arc<Terms>,
+        refreshed: Result<Credential, ProviderError>,
         permit: Permit<'_>,
         lease: Lease,
         stored: &Stored,
         due: Due,
     ) -> Result<Look, ObtainError> {
-        let refreshed = self.upstream.connect.refresh(terms, &due.credential).await;
         let outcome = match &refreshed {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.reason()),
@@ -274,7 +282,7 @@ impl Errand {
     /// There is nothing to renew it with.
     fn ended(&self, version: Version) -> ObtainError {
         let rejected = self.broker.rejection(&self.key, version).is_some();
-        let reason = if rejected { Reason::UpstreamRejected } else { Reason::NeedsReconnect };
+        let reason = if rejected { self.upstream.rejection() } else { Reason::NeedsReconnect };
         ObtainError::NotConnected { reason }
     }
 

@@ -110,15 +110,16 @@ impl Connections {
         credential: &Credential,
     ) -> Result<Finished, ConnectError> {
         let Act { who, server, .. } = act;
+        let via = upstream.obtained_via();
         self.audit(act, Action::Acquire, Outcome::Success).await?;
         let held = self.broker.parts.store.list(&who.user).await?;
         end_undecided(&self.broker, upstream, &who.user, &held, |_| true).await?;
         if self.is_of_another_account(&upstream.key(who), credential).await? {
-            self.store(&undecided_key(who, browser, server), credential).await?;
+            self.store(&undecided_key(who, browser, server), credential, via).await?;
             return Ok(Finished::Undecided);
         }
         self.audit(act, Action::Connect, Outcome::Success).await?;
-        self.store(&upstream.key(who), credential).await?;
+        self.store(&upstream.key(who), credential, via).await?;
         Ok(Finished::Connected)
     }
 
@@ -133,7 +134,7 @@ impl Connections {
         let replaced = async {
             let old = self.held(&key).await?;
             self.audit(act, Action::Connect, Outcome::Success).await?;
-            self.store(&key, new).await?;
+            self.store(&key, new, upstream.obtained_via()).await?;
             Ok(old.map(|(_, old)| old))
         };
         let replaced = replaced.await;

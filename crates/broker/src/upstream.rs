@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use attache_core::{Access, CredentialKey, Principal, UpstreamName, audit::Method};
+use attache_core::{
+    Access, CredentialKey, ObtainedVia, Principal, UpstreamName,
+    audit::{Method, Reason},
+};
 
-use crate::{connect::OauthConnect, injection::HeaderForm};
+use crate::{api_key::ApiKey, connect::OauthConnect, injection::HeaderForm};
 
 /// An upstream with an `auth_broker` block, built once when the configuration loads.
 #[derive(Debug)]
@@ -12,7 +15,14 @@ pub struct Brokered {
     pub name: UpstreamName,
     pub access: Access,
     pub form: HeaderForm,
-    pub connect: Arc<OauthConnect>,
+    pub mode: Mode,
+}
+
+/// How each person's credential is had: a variant, and a file, for each `auth_broker.mode`.
+#[derive(Debug)]
+pub enum Mode {
+    OauthConnect(Arc<OauthConnect>),
+    ApiKey(ApiKey),
 }
 
 impl Brokered {
@@ -25,13 +35,41 @@ impl Brokered {
         CredentialKey::upstream(who.user.clone(), self.name.clone())
     }
 
+    /// Its authorization server, where it has one that people consent at.
+    pub fn connect(&self) -> Option<&Arc<OauthConnect>> {
+        match &self.mode {
+            Mode::OauthConnect(connect) => Some(connect),
+            Mode::ApiKey(_) => None,
+        }
+    }
+
     /// `auth_broker.mode` as configured.
     pub fn mode(&self) -> &'static str {
-        "oauth_connect"
+        match self.mode {
+            Mode::OauthConnect(_) => "oauth_connect",
+            Mode::ApiKey(_) => "api_key",
+        }
     }
 
     /// The same, as the audit says it.
     pub fn method(&self) -> Method {
-        Method::Connect
+        self.obtained_via().into()
+    }
+
+    /// The same, as a record says it. One that says something else is of another time, when the
+    /// upstream was configured otherwise, and is not used.
+    pub(crate) fn obtained_via(&self) -> ObtainedVia {
+        match self.mode {
+            Mode::OauthConnect(_) => ObtainedVia::ConnectFlow,
+            Mode::ApiKey(_) => ObtainedVia::ApiKey,
+        }
+    }
+
+    /// What it means when the upstream refuses a credential that nothing renews.
+    pub(crate) fn rejection(&self) -> Reason {
+        match self.mode {
+            Mode::OauthConnect(_) => Reason::UpstreamRejected,
+            Mode::ApiKey(_) => Reason::KeyRefused,
+        }
     }
 }

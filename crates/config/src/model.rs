@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
 
-pub use crate::schema::{ClientAuth, Mode, Protocol};
+pub use crate::schema::{ClientAuth, KeyKind, Mode, Protocol};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -166,6 +166,9 @@ pub struct AuthBroker {
     pub resource: Option<String>,
     pub leniency: Leniency,
     pub prefer_registration: bool,
+    /// In mode `api_key`.
+    pub key_kind: KeyKind,
+    pub key_test: KeyTest,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
 }
@@ -175,6 +178,15 @@ pub struct ClientSecret {
     pub first: Secret,
     /// While one replaces the other; never the same as the first.
     pub second: Option<Secret>,
+}
+
+/// What is asked with a new key before it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyTest {
+    Skipped,
+    /// The upstream's own URL.
+    Upstream,
+    At(Url),
 }
 
 /// What a discovered upstream need not publish.

@@ -354,16 +354,26 @@ pub struct AuthBroker {
     /// Discovered, without `client_id`: register also where the server would read our client-id
     /// metadata document, because it cannot reach `public_url`.
     pub prefer_registration: bool,
+    /// `api_key`: what a person enters. Absent: `key`.
+    pub key_kind: Option<KeyKind>,
+    /// `api_key`: asked with a key before it is kept; 401 and 403 refuse it. Absent: `url`.
+    #[serde(serialize_with = "crate::print::url")]
+    pub key_test_url: Option<String>,
+    /// `api_key`: whether a key is tried before it is kept. Absent: yes.
+    #[schemars(extend("default" = true))]
+    pub key_test: Option<bool>,
     /// The header the credential is injected into.
     #[schemars(extend("default" = DEFAULT_HEADER))]
     pub header: Option<String>,
-    /// `{token}` is replaced with the credential.
+    /// `{token}` is replaced with the credential. Absent, for `key_kind = "basic"`: `Basic {token}`.
     #[schemars(extend("default" = DEFAULT_HEADER_FORMAT))]
     pub header_format: Option<String>,
 }
 
 pub(crate) const DEFAULT_HEADER: &str = "Authorization";
 pub(crate) const DEFAULT_HEADER_FORMAT: &str = "Bearer {token}";
+/// RFC 7617.
+pub(crate) const BASIC_HEADER_FORMAT: &str = "Basic {token}";
 
 /// How a credential is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -379,6 +389,15 @@ pub enum Mode {
     IdJag,
     /// The person stores an API key.
     ApiKey,
+}
+
+/// What a person enters as their key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    Key,
+    /// A user's name and a password (RFC 7617).
+    Basic,
 }
 
 /// How the gateway authenticates at the token endpoint.

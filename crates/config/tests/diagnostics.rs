@@ -79,6 +79,23 @@ fn rules_about_tools_are_of_mcp_servers_and_in_one_grammar() {
 }
 
 #[test]
+fn a_key_is_tried_somewhere_or_nowhere() {
+    accepts(&broker("mode = 'api_key'\nkey_kind = 'basic'\nkey_test = false"));
+    accepts(&broker("mode = 'api_key'\nkey_test_url = 'https://a.example.com/me'"));
+    for (keys, key, message) in [
+        ("key_test_url = 'http://a.example.com/me'", "key_test_url", "this URL must be https"),
+        (
+            "key_test_url = 'https://a.example.com/me'\nkey_test = false",
+            "key_test",
+            "there is a key_test_url, and it is never asked",
+        ),
+    ] {
+        let key = format!("upstream[0].auth_broker.{key}");
+        refuses(&broker(&format!("mode = 'api_key'\n{keys}")), &key, message);
+    }
+}
+
+#[test]
 fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
     let authorization = "authorization_endpoint = 'https://as.example.com/authorize'\n";
     let token = "token_endpoint = 'https://as.example.com/token'\nclient_id = 'c'\n";

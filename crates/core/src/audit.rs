@@ -111,6 +111,10 @@ words! {
         UpstreamRejected = "upstream_rejected",
         /// The upstream wants scopes that were not asked for yet (OC-14).
         InsufficientScope = "insufficient_scope",
+        /// The upstream refuses the key that the person entered.
+        KeyRefused = "key_refused",
+        /// What was entered is no key that a header can carry.
+        KeyMalformed = "key_malformed",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",
@@ -147,6 +151,8 @@ words! {
         ServerError = "server_error",
         TemporarilyUnavailable = "temporarily_unavailable",
         ProviderUnavailable = "provider_unavailable",
+        /// The upstream itself, asked about a key.
+        UpstreamUnavailable = "upstream_unavailable",
         MalformedResponse = "malformed_response",
         StoreUnavailable = "store_unavailable",
         KeysUnavailable = "keys_unavailable",

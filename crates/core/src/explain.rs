@@ -35,6 +35,13 @@ pub fn explain(reason: Reason) -> Explanation {
             "The server asks for more permissions than were approved.",
             "Connect again to approve them.",
         ),
+        Reason::KeyRefused => {
+            ("The server does not accept the key.", "Enter one that works there.")
+        }
+        Reason::KeyMalformed => (
+            "What was entered is not a key that can be sent.",
+            "Copy it again, whole and without anything around it.",
+        ),
         Reason::FlowUnknown => {
             ("This attempt was already finished, or a newer one took its place.", BEGIN_AGAIN)
         }
@@ -102,6 +109,9 @@ pub fn explain(reason: Reason) -> Explanation {
         ),
         Reason::ServerError | Reason::TemporarilyUnavailable | Reason::ProviderUnavailable => {
             ("The provider is not answering properly just now.", TRY_LATER)
+        }
+        Reason::UpstreamUnavailable => {
+            ("The server does not answer properly just now, so the key was not tested.", TRY_LATER)
         }
         Reason::MalformedResponse => ("The provider's answer cannot be used.", TRY_LATER),
         Reason::StoreUnavailable | Reason::KeysUnavailable => {

@@ -109,6 +109,9 @@ kinds! {
     NothingToDisconnect: NOT_FOUND "nothing-to-disconnect", "You are not connected",
         "There is no credential of yours for this upstream.",
         "To use it, connect it.";
+    KeyNotAccepted: UNPROCESSABLE_ENTITY "key-not-accepted", "The key was not accepted",
+        "The upstream refuses it, or it is not a key that can be sent. Nothing was stored.",
+        "Use one that works there.";
     CredentialUnavailable: SERVICE_UNAVAILABLE "credential-unavailable",
         "Your credential is not available right now",
         "The provider that renews it, or this gateway's own storage or keys, does not answer.",

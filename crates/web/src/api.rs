@@ -75,7 +75,7 @@ pub(crate) struct Credentials {
 
 /// What may be known about a credential; every key is always there.
 #[derive(Debug, Serialize)]
-struct Credential {
+pub(crate) struct Credential {
     server: UpstreamName,
     mode: &'static str,
     status: &'static str,

@@ -25,7 +25,9 @@ use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
 use attache_identity::Identity;
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{delete, get, post},
 };
 use url::Url;
@@ -52,6 +54,7 @@ pub fn router(web: Web) -> Router {
     let origin = Arc::new(PublicOrigin::new(&web.public_url));
     let https = origin.is_https();
     let source = Source { random: Arc::clone(&web.random), origin: Arc::clone(&origin) };
+    let key_body = DefaultBodyLimit::max(routes::key::MAX_BODY);
     Router::new()
         .route("/", get(routes::home))
         .route("/ui/connections", get(routes::connections::list))
@@ -59,6 +62,7 @@ pub fn router(web: Web) -> Router {
         .route("/ui/signed-out", get(routes::signin::signed_out))
         .route("/ui/assets/{file}", get(assets::serve))
         .route("/connect/{server}", get(routes::connect::ask).post(routes::connect::begin))
+        .route("/connect/{server}/key", post(routes::key::enter).layer(key_body))
         .route("/connect/{server}/account", get(routes::account::ask))
         .route("/connect/{server}/account/{decision}", post(routes::account::decide))
         .route("/login", get(routes::signin::begin))
@@ -66,7 +70,10 @@ pub fn router(web: Web) -> Router {
         .route("/logout", post(routes::signin::sign_out))
         .route("/problems/{slug}", get(problem::explain))
         .route("/api/v1/user/credentials", get(api::list))
-        .route("/api/v1/user/credentials/{server}", delete(api::disconnect))
+        .route(
+            "/api/v1/user/credentials/{server}",
+            delete(api::disconnect).put(routes::key::put).layer(key_body),
+        )
         .route("/api/v1/user/credentials/{server}/connect", get(api::connect))
         .route("/api/v1/user/credentials/{server}/callback", get(routes::connect::callback))
         .fallback(routes::not_found)

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod connect;
 pub mod connections;
+pub mod key;
 pub mod notice;
 
 use askama::Template;
@@ -14,6 +15,7 @@ use http::StatusCode;
 pub use account::AccountPage;
 pub use connect::ConnectPage;
 pub use connections::ConnectionsPage;
+pub use key::KeyPage;
 pub use notice::Notice;
 
 /// Who a page says is signed in.

@@ -3,7 +3,14 @@
 
 use std::{borrow::Cow, error::Error};
 
-use attache_core::{RequestId, authenticator::AuthnError, problem::Kind, store::StoreError};
+use attache_core::{
+    RequestId,
+    audit::Reason,
+    authenticator::AuthnError,
+    explain::{self, Explanation},
+    problem::Kind,
+    store::StoreError,
+};
 use axum::{
     Json,
     extract::Path,
@@ -53,6 +60,13 @@ impl Problem {
         }
     }
 
+    /// Says more exactly why.
+    #[must_use]
+    pub(crate) fn because(self, reason: Reason) -> Self {
+        let Explanation { happened, next } = explain::explain(reason);
+        Self { detail: format!("{happened} {next}").into(), ..self }
+    }
+
     #[must_use]
     pub(crate) fn with_connect_path(self, path: &str, parts: &Parts) -> Self {
         Self { connect_url: Some(url(parts, path)), ..self }
@@ -100,6 +114,21 @@ pub(crate) fn refuse(parts: &Parts, kind: Kind) -> Response {
     } else {
         Notice::of(kind, Context::request_id(parts)).into_response()
     }
+}
+
+/// What kind of problem it is that a key was not stored.
+pub(crate) fn kind_of(reason: Reason) -> Kind {
+    match reason {
+        Reason::KeyRefused | Reason::KeyMalformed => Kind::KeyNotAccepted,
+        Reason::Misconfigured | Reason::KeyMissing | Reason::Unreadable => {
+            Kind::CredentialMisconfigured
+        }
+        _ => Kind::Unavailable,
+    }
+}
+
+pub(crate) fn status_of(reason: Reason) -> StatusCode {
+    kind_of(reason).facts().status
 }
 
 /// [`refuse`] for a store that failed; the log has the rest.

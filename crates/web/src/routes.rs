@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod connect;
 pub(crate) mod connections;
+pub(crate) mod key;
 pub(crate) mod signin;
 
 use attache_core::problem::Kind;

@@ -1,15 +1,16 @@
 //! The upstreams of a configuration, each as the broker and the data plane know it.
 
+mod api_key;
 mod connect;
 
 pub(crate) use self::connect::is_public;
 
 use std::sync::Arc;
 
-use attache_broker::{Brokered, HeaderForm, Metrics, ServiceKey, authority::AssertionKeys};
+use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, authority::AssertionKeys};
 use attache_config::{
     Config,
-    model::{Allow, Protocol as Configured, Upstream},
+    model::{Allow, AuthBroker, Mode as Acquired, Protocol as Configured, Upstream},
 };
 use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
 use attache_proxy::{
@@ -63,7 +64,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
                 prefix: broker.header_format.prefix.clone(),
                 suffix: broker.header_format.suffix.clone(),
             },
-            connect: Arc::new(connect::wire(upstream, broker, common).map_err(refuse)?),
+            mode: mode(upstream, broker, common).map_err(refuse)?,
         }))
     });
     Ok(Route {
@@ -82,6 +83,22 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
         timeouts: Timeouts::default(),
+    })
+}
+
+fn mode(
+    upstream: &Upstream,
+    broker: &AuthBroker,
+    common: &Common<'_>,
+) -> Result<Mode, &'static str> {
+    Ok(match broker.mode {
+        Acquired::OauthConnect => {
+            Mode::OauthConnect(Arc::new(connect::wire(upstream, broker, common)?))
+        }
+        Acquired::ApiKey => Mode::ApiKey(api_key::wire(upstream, broker, common)?),
+        Acquired::TokenExchange | Acquired::EntraObo | Acquired::IdJag => {
+            return Err("this version knows auth_broker.mode \"oauth_connect\" and \"api_key\"");
+        }
     })
 }
 

@@ -26,6 +26,7 @@ mod client_secrets;
 mod connect;
 mod egress;
 mod hygiene;
+mod keys;
 mod limits;
 mod offboarding;
 mod sign_in;

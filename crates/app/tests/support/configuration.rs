@@ -121,6 +121,7 @@ allow = ["delete_*"]
             .more
             .replace("{origin}", &origin)
             .replace("{mcp}", world.mcp.endpoint().as_str())
-            .replace("{notes}", world.notes.issuer()),
+            .replace("{notes}", world.notes.issuer())
+            .replace("{bare}", world.bare.url.as_str()),
     )
 }

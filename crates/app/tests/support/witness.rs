@@ -24,6 +24,7 @@ pub(crate) struct Witness(Arc<Mutex<Seen>>);
 struct Seen {
     answers: Vec<String>,
     proofs: Vec<String>,
+    secrets: Vec<String>,
 }
 
 impl Witness {
@@ -50,6 +51,15 @@ impl Witness {
         if !proof.is_empty() {
             lock(&self.0).proofs.push(proof.to_owned());
         }
+    }
+
+    /// A secret that upstreams may see.
+    pub(crate) fn keep_secret(&self, secret: &str) {
+        lock(&self.0).secrets.push(secret.to_owned());
+    }
+
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        lock(&self.0).secrets.clone()
     }
 
     pub(crate) fn proofs(&self) -> Vec<String> {

@@ -75,7 +75,8 @@ pub(crate) struct Surroundings {
     pub(crate) address: Ipv4Addr,
     pub(crate) resolver: Arc<dyn Resolver>,
     /// At the end of the configuration; `{origin}` stands for the gateway's, `{mcp}` for the
-    /// address of `notes`, and `{notes}` for its issuer.
+    /// address of `notes`, `{notes}` for its issuer, and `{bare}` for the upstream without any
+    /// defence.
     pub(crate) more: String,
 }
 
@@ -180,6 +181,11 @@ impl World {
         Program { token: token.to_owned(), origin, witness }
     }
 
+    /// What people bring themselves, and upstreams may see.
+    pub(crate) fn keep_secret(&self, secret: &str) {
+        self.witness.keep_secret(secret);
+    }
+
     /// What the API says about a connection: `connected`, `unavailable: unreadable`.
     pub(crate) async fn status(&self, person: Person, upstream: &str) -> String {
         let one = self.credential(person, upstream).await;
@@ -265,7 +271,7 @@ impl World {
         self.stop().await;
         let log = witness::log();
         let store = self.home.store_bytes();
-        let given: Vec<String> = [self.notes.secrets(), self.mail.secrets()].concat();
+        let given = [self.notes.secrets(), self.mail.secrets(), self.witness.secrets()].concat();
         let proofs = self.witness.proofs();
         let ours = [MARKER.to_owned(), CLIENT_SECRET.to_owned()];
         for secret in given.iter().chain(&ours) {

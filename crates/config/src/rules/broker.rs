@@ -5,10 +5,10 @@ use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{AuthBroker, ClientAuth, ClientSecret, Leniency, Mode},
+    model::{AuthBroker, ClientAuth, ClientSecret, KeyKind, KeyTest, Leniency, Mode},
     provider::{Templates, fill},
     rules::{header, net, secret},
-    schema::{self, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
+    schema::{self, BASIC_HEADER_FORMAT, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
     secrets::Secrets,
 };
 
@@ -21,13 +21,18 @@ pub(super) fn auth_broker(
     let dialect = fill(section, templates, place);
     let header = section.header.get_or_insert_with(|| DEFAULT_HEADER.to_owned());
     let header = header::injection(header, &place.key("header"));
-    let header_format =
-        section.header_format.get_or_insert_with(|| DEFAULT_HEADER_FORMAT.to_owned());
+    let key_kind = section.key_kind.unwrap_or(KeyKind::Key);
+    let default_format = match key_kind {
+        KeyKind::Key => DEFAULT_HEADER_FORMAT,
+        KeyKind::Basic => BASIC_HEADER_FORMAT,
+    };
+    let header_format = section.header_format.get_or_insert_with(|| default_format.to_owned());
     let header_format = header::format(header_format, &place.key("header_format"));
     let section = &*section;
     let mode = mode(section, place);
     if let Some(mode) = mode {
         endpoints_fit(section, mode, place);
+        keys_fit(section, mode, place);
     }
     if mode == Some(Mode::OauthConnect) {
         issuer_fits(section, place);
@@ -43,6 +48,7 @@ pub(super) fn auth_broker(
         client_secret(source, secrets, &place.key("client_secret"))
     });
     let client_auth = client_auth(section, place);
+    let key_test = key_test(section, place);
     scopes(&section.scopes, &place.key("scopes"));
     let resource =
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
@@ -65,6 +71,8 @@ pub(super) fn auth_broker(
             resource_metadata: section.allow_missing_metadata,
         },
         prefer_registration: section.prefer_registration,
+        key_kind,
+        key_test: key_test?,
         header: header?,
         header_format: header_format?,
     })
@@ -120,6 +128,39 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
             "auth_broker.client_id is required with a static token_endpoint",
             "register the gateway at the authorization server and write the id it gave",
         );
+    }
+}
+
+/// What is only for people who enter a key.
+fn keys_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
+    if mode == Mode::ApiKey {
+        return;
+    }
+    for (name, given) in [
+        ("key_kind", section.key_kind.is_some()),
+        ("key_test_url", section.key_test_url.is_some()),
+        ("key_test", section.key_test.is_some()),
+    ] {
+        if given {
+            place.key(name).warning(
+                format!("auth_broker.{name} has a use in mode \"api_key\" only"),
+                "remove it",
+            );
+        }
+    }
+}
+
+fn key_test(section: &schema::AuthBroker, place: &Place<'_>) -> Option<KeyTest> {
+    match &section.key_test_url {
+        Some(_) if section.key_test == Some(false) => {
+            place
+                .key("key_test")
+                .error("there is a key_test_url, and it is never asked", "write one of the two");
+            None
+        }
+        Some(text) => net::secure_url(text, &place.key("key_test_url")).map(KeyTest::At),
+        None if section.key_test == Some(false) => Some(KeyTest::Skipped),
+        None => Some(KeyTest::Upstream),
     }
 }
 

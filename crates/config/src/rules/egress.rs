@@ -30,10 +30,13 @@ pub(super) fn reachable(file: &File, allowed: &[IpNet], root: &Place<'_>) {
     for (index, Upstream { url, auth_broker, .. }) in file.upstream.iter().enumerate() {
         let place = root.key("upstream").index(index);
         check(url.as_ref(), place.key("url"));
-        if let Some(AuthBroker { token_endpoint, revocation_endpoint, .. }) = auth_broker {
+        if let Some(AuthBroker { token_endpoint, revocation_endpoint, key_test_url, .. }) =
+            auth_broker
+        {
             let place = place.key("auth_broker");
             check(token_endpoint.as_ref(), place.key("token_endpoint"));
             check(revocation_endpoint.as_ref(), place.key("revocation_endpoint"));
+            check(key_test_url.as_ref(), place.key("key_test_url"));
         }
     }
 }

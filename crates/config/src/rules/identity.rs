@@ -128,7 +128,8 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
     let place = root.key("identity");
     let brokers = file.upstream.iter().filter_map(|upstream| upstream.auth_broker.as_ref());
     let modes: Vec<Mode> = brokers.filter_map(|broker| broker.mode).collect();
-    let nowhere = modes.contains(&Mode::OauthConnect) && identity.oidc.is_none();
+    let in_a_browser = |mode: &Mode| matches!(mode, Mode::OauthConnect | Mode::ApiKey);
+    let nowhere = modes.iter().any(in_a_browser) && identity.oidc.is_none();
     if nowhere {
         place.missing(
             "people connect in a browser, and there is nowhere to sign in",

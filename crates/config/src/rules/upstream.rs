@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     diagnose::Place,
-    model::{Allow, AuthBroker, Protocol, Upstream},
+    model::{Allow, AuthBroker, KeyTest, Mode, Protocol, Upstream},
     provider::Templates,
     rules::{broker, header, identity, net, required, tools},
     schema,
@@ -49,6 +49,9 @@ fn upstream(
         Some(_) => None,
         None => Some(None),
     };
+    if let (Some(Some(broker)), Some(url)) = (&broker, &url) {
+        key_test_is_possible(broker, url, &place.key("auth_broker"));
+    }
     let injected =
         broker.as_ref().and_then(Option::as_ref).map(|broker: &AuthBroker| &broker.header);
     let headers = header::statics(entry, injected, secrets, &place.key("headers"));
@@ -61,6 +64,16 @@ fn upstream(
         headers,
         broker: broker?,
     })
+}
+
+fn key_test_is_possible(broker: &AuthBroker, url: &Url, place: &Place<'_>) {
+    let asks_it = broker.mode == Mode::ApiKey && broker.key_test == KeyTest::Upstream;
+    if asks_it && url.scheme() == "http" && !net::is_loopback(url) {
+        place.key("key_test_url").missing(
+            "a key is not tested over plain http",
+            "write key_test_url, or key_test = false",
+        );
+    }
 }
 
 fn allow(section: &schema::Allow, place: &Place<'_>) -> Allow {

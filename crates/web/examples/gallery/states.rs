@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use attache_broker::{Condition, Connection, Offer, Replacement, Status};
+use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
 use attache_core::{
     Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
     store::Version,
 };
 use attache_identity::LoginError;
 use attache_web::{
-    pages::{AccountPage, ConnectPage, ConnectionsPage, Notice, Person},
+    pages::{AccountPage, ConnectPage, ConnectionsPage, KeyPage, Notice, Person},
     result::{ConnectResult, Ending},
 };
 
@@ -57,6 +57,16 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         "connect-default",
         connect("linear", "https://linear.app/oauth", &[], Status::NotConnected),
     ));
+    for (name, kind, status, refused) in [
+        ("key", KeyKind::Key, Status::NotConnected, None),
+        ("key-again", KeyKind::Key, Status::NeedsReconnect, None),
+        ("key-refused", KeyKind::Key, Status::NotConnected, Some(Reason::KeyRefused)),
+        ("key-pair", KeyKind::Basic, Status::NotConnected, None),
+    ] {
+        let page = KeyPage::new(ada(), &KeyOffer { server: self::name("weather"), kind, status });
+        let page = refused.map_or(page.clone(), |reason| page.refused(reason));
+        pages.push((name, page.to_string()));
+    }
     let account = |id, label| Account::new(Some(id), Some(label)).expect("it can be shown");
     for (name, approved) in [("account", "ada@home.example.net"), ("account-alike", "ada-lovelace")]
     {

@@ -208,9 +208,6 @@ enum Connect {
 
 impl Connect {
     fn offered(connection: &Connection) -> Option<Self> {
-        if connection.mode != "oauth_connect" {
-            return None;
-        }
         match connection.status {
             Status::NotConnected => Some(Self::First),
             Status::Expired | Status::NeedsReconnect => Some(Self::Needed),

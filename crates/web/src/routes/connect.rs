@@ -12,7 +12,7 @@ use crate::{
     Web,
     caller::{Stranger, Visitor},
     context::Context,
-    pages::{ConnectPage, Notice, Person},
+    pages::{ConnectPage, KeyPage, Notice, Person},
     problem::refuse,
     result::{ConnectResult, Ending},
     routes::account,
@@ -28,6 +28,11 @@ pub(crate) async fn ask(
     let Ok(server) = UpstreamName::parse(&server) else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
+    match web.connections.key_offer(&who, &server).await {
+        Ok(None) => {}
+        Ok(Some(offer)) => return KeyPage::new(Person::from(&*who), &offer).into_response(),
+        Err(error) => return not_begun(&who, error, &parts),
+    }
     match web.connections.offer(&who, &server).await {
         Ok(Some(offer)) => ConnectPage::new(Person::from(&*who), offer).into_response(),
         Ok(None) => refuse(&parts, Kind::NoSuchUpstream),

@@ -6,7 +6,7 @@ mod world;
 
 use attache_core::{
     RequestId,
-    audit::{Action, Outcome},
+    audit::{self, Action, Outcome},
     problem::Kind,
 };
 use http::{Method, StatusCode, header};
@@ -116,6 +116,86 @@ async fn another_account_is_pointed_out_before_it_replaces_the_first() {
         let again = ada.send(Method::POST, &form, &[]).await;
         assert_eq!(query(&location(&again), "credential_error").as_deref(), Some("flow_unknown"));
     }
+}
+
+#[tokio::test]
+async fn a_person_enters_a_key_that_the_server_accepts() {
+    const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let page = ada.get("/connect/weather").await;
+    assert!(page.text().await.contains("action=\"/connect/weather/key\""));
+    let begun = ada.send(Method::POST, "/connect/weather", &[]).await;
+    assert_eq!(begun.status(), StatusCode::NOT_FOUND, "there is nowhere to consent");
+
+    let enter = "/connect/weather/key";
+    for (body, words) in [
+        ("api_key=bad-key", "does not accept the key"),
+        ("api_key=two+words", "not a key that can be sent"),
+        ("api_key=a&api_key=b", "not a key that can be sent"),
+        ("username=ada&password=good-key", "not a key that can be sent"),
+        ("", "not a key that can be sent"),
+    ] {
+        let refused = ada.send_body(Method::POST, enter, &FORM, body).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let page = refused.text().await;
+        assert!(page.contains(words) && !page.contains("bad-key"), "{page}");
+        assert!(!page.contains("secret-words"), "{page}");
+    }
+    let long = format!("api_key={}", "k".repeat(64 * 1024));
+    let refused = ada.send_body(Method::POST, enter, &FORM, &long).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let cross = [FORM[0], ("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")];
+    let forged = ada.send_body(Method::POST, enter, &cross, "api_key=good-key").await;
+    assert_eq!(forged.status(), StatusCode::FORBIDDEN);
+    let stranger = world.nobody().send_body(Method::POST, enter, &FORM, "api_key=good-key").await;
+    assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(ada.credential("weather").await["status"], "not_connected");
+
+    let kept = ada.send_body(Method::POST, enter, &FORM, "api_key=+good-key%0D%0A").await;
+    assert_eq!(query(&location(&kept), "credential_connected").as_deref(), Some("1"));
+    let connected = ada.credential("weather").await;
+    assert_eq!(
+        (&connected["status"], &connected["mode"]),
+        (&"connected".into(), &"api_key".into())
+    );
+    assert_eq!(connected["obtained_via"], "api_key");
+    assert!(ada.get("/connect/weather").await.text().await.contains("Replace weather"));
+    let written = world.stores.audit.list(None, 10).await.unwrap();
+    assert_eq!(written[0].method, Some(audit::Method::ApiKey));
+    assert_eq!((written[0].action, written[0].outcome), (Action::Connect, Outcome::Success));
+}
+
+#[tokio::test]
+async fn a_program_of_theirs_may_bring_it_too() {
+    const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let at = |server: &str| format!("/api/v1/user/credentials/{server}");
+    for (server, body, status, kind) in [
+        ("weather", r#"{"api_key":"bad-key"}"#, 422, "key-not-accepted"),
+        ("weather", r#"{"api_key":7}"#, 422, "key-not-accepted"),
+        ("weather", r#"{"key":"good-key"}"#, 422, "key-not-accepted"),
+        ("github", r#"{"api_key":"good-key"}"#, 405, "method-not-allowed"),
+        ("payroll", r#"{"api_key":"good-key"}"#, 404, "no-such-upstream"),
+        ("nothing", r#"{"api_key":"good-key"}"#, 404, "no-such-upstream"),
+    ] {
+        let refused = ada.send_body(Method::PUT, &at(server), &JSON, body).await;
+        assert_eq!(refused.status().as_u16(), status, "{server} {body}");
+        let problem = refused.json().await;
+        let address = format!("https://gw.example.com/problems/{kind}");
+        assert_eq!(problem["type"], address.as_str(), "{problem}");
+        assert!(!problem.to_string().contains("-key\""), "{problem}");
+    }
+    let good = r#"{"api_key":"good-key"}"#;
+    let untyped = ada.send_body(Method::PUT, &at("weather"), &[], good).await;
+    assert_eq!(untyped.status(), StatusCode::UNPROCESSABLE_ENTITY, "no form can do this");
+    let kept = ada.send_body(Method::PUT, &at("weather"), &JSON, good).await;
+    assert_eq!(kept.status(), StatusCode::OK);
+    assert_eq!(kept.json().await["status"], "connected");
+    let ended = ada.send(Method::DELETE, &at("weather"), &[]).await.json().await;
+    assert_eq!((&ended["deleted"], &ended["revoked"]), (&true.into(), &false.into()));
+    assert_eq!(ada.credential("weather").await["status"], "not_connected");
 }
 
 #[tokio::test]

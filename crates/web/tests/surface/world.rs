@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    Broker, Brokered, Connections, HeaderForm, Metrics, Parts, ServiceKeyParts, Tasks,
+    ApiKey, Broker, Brokered, Connections, HeaderForm, KeyKind, KeyTest, Metrics, Mode, Parts,
+    ServiceKeyParts, Tasks,
     audit::Audit,
     authority::{AssertionKeys, Authority, Terms},
     connect::OauthConnect,
@@ -32,7 +33,7 @@ use attache_store::{Location, Store};
 use attache_web::{Web, router};
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,10 @@ impl Outbound for YesToEverything {
             "/token" => json!({"access_token": "secret-access", "refresh_token": "secret-refresh",
                 "token_type": "Bearer", "expires_in": 3600, "account": code})
             .to_string(),
+            "/me" if request.headers().get("x-api-key").is_none_or(|key| key != "good-key") => {
+                let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
+                return Ok(refused.body(Bytes::from("secret-words-of-theirs")).unwrap());
+            }
             _ => String::new(),
         };
         let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
@@ -115,6 +120,7 @@ impl World {
         let upstreams = vec![
             brokered("github", Access::Everyone),
             brokered("payroll", Access::Only { groups: vec!["finance".into()], emails: vec![] }),
+            keyed("weather"),
         ];
         let connections = Arc::new(Connections::new(broker, stores.connects.clone(), upstreams));
         let public_url = Url::parse("https://gw.example.com").unwrap();
@@ -187,7 +193,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             prefix: "Bearer ".to_owned(),
             suffix: String::new(),
         },
-        connect: Arc::new(OauthConnect {
+        mode: Mode::OauthConnect(Arc::new(OauthConnect {
             authority: Authority::Fixed(Arc::new(Terms {
                 is_found: false,
                 issuer: None,
@@ -208,8 +214,25 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),
-        }),
+        })),
     })
+}
+
+/// For people with a key of their own.
+fn keyed(name: &str) -> Arc<Brokered> {
+    let form = HeaderForm {
+        name: HeaderName::from_static("x-api-key"),
+        prefix: String::new(),
+        suffix: String::new(),
+    };
+    let test = KeyTest {
+        url: Uri::from_static("https://weather.example.com/me"),
+        is_mcp: false,
+        outbound: Arc::new(YesToEverything),
+    };
+    let mode = Mode::ApiKey(ApiKey { kind: KeyKind::Key, test: Some(test) });
+    let name = UpstreamName::parse(name).unwrap();
+    Arc::new(Brokered { name, access: Access::Everyone, form, mode })
 }
 
 pub(crate) struct Browser {
@@ -223,6 +246,16 @@ impl Browser {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, with: &[(&str, &str)]) -> Answer {
+        self.send_body(method, path, with, "").await
+    }
+
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        with: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if !with.iter().any(|(name, _)| *name == "host") {
             request = request.header(header::HOST, "gw.example.com");
@@ -233,8 +266,15 @@ impl Browser {
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }
-        let request = request.body(Body::empty()).unwrap();
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         Answer(self.router.clone().oneshot(request).await.unwrap())
+    }
+
+    /// What the API says of one upstream.
+    pub(crate) async fn credential(&self, server: &str) -> serde_json::Value {
+        let listed = self.get("/api/v1/user/credentials").await.json().await;
+        let all = listed["credentials"].as_array().unwrap();
+        all.iter().find(|one| one["server"] == server).unwrap().clone()
     }
 
     /// Begins, agrees at the authorization server, and says where that sends the browser.

@@ -10,7 +10,7 @@ use attache_broker::{
     },
     connect::OauthConnect,
 };
-use attache_config::model::{AuthBroker, ClientAuth, Mode, Protocol, Upstream};
+use attache_config::model::{AuthBroker, ClientAuth, Protocol, Upstream};
 use attache_core::{Dialect, PublicOrigin, dialect::Pkce};
 use attache_net::address::EgressRules;
 use attache_oauth::{
@@ -31,9 +31,6 @@ pub(super) fn wire(
     broker: &AuthBroker,
     common: &Common<'_>,
 ) -> Result<OauthConnect, &'static str> {
-    if broker.mode != Mode::OauthConnect {
-        return Err("this version knows auth_broker.mode \"oauth_connect\" only");
-    }
     let origin = PublicOrigin::new(common.public_url);
     let path = format!("/api/v1/user/credentials/{}/callback", upstream.name);
     let redirect_uri = origin.url(&path);

@@ -10,7 +10,7 @@ use attache_broker::{
     connections::Revocation,
     injection::HeaderForm,
     offboarding::Receipt,
-    upstream::Brokered,
+    upstream::{Brokered, Mode},
     vault::Vault,
 };
 use attache_core::{
@@ -226,7 +226,8 @@ impl World {
             prefix: "Bearer ".to_owned(),
             suffix: String::new(),
         };
-        Arc::new(Brokered { name: server(name), access, form, connect: Arc::new(connect) })
+        let mode = Mode::OauthConnect(Arc::new(connect));
+        Arc::new(Brokered { name: server(name), access, form, mode })
     }
 }
 
