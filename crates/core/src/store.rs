@@ -9,6 +9,7 @@
 //! - secrets arrive [`Sealed`] or as a digest: no method takes a plaintext;
 //! - every list has a bound, given by the caller or written at the method.
 
+mod demand;
 mod registration;
 mod wrapped;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use self::{
+    demand::{DemandStore, DemandedScope},
     registration::{RegistrationStore, SealedRegistration, Turn},
     wrapped::{
         DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
@@ -50,6 +52,7 @@ pub struct Stores {
     pub logins: Arc<dyn SpentLoginStore>,
     pub credentials: Arc<dyn CredentialStore>,
     pub connects: Arc<dyn ConnectFlowStore>,
+    pub demands: Arc<dyn DemandStore>,
     pub data_keys: Arc<dyn DataKeyStore>,
     pub service_keys: Arc<dyn ServiceKeyStore>,
     pub registrations: Arc<dyn RegistrationStore>,

@@ -14,9 +14,9 @@ use attache_core::{
     },
     principal::SessionDigest,
     store::{
-        ConnectFlow, Health, KeyId, KeyKind, KeyOwner, Lease, Leased, Person, Profile, Record,
-        Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version, WrappedKey,
-        Wraps,
+        ConnectFlow, DemandedScope, Health, KeyId, KeyKind, KeyOwner, Lease, Leased, Person,
+        Profile, Record, Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version,
+        WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -56,6 +56,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_disconnect_beats_a_refresh(one, other).await;
     a_reconnect_beats_a_refresh(one, other).await;
     a_release_lets_the_next_one_in(one, other).await;
+    what_is_demanded_goes_with_its_credential(one, other).await;
     one_registers_for_all(one, other).await;
     a_registration_is_replaced_by_one(one, other).await;
     the_first_key_stays(one, other).await;
@@ -465,6 +466,40 @@ async fn a_release_lets_the_next_one_in(one: &Stores, other: &Stores) {
 }
 
 // --- registrations ------------------------------------------------------------------------------
+
+async fn what_is_demanded_goes_with_its_credential(one: &Stores, other: &Stores) {
+    let key = key(&person(one, "demanded").await, "github");
+    let waits = |scope: &str| DemandedScope {
+        scope: scope.to_owned(),
+        consents: 0,
+        approved: None,
+        open_since: Some(NOW),
+    };
+    let settled = |scope: &str| DemandedScope {
+        consents: 2,
+        approved: Some(Version(7)),
+        open_since: None,
+        ..waits(scope)
+    };
+    let nobodys = one.demands.replace(&key, &[waits("a")]).await;
+    assert!(matches!(nobodys, Err(StoreError::Conflict)), "no credential: {nobodys:?}");
+
+    one.credentials.put(&key, &record(1), None).await.expect("put");
+    for demanded in [&[waits("a"), waits("b")][..], &[settled("b"), waits("c")], &[waits("c")]] {
+        one.demands.replace(&key, demanded).await.expect("replace");
+        assert_eq!(other.demands.find(&key).await.expect("find"), demanded);
+        let listed = other.demands.list(&key.user).await.expect("list");
+        assert!(listed.iter().all(|(slot, _)| *slot == key.slot));
+        assert!(listed.into_iter().map(|(_, scope)| scope).eq(demanded.iter().cloned()));
+    }
+    one.credentials.put(&key, &record(2), Some(Version(1))).await.expect("put");
+    assert_eq!(other.demands.find(&key).await.expect("find"), [waits("c")], "a refresh keeps it");
+    let neighbour = stored(one, "demanded2").await;
+    assert_eq!(other.demands.find(&neighbour).await.expect("find"), []);
+
+    other.credentials.remove(&key).await.expect("remove").expect("a record");
+    assert_eq!(one.demands.find(&key).await.expect("find"), []);
+}
 
 async fn one_registers_for_all(one: &Stores, other: &Stores) {
     let github = upstream("registered");

@@ -111,6 +111,7 @@ impl Store {
             logins: self.db.clone(),
             credentials: self.db.clone(),
             connects: self.db.clone(),
+            demands: self.db.clone(),
             data_keys: self.db.clone(),
             service_keys: self.db.clone(),
             registrations: self.db.clone(),

@@ -44,6 +44,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "registration",
         sql: include_str!("../migrations/0005_registration.sqlite.sql"),
     },
+    Step {
+        version: 6,
+        name: "demanded scope",
+        sql: include_str!("../migrations/0006_demanded_scope.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -67,6 +72,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 5,
         name: "registration",
         sql: include_str!("../migrations/0005_registration.postgres.sql"),
+    },
+    Step {
+        version: 6,
+        name: "demanded scope",
+        sql: include_str!("../migrations/0006_demanded_scope.postgres.sql"),
     },
 ];
 

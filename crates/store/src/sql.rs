@@ -7,6 +7,7 @@
 mod audit;
 mod connect;
 mod credential;
+mod demand;
 mod login;
 mod own_key;
 mod person;

@@ -34,6 +34,7 @@ const ROWS: &[&str] = &[
     // A refresh that a crash interrupted: the destination must know, too.
     "INSERT INTO credential VALUES ('ada', 'upstream:notes', 7, x'', 'good', NULL, 'connect_flow',
         NULL, 3, x'0a0b', 60, 5, 4)",
+    "INSERT INTO demanded_scope VALUES ('ada', 'upstream:notes', 'notes:write', 2, 7, NULL)",
     "INSERT INTO data_key VALUES ('ada', 'local:1', x'c0ffee', 1)",
     "INSERT INTO audit_writer VALUES (x'aa', 1, 'local:1', x'bb', 0, x'')",
     "INSERT INTO service_key VALUES ('sessions', 'local:1', x'0102', 1)",

@@ -194,7 +194,7 @@ async fn what_others_change_is_heard_with_the_commit() {
     run(&mut prompt, long).await;
     assert_eq!(run(&mut prompt, "DELETE FROM person WHERE length(id) = 8000").await, 1);
     assert_eq!(heard(&mut feed).await, Change::Missed);
-    run(&mut prompt, "TRUNCATE credential").await;
+    run(&mut prompt, "TRUNCATE credential CASCADE").await;
     assert_eq!(heard(&mut feed).await, Change::Missed);
 }
 

@@ -1,0 +1,11 @@
+-- What an upstream wants of a credential beyond what it was given; gone with the credential.
+CREATE TABLE demanded_scope (
+    user_id    TEXT    NOT NULL,
+    slot       TEXT    COLLATE "C" NOT NULL,
+    scope      TEXT    NOT NULL,
+    consents   BIGINT  NOT NULL,
+    approved   BIGINT,
+    open_since BIGINT,
+    PRIMARY KEY (user_id, slot, scope),
+    FOREIGN KEY (user_id, slot) REFERENCES credential (user_id, slot) ON DELETE CASCADE
+);
