@@ -80,6 +80,7 @@ impl Gateway {
         );
         let broker = Broker::new(Parts {
             store: stores.credentials.clone(),
+            demands: stores.demands.clone(),
             vault: Arc::new(vault),
             audit,
             tasks,
@@ -148,6 +149,7 @@ fn upstream(outbound: &Arc<dyn Outbound>, clock: &Arc<dyn Clock>) -> Result<Brok
         rotation: None,
         dialect: Arc::default(),
         redirect_uri: format!("{PUBLIC_URL}/api/v1/user/credentials/{UPSTREAM}/callback"),
+        step_up: true,
         outbound: Arc::clone(outbound),
         clock: Arc::clone(clock),
     };

@@ -41,7 +41,7 @@ await serve(port, (url) => {
     fetch: elsewhere(origins),
     // The MCP server introspects by `client_secret_basic`.
     ...(proved && { clientAuthMethods: ['private_key_jwt', 'client_secret_basic'] }),
-    scopes: ['openid', 'offline_access', 'mcp:use'],
+    scopes: ['openid', 'offline_access', 'mcp:use', 'mcp:write'],
     rotateRefreshToken: true,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     features: {
@@ -50,7 +50,7 @@ await serve(port, (url) => {
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: pushed },
       registration: { enabled: registers },
       // A token request that leaves out `resource` gets a token that is good for nothing (OC-11).
-      resourceIndicators: resourceIndicators(resources, { scope: 'mcp:use', accessTokenTTL: access_token_ttl }),
+      resourceIndicators: resourceIndicators(resources, { scope: 'mcp:use mcp:write', accessTokenTTL: access_token_ttl }),
       revocation: { enabled: true },
     },
     ttl: { AccessToken: access_token_ttl, Grant: 86_400, IdToken: 600, Interaction: 600, RefreshToken: 86_400, Session: 86_400 },

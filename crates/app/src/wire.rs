@@ -141,6 +141,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     ));
     let broker = Broker::new(Parts {
         store: Arc::clone(&stores.credentials),
+        demands: Arc::clone(&stores.demands),
         vault,
         audit,
         tasks: tasks.clone(),

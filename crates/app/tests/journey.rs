@@ -34,6 +34,7 @@ mod journeys {
     mod no_pkce;
     mod not_connected;
     mod outage;
+    mod step_up;
     mod streaming;
     mod two_people;
 }

@@ -11,7 +11,7 @@ use attache_core::{
     audit::{Action, AuditEvent, Method, Outcome, Reason},
     changes::{Change, Memory},
     outage::Outage,
-    store::{CredentialStore, Health, StoreError, Version},
+    store::{CredentialStore, DemandStore, Health, StoreError, Version},
 };
 use attache_crypto::random::Random;
 use quick_cache::sync::Cache;
@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     ready::{Belief, Ready},
     refresh::{Errand, Purpose},
+    step_up::Told,
     tasks::Tasks,
     upstream::Brokered,
     vault::{Vault, VaultError},
@@ -89,6 +90,7 @@ impl From<VaultError> for ObtainError {
 #[derive(Clone, Debug)]
 pub struct Parts {
     pub store: Arc<dyn CredentialStore>,
+    pub demands: Arc<dyn DemandStore>,
     pub vault: Arc<Vault>,
     pub audit: Arc<Audit>,
     pub tasks: Tasks,
@@ -106,6 +108,7 @@ pub struct Broker {
     flights: Flights<CredentialKey, Result<Arc<Injection>, ObtainError>>,
     rejections: Cache<CredentialKey, Rejection>,
     resting: Cache<CredentialKey, Rest>,
+    pub(crate) told: Cache<CredentialKey, Told>,
     pub(crate) breakers: Breakers,
     pub(crate) jitter: Jitter,
     /// Refreshed, and still being written because the store was away.
@@ -141,6 +144,7 @@ impl Broker {
             ready: Ready::new(),
             rejections: Cache::new(TROUBLED),
             resting: Cache::new(TROUBLED),
+            told: Cache::new(TROUBLED),
             breakers: Breakers::new(parts.metrics.clone()),
             jitter: Jitter::new(&*parts.random),
             unwritten: Mutex::default(),

@@ -36,6 +36,8 @@ pub struct OauthConnect {
     pub dialect: Arc<Dialect>,
     /// `{public_url}/api/v1/user/credentials/{name}/callback`: one per upstream (OC-17).
     pub redirect_uri: String,
+    /// Whether people are asked for scopes that the upstream wants beyond the first ones.
+    pub step_up: bool,
     pub outbound: Arc<dyn Outbound>,
     pub clock: Arc<dyn Clock>,
 }
@@ -144,6 +146,7 @@ impl OauthConnect {
     pub async fn authorization_url(
         &self,
         terms: &Terms,
+        scopes: &[String],
         state: &str,
         verifier: &Secret,
         nonce: Option<&Secret>,
@@ -154,7 +157,7 @@ impl OauthConnect {
             endpoint: &terms.authorization_endpoint,
             client_id: &client.id,
             redirect_uri: &self.redirect_uri,
-            scopes: &terms.scopes,
+            scopes,
             state,
             code_challenge: &code_challenge(verifier.expose()),
             resource: terms.resource.as_deref(),

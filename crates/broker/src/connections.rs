@@ -18,6 +18,7 @@ use attache_oauth::{
     callback::{Callback, CallbackOutcome},
     client_auth::ClientAuthentication,
     client_metadata::ClientIdMetadataDocument,
+    scope,
 };
 use url::Url;
 
@@ -27,6 +28,7 @@ use crate::{
     broker::{Broker, ObtainError},
     condition::{Condition, is_ending, validity},
     connect::{Asked, OauthConnect, ProviderError},
+    demands::Demands,
     disconnect::{Disconnect, revoke},
     replacement::end_lapsed,
     upstream::Brokered,
@@ -67,7 +69,7 @@ pub struct Connection {
     pub status: Status,
     /// `None` where nothing is connected.
     pub condition: Option<Condition>,
-    /// Why the status is not good.
+    /// Why the status is not good, or does not say all: a connection that works may lack scopes.
     pub reason: Option<Reason>,
     /// Whose it is at the provider; also of a connection that has ended.
     pub account: Option<Account>,
@@ -75,6 +77,8 @@ pub struct Connection {
     pub provider: Option<String>,
     pub token_type: Option<String>,
     pub scopes: Vec<String>,
+    /// What the upstream wants besides, while it waits for the person (OC-14).
+    pub wanted_scopes: Vec<String>,
     pub audience: Option<String>,
     pub obtained_via: Option<ObtainedVia>,
     pub expires_at: Option<Timestamp>,
@@ -114,6 +118,10 @@ pub struct Offer {
     pub authorization_endpoint: Url,
     /// What will be asked for; empty leaves it to the authorization server.
     pub scopes: Vec<String>,
+    /// What of it the upstream wants beyond what they gave (OC-14).
+    pub wanted: Vec<String>,
+    /// What they gave, in the authorization server's words.
+    pub granted: Vec<String>,
     pub status: Status,
     /// As whom they are, or were, connected.
     pub account: Option<Account>,
@@ -191,12 +199,15 @@ impl Connections {
         let permitted: Vec<_> =
             permitted.map(|upstream| (upstream, self.vault().seen(&upstream.key(who)))).collect();
         let stored = self.broker.parts.store.list(&who.user).await?;
+        let demanded = self.broker.parts.demands.list(&who.user).await?;
         let mut connections = Vec::new();
         for (upstream, seen) in permitted {
             end_lapsed(&self.broker, upstream, &who.user, &stored).await?;
             let slot = Slot::Upstream(upstream.name.clone());
             let found = stored.iter().find(|(held, _)| *held == slot).map(|(_, stored)| stored);
-            connections.push(self.describe(who, upstream, found, seen).await);
+            let demanded = demanded.iter().filter(|(held, _)| *held == slot);
+            let demands = Demands::new(demanded.map(|(_, scope)| scope.clone()));
+            connections.push(self.describe(who, upstream, found, &demands, seen).await);
         }
         Ok(connections)
     }
@@ -211,7 +222,8 @@ impl Connections {
         let key = upstream.key(who);
         let seen = self.vault().seen(&key);
         let stored = self.broker.parts.store.find(&key).await?;
-        Ok(Some(self.describe(who, upstream, stored.as_ref(), seen).await))
+        let demands = self.demands(&key).await?;
+        Ok(Some(self.describe(who, upstream, stored.as_ref(), &demands, seen).await))
     }
 
     /// What we publish about ourselves as the client of an upstream's authorization server, whoever
@@ -244,7 +256,9 @@ impl Connections {
         Ok(Some(Offer {
             server: upstream.name.clone(),
             authorization_endpoint: terms.authorization_endpoint.clone(),
-            scopes: terms.scopes.clone(),
+            scopes: self.asked_for(upstream, who, &terms).await?,
+            wanted: connection.wanted_scopes,
+            granted: connection.scopes,
             status: connection.status,
             account: connection.account,
         }))
@@ -259,7 +273,8 @@ impl Connections {
     ) -> Result<Url, ConnectError> {
         let (upstream, connect) = self.consented(who, server)?;
         // Nobody is sent to approve what could not be kept afterwards.
-        self.vault().can_seal_for(&upstream.key(who)).await?;
+        let key = upstream.key(who);
+        self.vault().can_seal_for(&key).await?;
         let terms = connect.terms().await?;
         let now = self.broker.parts.clock.now();
         let state = random::token(&*self.broker.parts.random);
@@ -270,7 +285,7 @@ impl Connections {
             upstream: upstream.name.clone(),
             issuer: terms.issuer.clone(),
             redirect_uri: connect.redirect_uri.clone(),
-            scopes: terms.scopes.clone(),
+            scopes: self.asked_for(upstream, who, &terms).await?,
             resource: terms.resource.clone(),
             created_at: now,
             expires_at: now.plus(FLOW_LIFE),
@@ -278,7 +293,13 @@ impl Connections {
         self.flows.insert(&flow, FLOWS_PER_PERSON, now).await?;
         let verifier = verifier(browser, &state);
         let nonce = account::nonce(browser, &state, &flow.scopes, flow.issuer.as_ref());
-        Ok(connect.authorization_url(&terms, &state, &verifier, nonce.as_ref()).await?)
+        let url =
+            connect.authorization_url(&terms, &flow.scopes, &state, &verifier, nonce.as_ref());
+        let url = url.await;
+        if matches!(url, Err(ProviderError::Refused(Reason::InvalidScope))) {
+            self.broker.demands_refused(&key).await;
+        }
+        Ok(url?)
     }
 
     /// What came back from the authorization server, in the browser of the one who acts. Whoever
@@ -296,6 +317,10 @@ impl Connections {
         let (upstream, credential) = match self.finish(act, browser, query).await {
             Ok(granted) => granted,
             Err(ConnectError(reason)) => {
+                if let (Reason::InvalidScope, Some(upstream)) = (reason, self.upstream(&act.server))
+                {
+                    self.broker.demands_refused(&upstream.key(&act.who)).await;
+                }
                 let denied = reason == Reason::AccessDenied;
                 let action = if denied { Action::Deny } else { Action::Connect };
                 self.audit(act, action, Outcome::Failure(reason)).await?;
@@ -426,11 +451,34 @@ impl Connections {
                     parts.vault.saw(key, version);
                     self.broker.ready.forget(key);
                     self.broker.forgive(key);
+                    self.broker.demands_approved(key, version).await;
                     return Ok(());
                 }
             }
         }
         Err(ConnectError(Reason::Conflict))
+    }
+
+    async fn demands(&self, key: &CredentialKey) -> Result<Demands, StoreError> {
+        self.broker.parts.demands.find(key).await.map(Demands::new)
+    }
+
+    /// What an approval asks for: what every first one does, and what the upstream wanted since.
+    async fn asked_for(
+        &self,
+        upstream: &Brokered,
+        who: &Principal,
+        terms: &Terms,
+    ) -> Result<Vec<String>, StoreError> {
+        let key = upstream.key(who);
+        let demanded = self.demands(&key).await?.asked_for(self.broker.parts.clock.now());
+        if terms.scopes.is_empty() && !demanded.is_empty() {
+            // The authorization server chose at first: what it gave then is no part of the demand.
+            let held = self.held(&key).await.ok().flatten();
+            let granted = held.map(|(_, held)| held.scopes).unwrap_or_default();
+            return Ok(scope::union(&granted, &demanded));
+        }
+        Ok(scope::union(&terms.scopes, &demanded))
     }
 
     /// A record's state as its owner sees it.
@@ -439,6 +487,7 @@ impl Connections {
         who: &Principal,
         upstream: &Brokered,
         stored: Option<&Stored>,
+        demands: &Demands,
         seen: Option<Version>,
     ) -> Connection {
         let mut connection = Connection {
@@ -451,6 +500,7 @@ impl Connections {
             provider: None,
             token_type: None,
             scopes: Vec::new(),
+            wanted_scopes: demands.waiting(self.broker.parts.clock.now()),
             audience: None,
             obtained_via: None,
             expires_at: None,
@@ -496,6 +546,9 @@ impl Connections {
             }
             (Status::Connected | Status::Unavailable, None) => Condition::Connected,
         });
+        if connection.status == Status::Connected && !connection.wanted_scopes.is_empty() {
+            connection.reason = Some(Reason::InsufficientScope);
+        }
         connection.account = credential.account;
         connection.token_type = Some(credential.token_type);
         connection.scopes = credential.scopes;

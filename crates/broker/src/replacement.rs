@@ -176,7 +176,7 @@ impl Connections {
         Ok(old.is_some_and(|old| account.is_other_than(&old)))
     }
 
-    async fn held(
+    pub(crate) async fn held(
         &self,
         key: &CredentialKey,
     ) -> Result<Option<(Version, Credential)>, ConnectError> {

@@ -169,6 +169,8 @@ pub struct AuthBroker {
     /// In mode `api_key`.
     pub key_kind: KeyKind,
     pub key_test: KeyTest,
+    /// Whether people are asked for scopes that the upstream wants beyond the first ones.
+    pub step_up: bool,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
 }

@@ -362,6 +362,9 @@ pub struct AuthBroker {
     /// `api_key`: whether a key is tried before it is kept. Absent: yes.
     #[schemars(extend("default" = true))]
     pub key_test: Option<bool>,
+    /// Whether people are asked for scopes that the upstream wants later, beyond `scopes`.
+    #[schemars(extend("default" = true))]
+    pub step_up: Option<bool>,
     /// The header the credential is injected into.
     #[schemars(extend("default" = DEFAULT_HEADER))]
     pub header: Option<String>,

@@ -106,6 +106,13 @@ kinds! {
     NotConnected: FORBIDDEN "not-connected", "Connect this upstream first",
         "There is no credential of yours for this upstream, or its provider ended it.",
         "Connect it to use it.";
+    InsufficientScope: FORBIDDEN "insufficient-scope", "Approve more permissions first",
+        "The upstream needs permissions for this that you did not give it yet.",
+        "Connect it again to approve them. Until then everything else goes on working.";
+    ScopesNotGranted: FORBIDDEN "scopes-not-granted", "Permissions that are not granted",
+        "The upstream needs permissions for this that its provider does not grant, however often \
+         you approve. Everything else goes on working.",
+        "Tell whoever runs this gateway; there is nothing you can change.";
     NothingToDisconnect: NOT_FOUND "nothing-to-disconnect", "You are not connected",
         "There is no credential of yours for this upstream.",
         "To use it, connect it.";

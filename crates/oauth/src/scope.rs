@@ -47,7 +47,7 @@ impl Sources<'_> {
             return list(configured);
         }
         let asked = if self.challenged.is_empty() { self.resource } else { self.challenged };
-        let mut scopes = list(asked.iter().filter(|scope| *scope != OFFLINE_ACCESS));
+        let mut scopes = of_upstream(asked);
         if !scopes.is_empty() && contains(self.server, OFFLINE_ACCESS) {
             scopes.push(OFFLINE_ACCESS.to_owned());
         }
@@ -69,28 +69,15 @@ pub fn wants_consent(scopes: &[String]) -> bool {
 
 /// What to ask for after `insufficient_scope`: everything that was asked for before, and what is
 /// wanted now, for asking for less would take away what works (SEP-2350).
-///
-/// # Errors
-/// [`NotGranted`] when that was done [`MAX_STEP_UPS`] times for the same thing already.
-pub fn step_up(
-    asked_before: &[String],
-    wanted: &[String],
-    done: u32,
-) -> Result<Vec<String>, NotGranted> {
-    if done >= MAX_STEP_UPS {
-        return Err(NotGranted);
-    }
-    Ok(list(asked_before.iter().chain(wanted)))
+pub fn union(asked_before: &[String], wanted: &[String]) -> Vec<String> {
+    list(asked_before.iter().chain(wanted))
 }
 
-/// The operator's move: people approved, and it did not help (`Reason::ScopesNotGranted`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the authorization server does not grant the scopes that the upstream wants")]
-pub struct NotGranted;
-
-/// Consents one person is asked for by one upstream for one operation (OC-14). Who keeps count is
-/// whoever asks.
-pub const MAX_STEP_UPS: u32 = 3;
+/// As [`parse`], of what an upstream may want: whether it gets tokens that can be renewed is not its
+/// to say (SEP-2207).
+pub(crate) fn of_upstream(scopes: &[String]) -> Vec<String> {
+    list(scopes.iter().filter(|scope| *scope != OFFLINE_ACCESS))
+}
 
 const OFFLINE_ACCESS: &str = "offline_access";
 
@@ -165,17 +152,12 @@ mod tests {
 
     /// OC-14.
     #[test]
-    fn a_step_up_adds_and_ends() {
-        for (before, wanted, done, expected) in [
-            ("a b", "b c", 0, Ok("a b c")),
-            ("", "c", 1, Ok("c")),
-            ("a", "", 2, Ok("a")),
-            ("a", "a", 2, Ok("a")),
-            ("a", "b", 3, Err(NotGranted)),
-            ("a", "b", u32::MAX, Err(NotGranted)),
-        ] {
-            let asked = step_up(&words(before), &words(wanted), done);
-            assert_eq!(asked, expected.map(words), "{before} + {wanted}, {done}");
+    fn a_step_up_only_adds() {
+        for (before, wanted, expected) in
+            [("a b", "b c", "a b c"), ("", "c", "c"), ("a", "", "a"), ("a", "a", "a")]
+        {
+            let asked = union(&words(before), &words(wanted));
+            assert_eq!(asked, words(expected), "{before} + {wanted}");
         }
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Errand<'a> {
 
 pub(crate) enum Outcome {
     Answered(Response<ResponseBody>),
-    /// The upstream refuses the caller's credential for good; with the request's body, if it is
+    /// The upstream refuses the caller's credential for good, or for this request; with the request's body, if it is
     /// known.
     Refused(ObtainError, Option<Bytes>),
 }
@@ -69,6 +69,9 @@ impl Errand<'_> {
         let head = Outward { method, uri, headers: self.outward(headers).await? };
         let (body, copy) = RequestBody::first(body);
         let first = self.send(&head, body, injection.as_deref(), &copy, &mut guard).await?;
+        if let Some(more) = self.wants_more(&first, injection.as_deref()).await {
+            return Ok(Outcome::Refused(more, copy.whole()));
+        }
         if first.status() != StatusCode::UNAUTHORIZED {
             return self.inward(&head.method, first, guard).await.map(Outcome::Answered);
         }
@@ -88,12 +91,29 @@ impl Errand<'_> {
         let whole = copy.whole().ok_or(Refusal::SendAgain)?;
         let body = RequestBody::replayed(whole.clone());
         let second = self.send(&head, body, Some(&renewed), &Copy::default(), &mut guard).await?;
+        if let Some(more) = self.wants_more(&second, Some(&renewed)).await {
+            return Ok(Outcome::Refused(more, Some(whole)));
+        }
         if second.status() == StatusCode::UNAUTHORIZED {
             broker.rejected(self.who, upstream, renewed.version);
             let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
             return Ok(Outcome::Refused(rejected, Some(whole)));
         }
         self.inward(&head.method, second, guard).await.map(Outcome::Answered)
+    }
+
+    /// Whether the credential lacks scopes for this request, and what is said of it: most upstreams
+    /// say so by 403, some by 401 (OC-14).
+    async fn wants_more(
+        &self,
+        answer: &Response<Incoming>,
+        injection: Option<&Injection>,
+    ) -> Option<ObtainError> {
+        if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return None;
+        }
+        let (upstream, refused) = (self.route.broker.as_ref()?, injection?);
+        self.front.step_up(self.who, upstream, refused.version, answer.headers()).await
     }
 
     /// The headers as the upstream shall see them, but for the credential.

@@ -17,11 +17,14 @@ use attache_core::{
     audit::Reason,
     authenticator::{Authenticator, AuthnError},
     explain::explain,
+    store::Version,
 };
 use attache_crypto::{digest::base64url, random::Random};
 use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
+};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -223,6 +226,20 @@ impl Front {
             reason: Reason::ProviderUnavailable,
             retry_after: None,
         }))
+    }
+
+    /// What the caller is told of an upstream that wants more scopes; [`Broker::step_up`] within
+    /// [`OBTAIN_LIMIT`].
+    pub(crate) async fn step_up(
+        &self,
+        who: &Principal,
+        upstream: &Arc<attache_broker::Brokered>,
+        version: Version,
+        answer: &HeaderMap,
+    ) -> Option<ObtainError> {
+        let told = self.parts.broker.step_up(who, upstream, version, answer);
+        let late = ObtainError::Unavailable { reason: Reason::StoreUnavailable, retry_after: None };
+        timeout(OBTAIN_LIMIT, told).await.unwrap_or(Some(late))
     }
 
     pub(crate) fn broker(&self) -> &Broker {

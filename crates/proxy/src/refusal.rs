@@ -120,9 +120,17 @@ impl Refusal {
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,
             // 403 and not 401: the caller's token for this gateway is fine (PX-21).
-            Self::NoCredential(ObtainError::NotConnected { .. }) => Kind::NotConnected,
-            Self::NoCredential(ObtainError::Unavailable { .. }) => Kind::CredentialUnavailable,
-            Self::NoCredential(ObtainError::Operator { .. }) => Kind::CredentialMisconfigured,
+            Self::NoCredential(error) => match error {
+                ObtainError::NotConnected { reason: Reason::InsufficientScope } => {
+                    Kind::InsufficientScope
+                }
+                ObtainError::NotConnected { .. } => Kind::NotConnected,
+                ObtainError::Unavailable { .. } => Kind::CredentialUnavailable,
+                ObtainError::Operator { reason: Reason::ScopesNotGranted } => {
+                    Kind::ScopesNotGranted
+                }
+                ObtainError::Operator { .. } => Kind::CredentialMisconfigured,
+            },
             Self::SendAgain => Kind::SendAgain,
             Self::UpstreamUnreachable => Kind::UpstreamUnreachable,
             Self::UpstreamBlocked => Kind::UpstreamBlocked,

@@ -25,7 +25,7 @@ use crate::{
     Ambient,
     authorize::{AuthorizationRequest, Refusal},
     client::{Client, Clients},
-    misbehave::{CallbackAnswer, Script, TokenAnswer},
+    misbehave::{CallbackAnswer, Script, TokenAnswer, UnknownScopes},
     page::{escape, page},
     params::Params,
     peer::{Bound, Peer},
@@ -58,6 +58,7 @@ impl AuthorizationServer {
             ledger: Shared::new(Ledger::new(ambient)),
             token_answers: Script::default(),
             callbacks: Script::default(),
+            unknown_scopes: Shared::default(),
         });
         Ok(Self { peer: bound.serve(routes(&office)), office })
     }
@@ -88,6 +89,11 @@ impl AuthorizationServer {
     /// How the next consents come back.
     pub fn callbacks(&self) -> &Script<CallbackAnswer> {
         &self.office.callbacks
+    }
+
+    /// What it does from now on when it is asked for scopes that it does not list.
+    pub fn set_unknown_scopes(&self, unknown: UnknownScopes) {
+        self.office.unknown_scopes.with(|set| *set = unknown);
     }
 
     pub fn stats(&self) -> Stats {
@@ -131,6 +137,7 @@ struct Office {
     ledger: Shared<Ledger>,
     token_answers: Script<TokenAnswer>,
     callbacks: Script<CallbackAnswer>,
+    unknown_scopes: Shared<UnknownScopes>,
 }
 
 impl TokenCheck for Office {
@@ -185,8 +192,9 @@ async fn authorize(
     let (Ok(params), Ok(form)) = (Params::parse(query.as_bytes()), Params::parse(&form)) else {
         return Refusal::Stay("A parameter occurs twice.").answer(SERVICE, &office.issuer);
     };
-    let request = AuthorizationRequest::parse(&params, &office.clients).and_then(with_scopes);
-    let request = match request {
+    let unknown = office.unknown_scopes.with(|unknown| *unknown);
+    let request = AuthorizationRequest::parse(&params, &office.clients);
+    let request = match request.and_then(|request| with_scopes(request, unknown)) {
         Ok(request) => request,
         Err(refusal) => return refusal.answer(SERVICE, &office.issuer),
     };
@@ -198,10 +206,18 @@ async fn authorize(
     }
 }
 
-/// Known scopes only; without any, the plain one (RFC 6749 section 3.3).
-fn with_scopes(mut request: AuthorizationRequest) -> Result<AuthorizationRequest, Refusal> {
-    if !request.scopes.iter().all(|scope| SCOPES.contains(&scope.as_str())) {
-        return Err(Refusal::GoBack(Box::new(request.way_back), "invalid_scope"));
+/// Known scopes only, unless told otherwise; without any, the plain one (RFC 6749 section 3.3).
+fn with_scopes(
+    mut request: AuthorizationRequest,
+    unknown: UnknownScopes,
+) -> Result<AuthorizationRequest, Refusal> {
+    let is_known = |scope: &String| SCOPES.contains(&scope.as_str());
+    match unknown {
+        UnknownScopes::Refuse if !request.scopes.iter().all(is_known) => {
+            return Err(Refusal::GoBack(Box::new(request.way_back), "invalid_scope"));
+        }
+        UnknownScopes::LeaveOut => request.scopes.retain(is_known),
+        UnknownScopes::Refuse | UnknownScopes::Grant => {}
     }
     if request.scopes.is_empty() {
         request.scopes.push("notes".to_owned());

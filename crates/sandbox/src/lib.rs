@@ -46,7 +46,7 @@ pub use browser::{Browser, BrowserError, Form, Page};
 pub use client::Client;
 pub use idp::IdentityProvider;
 pub use mcp_server::McpServer;
-pub use misbehave::{CallbackAnswer, IdTokenAnswer, MARKER, Script, TokenAnswer};
+pub use misbehave::{CallbackAnswer, IdTokenAnswer, MARKER, Script, TokenAnswer, UnknownScopes};
 pub use notes::Notes;
 pub use people::Person;
 pub use protect::{Holder, TokenCheck};

@@ -97,6 +97,18 @@ pub enum CallbackAnswer {
     ErrorOfWrongIssuer(&'static str),
 }
 
+/// What an authorization server does with scopes that it does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownScopes {
+    /// `invalid_scope` (RFC 6749 section 4.1.2.1).
+    #[default]
+    Refuse,
+    /// As if it listed them.
+    Grant,
+    /// Without a word, as it may (RFC 6749 section 3.3).
+    LeaveOut,
+}
+
 /// What an ID token says (`OpenID` Connect Core section 3.1.3.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdTokenAnswer {

@@ -85,6 +85,8 @@ pub(crate) struct Credential {
     account: Option<Account>,
     token_type: Option<String>,
     scopes: Vec<String>,
+    /// What the upstream wants besides, until the person approves or an hour has passed.
+    wanted_scopes: Vec<String>,
     audience: Option<String>,
     obtained_via: Option<&'static str>,
     expires_at: Option<Timestamp>,
@@ -106,6 +108,7 @@ impl From<Connection> for Credential {
             account: connection.account,
             token_type: connection.token_type,
             scopes: connection.scopes,
+            wanted_scopes: connection.wanted_scopes,
             audience: connection.audience,
             obtained_via: connection.obtained_via.map(ObtainedVia::as_str),
             expires_at: connection.expires_at,

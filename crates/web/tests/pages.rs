@@ -52,3 +52,23 @@ fn every_element_is_closed_in_order() {
         assert!(open.is_empty(), "{name}: {open:?}");
     }
 }
+
+/// OC-14, EL-7: what was given, and what is asked for now.
+#[test]
+fn a_step_up_shows_what_is_new() {
+    let html = |wanted: &str| {
+        let mut all = states::all().into_iter();
+        all.find(|(name, _)| *name == wanted).expect("it is in the gallery").1
+    };
+    let page = html("connect-more");
+    for expected in [
+        "<dt>You gave</dt><dd><ul class=\"scopes\"><li>notes:read</li></ul>",
+        "<li>notes:read</li><li class=\"new\">notes:write <strong>new</strong></li>",
+        "&#60;i&#62;admin&#60;/i&#62; <strong>new</strong>",
+    ] {
+        assert!(page.contains(expected), "{expected} is not in {page}");
+    }
+    let page = html("connections");
+    assert!(page.contains("<li class=\"new\">notes:write <strong>not given</strong></li>"));
+    assert!(!html("connect-again").contains("class=\"new\""));
+}

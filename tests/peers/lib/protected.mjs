@@ -6,6 +6,8 @@ import { InvalidTokenError } from '@modelcontextprotocol/sdk/server/auth/errors.
 import { createMcpExpressApp } from '@modelcontextprotocol/sdk/server/express.js';
 
 const SCOPE = 'mcp:use';
+/** What a call of `echo` needs besides: nobody is told before they try. */
+const ECHO_SCOPE = 'mcp:write';
 /** Requests remembered: the latest are kept. */
 const MOST_RECORDED = 500;
 
@@ -22,12 +24,18 @@ export async function protectedApp(url, { issuer, client_id, client_secret }) {
     next();
   });
   app.use(mcpAuthMetadataRouter({ oauthMetadata: metadata, resourceServerUrl: resource, scopesSupported: [SCOPE] }));
-  app.use('/mcp', requireBearerAuth({
+  const guard = (...requiredScopes) => requireBearerAuth({
     verifier: { verifyAccessToken: (token) => introspect(metadata.introspection_endpoint, client_id, client_secret, token) },
-    requiredScopes: [SCOPE],
+    requiredScopes,
     resourceMetadataUrl: getOAuthProtectedResourceMetadataUrl(resource),
     expectedResource: resource,
-  }));
+  });
+  const [usual, forEcho] = [guard(SCOPE), guard(SCOPE, ECHO_SCOPE)];
+  app.use('/mcp', (req, res, next) => {
+    const { method, params } = req.body ?? {};
+    const isEcho = method === 'tools/call' && params?.name === 'echo';
+    return (isEcho ? forEcho : usual)(req, res, next);
+  });
   return { app, resource: resource.href };
 }
 

@@ -30,6 +30,7 @@ mod keys;
 mod limits;
 mod offboarding;
 mod sign_in;
+mod step_up;
 mod storage;
 mod streams;
 mod token_endpoint;

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Frame;
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
@@ -41,6 +41,7 @@ pub(crate) struct Bare {
     refusals: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
     answers: Arc<Mutex<VecDeque<(&'static str, String)>>>,
+    challenge: Arc<Mutex<Option<(StatusCode, HeaderValue)>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +70,7 @@ impl Bare {
             refusals: Arc::default(),
             open: Arc::default(),
             answers: Arc::default(),
+            challenge: Arc::default(),
         };
         let routes = Router::new().fallback(take).with_state(bare.clone());
         Handle::current().spawn(async move { axum::serve(listener, routes).await });
@@ -83,6 +85,23 @@ impl Bare {
     /// What it answers next, of which type.
     pub(crate) fn answer_next(&self, kind: &'static str, body: impl Into<String>) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).push_back((kind, body.into()));
+    }
+
+    /// Answers everything from now on with this status and `WWW-Authenticate`.
+    pub(crate) fn challenge(&self, status: StatusCode, challenge: &str) {
+        let challenge = HeaderValue::try_from(challenge).expect("a header's value");
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some((status, challenge));
+    }
+
+    /// As [`Self::challenge`], because these scopes are missing.
+    pub(crate) fn demand(&self, scopes: &str) {
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\"");
+        self.challenge(StatusCode::FORBIDDEN, &challenge);
+    }
+
+    /// Takes every request again.
+    pub(crate) fn relent(&self) {
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
@@ -125,6 +144,10 @@ async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
         bare.open.fetch_add(1, Relaxed);
         let body = Endless { floods, has_begun: false, open: bare.open };
         return ([(header::CONTENT_TYPE, content_type)], Body::new(body)).into_response();
+    }
+    let challenge = bare.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((status, challenge)) = challenge {
+        return (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
     }
     let told = bare.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let (kind, body) = told.unwrap_or_else(|| {

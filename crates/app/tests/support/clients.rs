@@ -46,16 +46,26 @@ impl Client {
 
     /// Calls `whoami` at `url` in a session of its own.
     pub(crate) fn whoami(self, url: &str, token: &str) -> Heard {
+        self.calls(url, token, "whoami", &json!({}))
+    }
+
+    /// The same with `echo`, which needs a scope that is not asked for at first.
+    pub(crate) fn echo(self, url: &str, token: &str, text: &str) -> Heard {
+        self.calls(url, token, "echo", &json!({ "text": text }))
+    }
+
+    fn calls(self, url: &str, token: &str, tool: &str, arguments: &Value) -> Heard {
         let script = match self {
             Self::Rust => {
                 let client = RustClient::connect(url, token);
-                return Heard { tools: client.tools(), result: client.whoami() };
+                return Heard { tools: client.tools(), result: client.call(tool, arguments) };
             }
             Self::TypeScript => "mcp-client-ts.mjs",
             Self::TypeScript2 => "mcp-client-2.mjs",
             Self::Python => "mcp_client.py",
         };
-        let said = run(script, &json!({ "url": url, "token": token, "tool": "whoami" }));
+        let asked = json!({ "url": url, "token": token, "tool": tool, "args": arguments });
+        let said = run(script, &asked);
         let (Some(tools), Some([result])) =
             (said["tools"].as_array(), said["results"].as_array().map(Vec::as_slice))
         else {
@@ -104,13 +114,21 @@ impl RustClient {
         self.whoami_at_once(1).remove(0)
     }
 
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> ToolResult {
+        self.at_once(1, tool, arguments).remove(0)
+    }
+
     /// The same call `count` times, none waiting for another.
     pub(crate) fn whoami_at_once(&self, count: usize) -> Vec<ToolResult> {
+        self.at_once(count, "whoami", &json!({}))
+    }
+
+    fn at_once(&self, count: usize, tool: &str, arguments: &Value) -> Vec<ToolResult> {
+        let mut asked = CallToolRequestParams::new(tool.to_owned());
+        asked.arguments = arguments.as_object().cloned();
         let call = |_| {
-            let peer = self.service.peer().clone();
-            self.runtime.spawn(async move {
-                peer.call_tool(CallToolRequestParams::new("whoami")).await.expect("it is answered")
-            })
+            let (peer, asked) = (self.service.peer().clone(), asked.clone());
+            self.runtime.spawn(async move { peer.call_tool(asked).await.expect("it is answered") })
         };
         let calls: Vec<_> = (0..count).map(call).collect();
         let answered = calls.into_iter().map(|call| self.runtime.block_on(call));

@@ -211,6 +211,7 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
         rotation: None,
         dialect: Arc::default(),
         redirect_uri: redirect_uri.into(),
+        step_up: true,
         outbound: site.clone(),
         clock: world.clock.clone(),
     }

@@ -15,5 +15,6 @@ mod connect;
 mod ending;
 mod refresh;
 mod service_key;
+mod step_up;
 mod support;
 mod vault;

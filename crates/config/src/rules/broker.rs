@@ -28,6 +28,7 @@ pub(super) fn auth_broker(
     };
     let header_format = section.header_format.get_or_insert_with(|| default_format.to_owned());
     let header_format = header::format(header_format, &place.key("header_format"));
+    let step_up = *section.step_up.get_or_insert(true);
     let section = &*section;
     let mode = mode(section, place);
     if let Some(mode) = mode {
@@ -73,6 +74,7 @@ pub(super) fn auth_broker(
         prefer_registration: section.prefer_registration,
         key_kind,
         key_test: key_test?,
+        step_up,
         header: header?,
         header_format: header_format?,
     })

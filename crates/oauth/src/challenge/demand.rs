@@ -38,6 +38,13 @@ impl Demand {
             error: parameter("error").and_then(BearerError::parse),
         })
     }
+
+    /// The scopes that a token lacks for what was asked of the resource (RFC 6750 section 3.1).
+    /// `None` where that is not the matter, or where none is named: there is nothing to ask for.
+    pub fn lacking(self) -> Option<Vec<String>> {
+        let lacking = self.error == Some(BearerError::InsufficientScope);
+        Some(scope::of_upstream(&self.scopes)).filter(|scopes| lacking && !scopes.is_empty())
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +98,23 @@ mod tests {
             ),
         ] {
             assert_eq!(read(values), expected, "{values:?}");
+        }
+    }
+
+    /// OC-14.
+    #[test]
+    fn only_named_scopes_are_lacking() {
+        for (value, expected) in [
+            ("Bearer error=\"insufficient_scope\", scope=\"b a\"", Some(&["b", "a"][..])),
+            ("Bearer error=\"insufficient_scope\", scope=\"a offline_access\"", Some(&["a"])),
+            ("Bearer error=\"insufficient_scope\", scope=\"offline_access\"", None),
+            ("Bearer error=\"insufficient_scope\"", None),
+            ("Bearer error=\"invalid_token\", scope=\"a\"", None),
+            ("Bearer scope=\"a\"", None),
+        ] {
+            let lacking = read(&[value]).and_then(Demand::lacking);
+            let expected = expected.map(|scopes| scopes.iter().map(ToString::to_string).collect());
+            assert_eq!(lacking, expected, "{value}");
         }
     }
 }

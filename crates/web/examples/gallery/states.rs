@@ -67,6 +67,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         let page = refused.map_or(page.clone(), |reason| page.refused(reason));
         pages.push((name, page.to_string()));
     }
+    pages.push(("connect-more", ConnectPage::new(ada(), step_up()).to_string()));
     let account = |id, label| Account::new(Some(id), Some(label)).expect("it can be shown");
     for (name, approved) in [("account", "ada@home.example.net"), ("account-alike", "ada-lovelace")]
     {
@@ -118,12 +119,28 @@ fn connect(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> Str
         server: name(server),
         authorization_endpoint: endpoint.parse().expect("a fake endpoint is a URL"),
         scopes: scopes.iter().map(ToString::to_string).collect(),
+        wanted: Vec::new(),
+        granted: Vec::new(),
         status,
         account: (status != Status::NotConnected)
             .then(|| Account::new(None, Some("ada-lovelace")))
             .flatten(),
     };
     ConnectPage::new(ada(), offer).to_string()
+}
+
+/// Of an upstream that wants more than it was given; nobody knows what it writes there.
+fn step_up() -> Offer {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    Offer {
+        server: name("notes"),
+        authorization_endpoint: "https://as.example.com".parse().expect("a URL"),
+        scopes: words("notes:read notes:write <i>admin</i>"),
+        wanted: words("notes:write <i>admin</i>"),
+        granted: words("notes:read"),
+        status: Status::Connected,
+        account: Account::new(None, Some("ada-lovelace")),
+    }
 }
 
 fn nothing_yet() -> Vec<Connection> {
@@ -157,6 +174,13 @@ fn everything() -> Vec<Connection> {
             expires_at: Some(NOW.minus(Duration::from_mins(4))),
             scopes: vec![long.to_owned(), "offline_access".to_owned()],
             ..connection("calendar-of-the-whole-company", Status::Connected)
+        },
+        Connection {
+            scopes: vec!["notes:read".to_owned()],
+            wanted_scopes: vec!["notes:write".to_owned()],
+            reason: Some(Reason::InsufficientScope),
+            account: Account::new(None, Some("ada-lovelace")),
+            ..connection("notes", Status::Connected)
         },
         connection("slack", Status::Connected),
         Connection {
@@ -195,6 +219,7 @@ fn connection(server: &str, status: Status) -> Connection {
         provider: Some(format!("{server}.example.com")),
         token_type: stored.then(|| "Bearer".to_owned()),
         scopes: Vec::new(),
+        wanted_scopes: Vec::new(),
         audience: None,
         obtained_via: stored.then_some(ObtainedVia::ConnectFlow),
         expires_at: None,

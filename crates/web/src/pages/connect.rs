@@ -20,7 +20,8 @@ pub struct ConnectPage {
     verb: &'static str,
     lead: &'static str,
     provider_host: String,
-    scopes: Vec<String>,
+    granted: Vec<String>,
+    asked: Vec<Scope>,
     account: Option<String>,
     policy: HeaderValue,
 }
@@ -31,6 +32,11 @@ impl ConnectPage {
             Status::NotConnected => {
                 ("Connect", "This gateway will use it for you, with your own account.")
             }
+            Status::Connected if !offer.wanted.is_empty() => (
+                "Reconnect",
+                "It needs more permissions than you gave for something you did. Everything else \
+                 goes on working, whether you approve them or not.",
+            ),
             Status::Connected => (
                 "Reconnect",
                 "You are connected already. Go on only to use another account or to approve again.",
@@ -45,6 +51,7 @@ impl ConnectPage {
         };
         let endpoint = &offer.authorization_endpoint;
         let server = offer.server.as_str();
+        let scope = |name: String| Scope { is_new: offer.wanted.contains(&name), name };
         Self {
             person: Some(who.clone()),
             who,
@@ -58,10 +65,18 @@ impl ConnectPage {
             } else {
                 headers::LEAVING
             },
-            scopes: offer.scopes,
+            granted: offer.granted,
+            asked: offer.scopes.into_iter().map(scope).collect(),
             account: offer.account.map(|account| account.label().to_owned()),
         }
     }
+}
+
+#[derive(Debug)]
+struct Scope {
+    name: String,
+    /// The upstream wants it beyond what the person gave.
+    is_new: bool,
 }
 
 impl IntoResponse for ConnectPage {

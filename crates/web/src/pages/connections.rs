@@ -100,6 +100,7 @@ struct Row {
     account: Option<String>,
     moment: Option<Moment>,
     scopes: Vec<String>,
+    wanted: Vec<String>,
     connect: Option<Connect>,
     /// There is something to delete.
     removable: bool,
@@ -116,6 +117,7 @@ impl Row {
             account: connection.account.as_ref().map(|account| account.label().to_owned()),
             moment: at.map(|at| Moment::new(at, now)),
             scopes: connection.scopes.clone(),
+            wanted: connection.wanted_scopes.clone(),
             connect: Connect::offered(connection),
             removable: connection.updated_at.is_some(),
         }
@@ -138,6 +140,11 @@ impl Row {
             }
             (Status::Connected, Some(Condition::Expiring)) => {
                 (Tone::Warn, "Expiring", ending(connection, now), connection.ends_at)
+            }
+            (Status::Connected, _) if !connection.wanted_scopes.is_empty() => {
+                let note = "It works, but needs more permissions than you gave for something you \
+                            did. Reconnect to give them.";
+                (Tone::Warn, "Connected", note.into(), None)
             }
             (Status::Connected, _) => match until {
                 Some(at) if at > now => (Tone::Good, "Connected", "Token expires".into(), until),
@@ -201,7 +208,7 @@ fn why(connection: &Connection) -> String {
 #[derive(Clone, Copy, Debug)]
 enum Connect {
     First,
-    /// The person has to, or nothing works, now or soon.
+    /// The person has to, or not everything works, now or soon.
     Needed,
     Again,
 }
@@ -211,10 +218,11 @@ impl Connect {
         match connection.status {
             Status::NotConnected => Some(Self::First),
             Status::Expired | Status::NeedsReconnect => Some(Self::Needed),
-            Status::Connected if connection.condition == Some(Condition::Expiring) => {
-                Some(Self::Needed)
+            Status::Connected => {
+                let ends = connection.condition == Some(Condition::Expiring);
+                let lacks = !connection.wanted_scopes.is_empty();
+                Some(if ends || lacks { Self::Needed } else { Self::Again })
             }
-            Status::Connected => Some(Self::Again),
             // Consenting again mends only what is lost here, not what is down elsewhere.
             Status::Unavailable => {
                 (connection.reason == Some(Reason::Unreadable)).then_some(Self::Again)

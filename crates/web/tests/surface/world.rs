@@ -97,6 +97,7 @@ impl World {
         let stop = CancellationToken::new();
         let broker = Broker::new(Parts {
             store: stores.credentials.clone(),
+            demands: stores.demands.clone(),
             vault: Arc::new(Vault::new(
                 ring.clone(),
                 stores.data_keys.clone(),
@@ -212,6 +213,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             dialect,
             rotation: None,
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
+            step_up: true,
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),
         })),

@@ -103,6 +103,7 @@ impl Desk {
         );
         let broker = Broker::new(Parts {
             store: Arc::clone(&stores.credentials),
+            demands: Arc::clone(&stores.demands),
             vault: Arc::new(vault),
             audit,
             tasks: tasks.clone(),

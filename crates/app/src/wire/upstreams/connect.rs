@@ -47,6 +47,7 @@ pub(super) fn wire(
             .map(|second| Rotation::new(upstream.name.clone(), second, common.metrics.clone())),
         dialect,
         redirect_uri,
+        step_up: broker.step_up,
         outbound: Arc::clone(&common.outbound),
         clock: Arc::clone(&common.world.clock),
     })

@@ -53,6 +53,8 @@ pub(crate) struct World {
     /// Of `notes`, as configured.
     pub(crate) issuer: IssuerId,
     pub(crate) scopes: Vec<String>,
+    /// Of every upstream, as configured.
+    pub(crate) step_up: bool,
     pub(crate) ada: Someone,
     pub(crate) grace: Someone,
 }
@@ -83,6 +85,7 @@ impl World {
             metrics,
             issuer: IssuerId::new("https://as.example.com"),
             scopes: vec!["read".to_owned(), "write".to_owned()],
+            step_up: true,
             ada: someone(&stores, "ada", &["engineering"]).await,
             grace: someone(&stores, "grace", &[]).await,
             stores,
@@ -118,6 +121,7 @@ impl World {
         ));
         let broker = Broker::new(Parts {
             store: self.faulty.clone(),
+            demands: Arc::clone(&self.stores.demands),
             vault: Arc::clone(&vault),
             audit,
             tasks: tasks.clone(),
@@ -218,6 +222,7 @@ impl World {
             rotation: None,
             dialect: Arc::default(),
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
+            step_up: self.step_up,
             outbound: self.provider.clone(),
             clock: self.clock.clone(),
         };
