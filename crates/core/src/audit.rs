@@ -60,6 +60,15 @@ words! {
         Enable = "enable",
         /// A person was erased, and everything of theirs ended.
         Offboard = "offboard",
+        /// A client registered itself at the authorization server.
+        ClientRegister = "client_register",
+        /// A person was asked about a client, and said yes or no.
+        ClientApprove = "client_approve",
+        TokenIssue = "token_issue",
+        TokenRefresh = "token_refresh",
+        TokenRevoke = "token_revoke",
+        /// A code or a refresh token came back that was spent: its grant was ended.
+        TokenReplay = "token_replay",
         /// Injections that were not written, because the queue was full or the store away.
         Dropped = "dropped",
         /// A process began to write here.

@@ -10,6 +10,7 @@
 //! - every list has a bound, given by the caller or written at the method.
 
 mod demand;
+mod grant;
 mod registration;
 mod wrapped;
 
@@ -23,6 +24,7 @@ use crate::{
 
 pub use self::{
     demand::{DemandStore, DemandedScope},
+    grant::{ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
     registration::{RegistrationStore, SealedRegistration, Turn},
     wrapped::{
         DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
@@ -57,6 +59,8 @@ pub struct Stores {
     pub service_keys: Arc<dyn ServiceKeyStore>,
     pub registrations: Arc<dyn RegistrationStore>,
     pub wrapped_keys: Arc<dyn WrappedKeys>,
+    pub grants: Arc<dyn GrantStore>,
+    pub clients: Arc<dyn ClientStore>,
     pub audit: Arc<dyn AuditStore>,
 }
 

@@ -14,9 +14,9 @@ use attache_core::{
     },
     principal::SessionDigest,
     store::{
-        ConnectFlow, DemandedScope, Health, KeyId, KeyKind, KeyOwner, Lease, Leased, Person,
-        Profile, Record, Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version,
-        WrappedKey, Wraps,
+        Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind, KeyOwner, Lease,
+        Leased, Person, Profile, Record, RegisteredClient, Sealed, SealedRegistration, Session,
+        StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -64,6 +64,10 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     wrapped_keys_are_paged_and_counted(one, other).await;
     a_person_is_erased_with_everything_of_theirs(one, other).await;
     people_are_listed_switched_and_barred(one, other).await;
+    a_code_is_redeemed_by_one(one, other).await;
+    a_family_goes_on_from_its_last_turn(one, other).await;
+    grants_are_bounded_by_person_and_end(one, other).await;
+    registered_clients_are_bounded_and_forgotten(one, other).await;
     audit_is_listed_newest_first(one, other).await;
 }
 
@@ -681,6 +685,125 @@ async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stor
     let sealed = one.data_keys.insert(&user, &wrapped("old", 2), NOW).await;
     assert!(matches!(sealed, Err(StoreError::Conflict)), "{sealed:?}");
     assert!(one.data_keys.find(&stays).await.expect("find").is_some(), "another person's");
+}
+
+// --- the authorization server -------------------------------------------------------------------
+
+fn grant(user: &UserId, id: &str, created_at: Timestamp) -> Grant {
+    Grant {
+        id: id.to_owned(),
+        user: user.clone(),
+        client_id: "client".to_owned(),
+        client_name: "A \"client\"".to_owned(),
+        resource: "https://gw.example.com/mcp/notes".to_owned(),
+        scopes: vec!["mcp:use".to_owned()],
+        created_at,
+        expires_at: created_at.plus(Duration::from_mins(10)),
+    }
+}
+
+fn code(digest: u8) -> Code {
+    Code {
+        digest: [digest; 32],
+        challenge: "challenge".to_owned(),
+        redirect_uri: "http://127.0.0.1/cb".to_owned(),
+        expires_at: NOW.plus(Duration::from_mins(1)),
+    }
+}
+
+async fn a_code_is_redeemed_by_one(one: &Stores, other: &Stores) {
+    let ada = person(one, "codes").await;
+    let (granted, code) = (grant(&ada, "codes-1", NOW), code(41));
+    one.grants.insert(&granted, &code, 9, NOW).await.expect("insert");
+    let issued = Issued { grant: granted.clone(), code: code.clone(), redeemed: false };
+    assert_eq!(other.grants.find_code(code.digest, NOW).await.expect("find"), Some(issued.clone()));
+    assert_eq!(other.grants.list(&ada, NOW).await.expect("list"), []);
+
+    let end = NOW.plus(Duration::from_hours(24));
+    let late = code.expires_at;
+    assert!(!one.grants.redeem(code.digest, [1; 32], [2; 32], end, late).await.expect("redeem"));
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let grants = pick(rival, one, other).grants.clone();
+        let digest = code.digest;
+        rivals.spawn(async move { grants.redeem(digest, [rival; 32], [2; 32], end, NOW).await });
+    }
+    let won = rivals.join_all().await.into_iter().filter(|won| *won.as_ref().expect("redeem"));
+    assert_eq!(won.count(), 1);
+    // It is known when it comes back, until the grant ends.
+    let granted = Grant { expires_at: end, ..granted };
+    let spent = Issued { grant: granted.clone(), redeemed: true, ..issued };
+    assert_eq!(other.grants.find_code(code.digest, NOW).await.expect("find"), Some(spent));
+    assert_eq!(other.grants.find_code(code.digest, end).await.expect("find"), None);
+    assert_eq!(one.grants.list(&ada, NOW).await.expect("list"), [granted]);
+    assert!(one.grants.remove("codes-1").await.expect("remove"));
+    assert!(!other.grants.remove("codes-1").await.expect("remove"));
+    assert_eq!(other.grants.find_code(code.digest, NOW).await.expect("find"), None);
+}
+
+async fn a_family_goes_on_from_its_last_turn(one: &Stores, other: &Stores) {
+    let ada = person(one, "families").await;
+    let end = NOW.plus(Duration::from_hours(24));
+    let granted = grant(&ada, "families-1", NOW);
+    one.grants.insert(&granted, &code(42), 9, NOW).await.expect("insert");
+    assert!(one.grants.redeem([42; 32], [50; 32], [1; 32], end, NOW).await.expect("redeem"));
+    let later = NOW.plus(Duration::from_mins(1));
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let grants = pick(rival, one, other).grants.clone();
+        rivals.spawn(async move { grants.rotate([50; 32], [1; 32], [2; 32], later).await });
+    }
+    let won = rivals.join_all().await.into_iter().filter(|won| *won.as_ref().expect("rotate"));
+    assert_eq!(won.count(), 1);
+    let family = other.grants.find_family([50; 32], later).await.expect("find");
+    let family = family.expect("a family");
+    assert_eq!(family.grant, Grant { expires_at: end, ..granted });
+    assert_eq!((family.turn, family.last_turn), ([2; 32], Some([1; 32])));
+    assert_eq!(family.turned_at, later);
+    assert!(!one.grants.rotate([50; 32], [2; 32], [3; 32], end).await.expect("rotate"));
+    assert_eq!(other.grants.find_family([50; 32], end).await.expect("find"), None);
+    assert_eq!(other.grants.find("families-1", end).await.expect("find"), None);
+}
+
+async fn grants_are_bounded_by_person_and_end(one: &Stores, other: &Stores) {
+    let ada = person(one, "grants").await;
+    for number in 0..4 {
+        let at = NOW.plus(Duration::from_secs(u64::from(number)));
+        let granted = grant(&ada, &format!("grants-{number}"), at);
+        one.grants.insert(&granted, &code(60 + number), 3, at).await.expect("insert");
+    }
+    let kept = async |id: &str| other.grants.find(id, NOW).await.expect("find").is_some();
+    assert!(!kept("grants-0").await && kept("grants-1").await && kept("grants-3").await);
+    assert!(one.people.remove(&ada).await.expect("remove"));
+    assert!(!kept("grants-3").await, "it goes with its person");
+}
+
+async fn registered_clients_are_bounded_and_forgotten(one: &Stores, other: &Stores) {
+    let client = |id: &str, created_at: Timestamp| RegisteredClient {
+        id: id.to_owned(),
+        name: "A client".to_owned(),
+        redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
+        auth_method: "none".to_owned(),
+        secret: Some([7; 32]),
+        created_at,
+        expires_at: created_at.plus(Duration::from_hours(1)),
+    };
+    let known = async |id: &str, at| other.clients.find(id, at).await.expect("find").is_some();
+    let approved = client("clients-approved", NOW);
+    assert!(one.clients.insert(&approved, 2, NOW).await.expect("insert"));
+    assert_eq!(other.clients.find(&approved.id, NOW).await.expect("find"), Some(approved));
+    let until = NOW.plus(Duration::from_hours(9));
+    one.clients.keep("clients-approved", until).await.expect("keep");
+    for number in 0..3 {
+        let at = NOW.plus(Duration::from_secs(number));
+        let one_more = client(&format!("clients-{number}"), at);
+        assert!(one.clients.insert(&one_more, 2, at).await.expect("insert"));
+    }
+    assert!(!known("clients-0", NOW).await && known("clients-1", NOW).await);
+    let later = NOW.plus(Duration::from_hours(2));
+    assert!(!known("clients-1", later).await && known("clients-approved", later).await);
+    let full = one.clients.insert(&client("clients-4", NOW), 1, NOW).await.expect("insert");
+    assert!(!full, "those that somebody approved are not dropped");
 }
 
 async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {

@@ -116,6 +116,8 @@ impl Store {
             service_keys: self.db.clone(),
             registrations: self.db.clone(),
             wrapped_keys: self.db.clone(),
+            grants: self.db.clone(),
+            clients: self.db.clone(),
             audit: self.db.clone(),
         }
     }

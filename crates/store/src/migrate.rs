@@ -49,6 +49,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "demanded scope",
         sql: include_str!("../migrations/0006_demanded_scope.sqlite.sql"),
     },
+    Step {
+        version: 7,
+        name: "authorization server",
+        sql: include_str!("../migrations/0007_authorization_server.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -77,6 +82,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 6,
         name: "demanded scope",
         sql: include_str!("../migrations/0006_demanded_scope.postgres.sql"),
+    },
+    Step {
+        version: 7,
+        name: "authorization server",
+        sql: include_str!("../migrations/0007_authorization_server.postgres.sql"),
     },
 ];
 

@@ -5,9 +5,11 @@
 //! that a migration added under it.
 
 mod audit;
+mod client;
 mod connect;
 mod credential;
 mod demand;
+mod grant;
 mod login;
 mod own_key;
 mod person;

@@ -39,6 +39,9 @@ const ROWS: &[&str] = &[
     "INSERT INTO audit_writer VALUES (x'aa', 1, 'local:1', x'bb', 0, x'')",
     "INSERT INTO service_key VALUES ('sessions', 'local:1', x'0102', 1)",
     "INSERT INTO registration VALUES ('notes', 7, x'0304', x'0506', 60)",
+    "INSERT INTO oauth_grant VALUES ('g', 'ada', 'c', 'C', 'https://gw/mcp/notes', '[]', 1, 9, x'11',
+        'challenge', 'http://127.0.0.1/cb', 2, NULL, NULL, NULL, NULL, NULL)",
+    "INSERT INTO oauth_client VALUES ('c', 'C', '[]', 'none', NULL, 1, 9, TRUE)",
     // The last number is of a row that retention removed.
     "INSERT INTO audit_event (id, at, action, outcome, writer, sequence, seen, seal) VALUES
         (41, 1, 'log_begin', 'success', x'aa', 1, x'', x'cc'),
