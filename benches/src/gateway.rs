@@ -90,6 +90,7 @@ impl Gateway {
             outage: Arc::clone(&outage),
         });
         let settings = IdentitySettings {
+            authorization_server: None,
             public_url: Url::parse(PUBLIC_URL)?,
             session_ttl: Duration::from_hours(24),
             allowed_email_domains: Vec::new(),

@@ -1,7 +1,9 @@
 //! Makes a gateway of a configuration: everything that can fail fails here, before anything
 //! listens.
 
+mod authorization_server;
 mod changes;
+mod client_address;
 pub(crate) mod keys;
 mod store;
 pub(crate) mod upstreams;
@@ -12,7 +14,7 @@ use arc_swap::ArcSwap;
 use attache_broker::{
     Broker, Connections, Metrics, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
-    authority::AssertionKeys,
+    signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
 use attache_config::{Config, model::Oidc};
@@ -36,6 +38,7 @@ use axum::Router;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +46,7 @@ use tower::ServiceExt as _;
 
 pub(crate) use self::store::location;
 use self::{
+    authorization_server::ClientRedirectError,
     keys::{KeyRingError, Keys},
     upstreams::{Common, UpstreamError, Upstreams},
 };
@@ -83,6 +87,8 @@ pub enum WireError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
+    Client(#[from] ClientRedirectError),
+    #[error(transparent)]
     Store(#[from] OpenError),
 }
 
@@ -121,7 +127,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     }
     let service_key = |name: &str| keys::service_key(name, &ring, &stores, &world, &tasks);
     let session_key = Arc::new(ServiceKey::new(service_key(SESSION_KEY)));
-    let assertion_keys = Arc::new(AssertionKeys::new(service_key(keys::CLIENT_ASSERTION)));
+    let assertion_keys =
+        Arc::new(SigningKeys::new(service_key(keys::CLIENT_ASSERTION), CLIENT_ASSERTIONS));
     let common = Common {
         public_url: &config.public_url,
         outbound: Arc::clone(&outbound),
@@ -152,8 +159,9 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
+    let authorization_server = authorization_server::settings(config, service_key)?;
     let identity = Arc::new(Identity::new(
-        identity_settings(config),
+        IdentitySettings { authorization_server, ..identity_settings(config) },
         &stores,
         &outbound,
         &world.clock,
@@ -181,7 +189,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         clock: world.clock,
         random: world.random,
         control: Handle::current(),
-        fallback: fallback(web, tasks.clone()),
+        fallback: fallback(web, tasks.clone(), config.trusted_proxies.clone()),
     };
     Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
 }
@@ -208,6 +216,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
                 subject_claim: jwt.subject_claim.clone(),
             })
             .collect(),
+        authorization_server: None,
     }
 }
 
@@ -225,8 +234,13 @@ const WEB_LIMIT: Duration = Duration::from_mins(1);
 /// The pages and the API. What they do is the process's work and not the caller's: it goes on when
 /// they leave or have waited long enough, and shutdown waits for it. Everything in it has a bound of
 /// its own. A code is redeemed, or a credential revoked, once.
-fn fallback(web: Router, tasks: Tasks) -> attache_proxy::front::Fallback {
-    Arc::new(move |request: Request<Incoming>| {
+fn fallback(
+    web: Router,
+    tasks: Tasks,
+    trusted_proxies: Vec<IpNet>,
+) -> attache_proxy::front::Fallback {
+    Arc::new(move |mut request: Request<Incoming>| {
+        client_address::tell(&mut request, &trusted_proxies);
         let (web, tasks) = (web.clone(), tasks.clone());
         let answered = async move {
             let answer = tasks.finish(web.oneshot(request));

@@ -1,7 +1,6 @@
 //! Who an upstream's authorization server is and how we deal with it: as the operator wrote it down,
 //! or as the upstream and the server publish it.
 
-mod assertion_keys;
 mod by_hand;
 mod finder;
 mod registrar;
@@ -16,7 +15,6 @@ use attache_oauth::{
 use url::Url;
 
 pub use self::{
-    assertion_keys::AssertionKeys,
     by_hand::ByHand,
     finder::{Finder, OurClient, ResourceParameter, Server, Wishes},
     registrar::{Profile, Registrar},

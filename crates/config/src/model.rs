@@ -25,7 +25,8 @@ pub struct Config {
     /// to make one.
     pub keys: Option<Keys>,
     pub identity: Identity,
-    pub authorization_server: AuthorizationServer,
+    /// `None`: there is none.
+    pub authorization_server: Option<AuthorizationServer>,
     pub audit: Audit,
     pub egress: Egress,
     /// In the order of the file, each name once.
@@ -101,12 +102,30 @@ pub struct JwtIssuer {
 /// The built-in authorization server, for MCP clients.
 #[derive(Clone, Debug)]
 pub struct AuthorizationServer {
-    pub enabled: bool,
     pub dynamic_registration: bool,
     pub client_id_metadata_documents: bool,
     pub access_token_ttl: Duration,
     /// How long a rotated refresh token still answers with its successor (AS-20).
     pub refresh_grace: Duration,
+    /// Whether clients may ask for tokens for the whole gateway.
+    pub gateway_audience: bool,
+    /// Hosts whose client-id metadata documents are accepted; empty: every one.
+    pub client_id_hosts: Vec<String>,
+    /// Schemes of programs to which a browser may be sent; none that browsers run or open.
+    pub private_use_schemes: Vec<String>,
+    /// Each id once.
+    pub clients: Vec<OAuthClient>,
+}
+
+/// A client of the built-in authorization server.
+#[derive(Clone, Debug)]
+pub struct OAuthClient {
+    pub id: String,
+    /// What people are asked about.
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    /// Absent for a public client.
+    pub secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]

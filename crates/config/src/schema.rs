@@ -206,6 +206,7 @@ pub struct Jwt {
 }
 
 /// The built-in authorization server, for MCP clients.
+#[expect(clippy::struct_excessive_bools, reason = "the shape of the file")]
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct AuthorizationServer {
@@ -214,9 +215,34 @@ pub struct AuthorizationServer {
     pub dynamic_registration: bool,
     /// A client id may be the URL of a metadata document.
     pub client_id_metadata_documents: bool,
+    /// How long an access token is good; at most `15m`.
     pub access_token_ttl: Span,
-    /// How long a refresh token that was just rotated still works.
+    /// How long a refresh token that was just rotated still works; at most `5m`.
     pub refresh_grace: Span,
+    /// Whether a client may ask for a token for the whole gateway, with `public_url` as its
+    /// resource. Otherwise each token is for one upstream.
+    pub gateway_audience: bool,
+    /// Hosts whose client-id metadata documents are accepted. Empty: every host.
+    pub client_id_hosts: Vec<String>,
+    /// Schemes of programs to which browsers may be sent with a code, such as `cursor`. Another
+    /// program on the same machine may claim the same scheme.
+    pub private_use_schemes: Vec<String>,
+    /// Clients that need not introduce themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub client: Vec<OAuthClient>,
+}
+
+/// A client of the built-in authorization server.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct OAuthClient {
+    pub id: Option<String>,
+    /// What people are asked about. Absent: `id`.
+    pub name: Option<String>,
+    /// https, or http on a loopback address, where the port does not matter.
+    pub redirect_uris: Vec<String>,
+    /// Absent for a public client.
+    pub client_secret: Option<SecretSource>,
 }
 
 impl Default for AuthorizationServer {
@@ -227,6 +253,10 @@ impl Default for AuthorizationServer {
             client_id_metadata_documents: true,
             access_token_ttl: Span(Duration::from_mins(15)),
             refresh_grace: Span(Duration::from_mins(1)),
+            gateway_audience: false,
+            client_id_hosts: Vec::new(),
+            private_use_schemes: Vec::new(),
+            client: Vec::new(),
         }
     }
 }

@@ -290,6 +290,7 @@ fn an_item_that_does_not_fit_does_not_move_the_others() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a rule")]
 fn top_level_rules() {
     let url = "public_url = 'https://gw.example.com'\n";
     accepts(url);
@@ -373,6 +374,21 @@ fn top_level_rules() {
             "identity",
             "there are upstreams, but nobody could ever call them",
         ),
+        (
+            &format!("{url}authorization_server.access_token_ttl = '16m'"),
+            "authorization_server.access_token_ttl",
+            "this is longer than is safe",
+        ),
+        (
+            &format!("{url}authorization_server.private_use_schemes = ['javascript']"),
+            "authorization_server.private_use_schemes",
+            "javascript is not a scheme of a program",
+        ),
+        (
+            &format!("{url}[[authorization_server.client]]\nid = 'a'"),
+            "authorization_server.client[0].redirect_uris",
+            "a client needs a redirect URI",
+        ),
         (&format!("{url}listen = 8080"), "listen", "expected a text, found a number"),
         (&format!("{url}egress = 'open'"), "egress", "expected a table, found a text"),
         (&format!("{url}polic = 1"), "polic", "unknown key `polic`"),
@@ -391,6 +407,7 @@ fn a_gateway_that_nobody_can_use_is_not_fine() {
     let connect = format!("{upstream}auth_broker.mode = 'oauth_connect'\n");
     let oidc = "[identity.oidc]\nissuer = 'https://idp.example.com'\nclient_id = 'c'\n";
     let jwt = "[[identity.jwt]]\nissuer = 'https://idp.example.com'\naudience = 'a'\n";
+    let closed = "authorization_server.enabled = false\n";
     let nowhere = "people connect in a browser, and there is nowhere to sign in";
     let no_program = "no program can call: there is no issuer whose access tokens are accepted";
     let cases: &[(&[&str], &[Told])] = &[
@@ -399,8 +416,9 @@ fn a_gateway_that_nobody_can_use_is_not_fine() {
         (&[oidc, jwt, &connect], &[]),
         (&[jwt, &connect], &[("identity", nowhere)]),
         (&[&connect], &[("identity", nowhere), ("identity.jwt", no_program)]),
-        (&[oidc, upstream], &[("identity.jwt", no_program)]),
-        (&[oidc, &connect], &[("identity.jwt", no_program)]),
+        (&[oidc, upstream], &[]),
+        (&[closed, oidc, upstream], &[("identity.jwt", no_program)]),
+        (&[closed, oidc, &connect], &[("identity.jwt", no_program)]),
     ];
     for (sections, expected) in cases {
         let text = format!("public_url = 'https://gw.example.com'\n{}", sections.concat());

@@ -6,7 +6,7 @@ mod presented;
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, IssuerId, Principal, PublicOrigin, Timestamp, UserId,
+    Clock, Principal, PublicOrigin, Timestamp, UserId,
     authenticator::AuthnError,
     changes::{Change, Heard, Since, Standing},
     outage::Outage,
@@ -26,6 +26,7 @@ pub(crate) use self::presented::presented;
 use crate::{
     admission::Admission,
     audience::Audiences,
+    authorization_server::{OwnToken, OwnTokens},
     claims::Claims,
     settings::{JwtSettings, OidcSettings},
 };
@@ -39,6 +40,8 @@ const REMEMBERED: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Bearers {
+    /// Those that we gave ourselves.
+    own: Option<Arc<OwnTokens>>,
     accepts: Vec<Accepts>,
     registry: Registry,
     /// By SHA-256 of the token, so that memory holds none.
@@ -70,6 +73,7 @@ impl Bearers {
         oidc: Option<&OidcSettings>,
         issuers: &mut Issuers,
         registry: Registry,
+        own: Option<Arc<OwnTokens>>,
         outage: Arc<Outage>,
     ) -> Self {
         let mut accepts: Vec<Accepts> = Vec::new();
@@ -92,6 +96,7 @@ impl Bearers {
             });
         }
         Self {
+            own,
             accepts,
             registry,
             remembered: Cache::new(REMEMBERED),
@@ -100,11 +105,13 @@ impl Bearers {
         }
     }
 
-    pub(crate) fn issuers(&self) -> Vec<&IssuerId> {
+    pub(crate) fn issuers(&self) -> Vec<&str> {
+        let ours = self.own.iter().map(|own| own.issuer());
+        let theirs = self.accepts.iter().map(|accepts| accepts.issuer.id.as_str());
         let mut issuers = Vec::new();
-        for accepts in &self.accepts {
-            if !issuers.contains(&&accepts.issuer.id) {
-                issuers.push(&accepts.issuer.id);
+        for issuer in ours.chain(theirs) {
+            if !issuers.contains(&issuer) {
+                issuers.push(issuer);
             }
         }
         issuers
@@ -131,16 +138,6 @@ impl Bearers {
     }
 
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
-        let issuer = jose::claimed_issuer(token);
-        let candidates =
-            self.accepts.iter().filter(|one| Some(one.issuer.id.as_str()) == issuer.as_deref());
-        let mut outcome = Err(AuthnError::Rejected("the token is of an issuer not trusted here"));
-        for accepts in candidates {
-            outcome = accepts.check(token, self.registry.clock.now()).await;
-            if outcome.is_ok() {
-                break;
-            }
-        }
         let digest = sha256(token.as_bytes());
         let refused = |error| {
             if matches!(error, AuthnError::Rejected(_)) {
@@ -149,8 +146,12 @@ impl Bearers {
             }
             error
         };
+        let proof = self.check(token).await.map_err(refused)?;
         let mark = self.heard.mark();
-        let recognized = self.registry.recognize(outcome.map_err(refused)?).await;
+        let recognized = match proof {
+            Proof::Ours(own, token) => own.recognize(token, self.registry.clock.now()).await,
+            Proof::Theirs(token) => self.registry.recognize(token).await,
+        };
         let now = self.registry.clock.now();
         if let Err(error @ AuthnError::Unavailable(_)) = recognized {
             self.outage.noticed(now);
@@ -166,6 +167,29 @@ impl Bearers {
         self.remembered.insert(digest, remembered);
         Ok(who)
     }
+
+    /// All that can be told without the store.
+    async fn check(&self, token: &str) -> Result<Proof<'_>, AuthnError> {
+        let (issuer, now) = (jose::claimed_issuer(token), self.registry.clock.now());
+        let issuer = issuer.as_deref();
+        if let Some(own) = self.own.as_deref().filter(|own| Some(own.issuer()) == issuer) {
+            return own.check(token, now).await.map(|checked| Proof::Ours(own, checked));
+        }
+        let mut outcome = Err(AuthnError::Rejected("the token is of an issuer not trusted here"));
+        for accepts in self.accepts.iter().filter(|one| Some(one.issuer.id.as_str()) == issuer) {
+            outcome = accepts.check(token, now).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map(Proof::Theirs)
+    }
+}
+
+/// A token that is good, but for whose it is.
+enum Proof<'a> {
+    Ours(&'a OwnTokens, OwnToken),
+    Theirs(AccessToken),
 }
 
 impl Registry {

@@ -1,4 +1,4 @@
-//! Our two cookies: one read out of a request, one line for a response (RFC 6265, AS-13).
+//! Our cookies: one read out of a request, one line for a response (RFC 6265, AS-13).
 
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ pub(crate) enum Name {
     Session,
     /// The browser that began to sign in.
     Login,
+    /// The browser that was shown what a client asks for.
+    Consent,
+    /// What a client was allowed in this browser, until the client has its code.
+    Approved,
 }
 
 /// How cookies are set: on https with the `__Host-` prefix, which a neighbouring host or a plain
@@ -67,6 +71,10 @@ impl Cookies {
             (Name::Session, false) => "attache_session",
             (Name::Login, true) => "__Host-attache_login",
             (Name::Login, false) => "attache_login",
+            (Name::Consent, true) => "__Host-attache_consent",
+            (Name::Consent, false) => "attache_consent",
+            (Name::Approved, true) => "__Host-attache_approved",
+            (Name::Approved, false) => "attache_approved",
         }
     }
 }

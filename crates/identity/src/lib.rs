@@ -7,6 +7,7 @@
 mod admission;
 mod audience;
 mod authenticate;
+pub mod authorization_server;
 mod bearer;
 mod claims;
 mod cookie;
@@ -18,7 +19,7 @@ mod settings;
 use std::sync::Arc;
 
 use attache_core::{
-    Clock, IssuerId, PublicOrigin, Secret,
+    Clock, PublicOrigin, Secret,
     authenticator::Authenticator,
     changes::{Change, Memory},
     outage::Outage,
@@ -33,6 +34,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     admission::Admission,
     authenticate::{DataPlane, WebSurface},
+    authorization_server::{AuthorizationServer, Surroundings},
     bearer::Bearers,
     cookie::Cookies,
     login::Login,
@@ -49,6 +51,7 @@ pub struct Identity {
     login: Option<Login>,
     sessions: Arc<Sessions>,
     bearers: Arc<Bearers>,
+    authorization_server: Option<AuthorizationServer>,
 }
 
 impl Identity {
@@ -73,6 +76,16 @@ impl Identity {
             cookies,
             admission: admission.clone(),
         });
+        let around = Surroundings {
+            origin: &origin,
+            stores,
+            outbound,
+            clock,
+            random,
+            admission: &admission,
+            cookies,
+        };
+        let own = settings.authorization_server.as_ref().map(|server| server.own_tokens(&around));
         let bearers = Arc::new(Bearers::new(
             &settings.jwt,
             &origin,
@@ -84,8 +97,13 @@ impl Identity {
                 random: Arc::clone(random),
                 admission: admission.clone(),
             },
+            own.clone(),
             outage,
         ));
+        let authorization_server = settings
+            .authorization_server
+            .zip(own)
+            .map(|(server, own)| server.server(&around, own, Arc::clone(&bearers)));
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
             redirect_uri: origin.url("/login/callback"),
@@ -99,9 +117,9 @@ impl Identity {
             outbound: Arc::clone(outbound),
             clock: Arc::clone(clock),
             random: Arc::clone(random),
-            admission,
+            admission: admission.clone(),
         });
-        Self { login, sessions, bearers }
+        Self { login, sessions, bearers, authorization_server }
     }
 
     /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
@@ -130,9 +148,15 @@ impl Identity {
         self.sessions.cookie(headers)
     }
 
-    /// Whose access tokens are accepted, each once, in the order of the configuration.
-    pub fn token_issuers(&self) -> Vec<&IssuerId> {
+    /// Whose access tokens are accepted, each once: ours, and then those of the configuration, in
+    /// its order.
+    pub fn token_issuers(&self) -> Vec<&str> {
         self.bearers.issuers()
+    }
+
+    /// `None` when clients are not served.
+    pub fn authorization_server(&self) -> Option<&AuthorizationServer> {
+        self.authorization_server.as_ref()
     }
 
     /// For what is proxied: bearer tokens only. A cookie there would let any page that a person

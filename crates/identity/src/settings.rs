@@ -6,6 +6,8 @@ use attache_core::IssuerId;
 use attache_oauth::client_auth::Client;
 use url::Url;
 
+use crate::authorization_server::AuthorizationServerSettings;
+
 #[derive(Clone, Debug)]
 pub struct IdentitySettings {
     /// The only source of the redirect URI, and of how cookies are set.
@@ -18,6 +20,8 @@ pub struct IdentitySettings {
     pub oidc: Option<OidcSettings>,
     /// Whose access tokens are accepted as callers.
     pub jwt: Vec<JwtSettings>,
+    /// `None`: clients are not served.
+    pub authorization_server: Option<AuthorizationServerSettings>,
 }
 
 #[derive(Clone, Debug)]

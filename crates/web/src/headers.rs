@@ -27,6 +27,15 @@ pub(crate) const LEAVING_LOOPBACK: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// The same, for a browser that is sent on to a program by its scheme.
+pub(crate) fn leaving_to(scheme: &str) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; \
+         form-action 'self' http: https: {scheme}:; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(LEAVING_LOOPBACK)
+}
+
 /// Adds what a handler did not say itself.
 pub(crate) async fn secure(State(https): State<bool>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;

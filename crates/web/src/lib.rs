@@ -6,7 +6,9 @@
 
 mod api;
 pub mod assets;
+mod authorization_server;
 mod caller;
+mod client_address;
 mod context;
 mod guard;
 mod headers;
@@ -20,7 +22,7 @@ mod routes;
 
 use std::sync::Arc;
 
-use attache_broker::{Connections, authority::AssertionKeys};
+use attache_broker::{Connections, SigningKeys};
 use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
 use attache_identity::Identity;
@@ -32,14 +34,15 @@ use axum::{
 };
 use url::Url;
 
-use crate::context::Source;
+pub use crate::client_address::ClientAddress;
+use crate::{context::Source, routes::authorize};
 
 /// What the web surface works with.
 #[derive(Clone, Debug)]
 pub struct Web {
     pub connections: Arc<Connections>,
     /// Their public halves are published.
-    pub assertion_keys: Arc<AssertionKeys>,
+    pub assertion_keys: Arc<SigningKeys>,
     pub identity: Arc<Identity>,
     /// The only name that is answered to.
     pub public_url: Url,
@@ -76,12 +79,20 @@ pub fn router(web: Web) -> Router {
         )
         .route("/api/v1/user/credentials/{server}/connect", get(api::connect))
         .route("/api/v1/user/credentials/{server}/callback", get(routes::connect::callback))
+        .route(
+            "/oauth/authorize",
+            get(authorize::ask)
+                .post(authorize::decide)
+                .layer(DefaultBodyLimit::max(authorization_server::MAX_BODY)),
+        )
+        .route(authorize::CONTINUE, get(authorize::proceed).post(authorize::not_now))
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
         .layer(guard::csrf(&origin))
         .layer(middleware::from_fn_with_state(Arc::clone(&origin), guard::only_our_origin))
         .merge(protected_resource::router())
         .merge(oauth_client::router())
+        .merge(authorization_server::router())
         .with_state(web)
         .layer(middleware::from_fn_with_state(origin, guard::only_our_host))
         .layer(middleware::from_fn_with_state(https, headers::secure))

@@ -4,6 +4,8 @@
 pub mod account;
 pub mod connect;
 pub mod connections;
+pub mod consent;
+pub mod join;
 pub mod key;
 pub mod notice;
 
@@ -15,6 +17,8 @@ use http::StatusCode;
 pub use account::AccountPage;
 pub use connect::ConnectPage;
 pub use connections::ConnectionsPage;
+pub use consent::ConsentPage;
+pub use join::JoinPage;
 pub use key::KeyPage;
 pub use notice::Notice;
 

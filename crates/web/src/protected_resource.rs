@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use attache_core::{IssuerId, UpstreamName, problem::Kind};
+use attache_core::{UpstreamName, problem::Kind};
+use attache_identity::authorization_server::SCOPE;
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -24,7 +25,7 @@ use crate::{
 
 /// How long a client may go without looking again: long enough for one sign-in, short enough for
 /// an issuer that moves.
-const MAX_AGE: Duration = Duration::from_mins(5);
+pub(crate) const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// Scripts of any page may read these: nothing here depends on who asks.
 pub(crate) fn router() -> Router<Web> {
@@ -66,6 +67,7 @@ fn document(web: &Web, resource: String, resource_name: String) -> Response {
     let metadata = Metadata {
         resource,
         authorization_servers: web.identity.token_issuers(),
+        scopes_supported: web.identity.authorization_server().map(|_| [SCOPE]),
         bearer_methods_supported: ["header"],
         resource_name,
     };
@@ -78,9 +80,13 @@ fn document(web: &Web, resource: String, resource_name: String) -> Response {
 #[derive(Debug, Serialize)]
 struct Metadata<'a> {
     resource: String,
-    /// The issuers of `[[identity.jwt]]`; left out when there are none, as every empty list is.
+    /// Ours, and the issuers of `[[identity.jwt]]`; left out when there are none, as every empty
+    /// list is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    authorization_servers: Vec<&'a IssuerId>,
+    authorization_servers: Vec<&'a str>,
+    /// Of ours: clients ask for them as they stand (RS-3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes_supported: Option<[&'static str; 1]>,
     bearer_methods_supported: [&'static str; 1],
     resource_name: String,
 }

@@ -1,6 +1,7 @@
 //! What pages do; how they look is in [`crate::pages`].
 
 pub(crate) mod account;
+pub(crate) mod authorize;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod key;

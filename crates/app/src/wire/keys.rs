@@ -28,6 +28,10 @@ use super::World;
 pub(crate) const REGISTRATION: &str = "registration";
 /// The service key that we prove ourselves with (RFC 7523).
 pub(crate) const CLIENT_ASSERTION: &str = "client-assertion";
+/// The names of the keys of our own access tokens begin with it.
+pub(super) const ACCESS_TOKEN: &str = "access-token";
+/// Derives each refresh token from the one before.
+pub(super) const REFRESH_TOKEN: &str = "refresh-token";
 /// When signing in at Vault is tried again after it failed.
 const SIGN_IN_AGAIN: Duration = Duration::from_secs(15);
 

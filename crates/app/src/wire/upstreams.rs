@@ -7,7 +7,7 @@ pub(crate) use self::connect::is_public;
 
 use std::sync::Arc;
 
-use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, authority::AssertionKeys};
+use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, SigningKeys};
 use attache_config::{
     Config,
     model::{Allow, AuthBroker, Mode as Acquired, Protocol as Configured, Upstream},
@@ -43,7 +43,7 @@ pub(crate) struct Common<'a> {
     pub(crate) stores: &'a Stores,
     /// Seals our registrations.
     pub(crate) registration_key: Arc<ServiceKey>,
-    pub(crate) assertion_keys: Arc<AssertionKeys>,
+    pub(crate) assertion_keys: Arc<SigningKeys>,
     pub(crate) metrics: Metrics,
 }
 

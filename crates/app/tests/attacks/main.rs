@@ -4,6 +4,8 @@
 //! every one of them (no token, cookie or foreign word in any answer, log line or byte of the
 //! store) is said once, in `World::end`.
 
+#[path = "../support/app.rs"]
+mod app;
 #[path = "../support/bare.rs"]
 mod bare;
 #[path = "../support/configuration.rs"]
@@ -23,6 +25,7 @@ mod world;
 
 mod callers;
 mod client_secrets;
+mod clients;
 mod connect;
 mod egress;
 mod hygiene;

@@ -11,8 +11,7 @@ use attache_oauth::{
     discover::AuthorizationServer,
 };
 
-use super::AssertionKeys;
-use crate::connect::ProviderError;
+use crate::{SigningKeys, connect::ProviderError};
 
 #[derive(Debug)]
 pub struct ByHand {
@@ -20,7 +19,7 @@ pub struct ByHand {
     pub secret: Option<Secret>,
     /// As configured; else what the server takes (OC-10).
     pub method: Option<AuthMethod>,
-    pub keys: Arc<AssertionKeys>,
+    pub keys: Arc<SigningKeys>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }

@@ -26,8 +26,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::AssertionKeys;
-use crate::{connect::ProviderError, service_key::ServiceKey};
+use crate::{SigningKeys, connect::ProviderError, service_key::ServiceKey};
 
 /// How long one registration may be under way: the endpoint's timeout (10 s) with room to write.
 const TURN: Duration = Duration::from_mins(1);
@@ -44,7 +43,7 @@ pub struct Registrar {
     /// Its hour decides whose turn it is.
     pub credentials: Arc<dyn CredentialStore>,
     pub seal: Arc<ServiceKey>,
-    pub keys: Arc<AssertionKeys>,
+    pub keys: Arc<SigningKeys>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }

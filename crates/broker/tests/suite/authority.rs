@@ -8,10 +8,10 @@ use std::{
 use attache_broker::{
     ServiceKey, ServiceKeyParts, Tasks,
     authority::{
-        AssertionKeys, Authority, Finder, OurClient, Profile, Registrar, ResourceParameter, Server,
-        Terms, Wishes,
+        Authority, Finder, OurClient, Profile, Registrar, ResourceParameter, Server, Terms, Wishes,
     },
     connect::{OauthConnect, ProviderError},
+    signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
 };
 use attache_core::{
     IssuerId, Secret, ServiceKeyName, UpstreamName,
@@ -188,7 +188,7 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
         registrations: world.stores.registrations.clone(),
         credentials: world.stores.credentials.clone(),
         seal: Arc::new(ServiceKey::new(service_key("registrations"))),
-        keys: Arc::new(AssertionKeys::new(service_key("client-assertion"))),
+        keys: Arc::new(SigningKeys::new(service_key("client-assertion"), CLIENT_ASSERTIONS)),
         clock: world.clock.clone(),
         random: random.clone(),
     };

@@ -136,7 +136,8 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
             "add [identity.oidc] with issuer and client_id",
         );
     }
-    if !file.upstream.is_empty() && identity.jwt.is_empty() {
+    let serves_clients = file.authorization_server.enabled && identity.oidc.is_some();
+    if !file.upstream.is_empty() && identity.jwt.is_empty() && !serves_clients {
         if identity.oidc.is_none() && !nowhere {
             place.missing("there are upstreams, but nobody could ever call them", JWT);
         } else {

@@ -3,6 +3,7 @@
 //! Every function here parses: it reports what is wrong at its [`Place`] and returns `None`, or
 //! returns a value nobody has to look at again. Nothing stops at the first problem.
 
+mod authorization_server;
 mod broker;
 mod egress;
 pub(crate) mod header;
@@ -22,7 +23,7 @@ use url::Url;
 pub(crate) use self::{broker::scopes, version::supported};
 use crate::{
     diagnose::Place,
-    model::{Audit, AuthorizationServer, Config, Egress},
+    model::{Audit, Config, Egress},
     provider::Templates,
     schema::{self, File, SecretSource},
     secrets::Secrets,
@@ -48,8 +49,13 @@ pub(crate) fn config(
     let store = store::store(&file.store, secrets, &root.key("store"));
     let keys = keys::keys(&mut file.keys, secrets, &root.key("keys"));
     let identity = identity::identity(&file.identity, secrets, &root.key("identity"));
-    let authorization_server =
-        authorization_server(&file.authorization_server, &root.key("authorization_server"));
+    let authorization_server = authorization_server::parse(
+        &file.authorization_server,
+        secrets,
+        &root.key("authorization_server"),
+    );
+    // People sign in somewhere before clients are let in.
+    let serves_clients = file.authorization_server.enabled && file.identity.oidc.is_some();
     let audit = audit(&file.audit, &root.key("audit"));
     let allow_private =
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
@@ -68,7 +74,7 @@ pub(crate) fn config(
         store: store?,
         keys,
         identity: identity?,
-        authorization_server: authorization_server?,
+        authorization_server: Some(authorization_server?).filter(|_| serves_clients),
         audit: audit?,
         egress: Egress { allow_private: allow_private? },
         upstreams,
@@ -109,21 +115,6 @@ fn reachable(listen: SocketAddr, public_url: &Url, place: &Place<'_>) {
             "listen on 127.0.0.1, or put a proxy that speaks TLS in front and make public_url https",
         );
     }
-}
-
-fn authorization_server(
-    section: &schema::AuthorizationServer,
-    place: &Place<'_>,
-) -> Option<AuthorizationServer> {
-    let access_token_ttl =
-        positive(section.access_token_ttl, "access_token_ttl", &place.key("access_token_ttl"));
-    Some(AuthorizationServer {
-        enabled: section.enabled,
-        dynamic_registration: section.dynamic_registration,
-        client_id_metadata_documents: section.client_id_metadata_documents,
-        access_token_ttl: access_token_ttl?,
-        refresh_grace: section.refresh_grace.0,
-    })
 }
 
 fn audit(section: &schema::Audit, place: &Place<'_>) -> Option<Audit> {

@@ -7,11 +7,17 @@ use attache_core::{
     Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
     store::Version,
 };
-use attache_identity::LoginError;
+use attache_identity::{
+    LoginError,
+    authorization_server::{Asked, Destination, Vouched},
+};
 use attache_web::{
-    pages::{AccountPage, ConnectPage, ConnectionsPage, KeyPage, Notice, Person},
+    pages::{
+        AccountPage, ConnectPage, ConnectionsPage, ConsentPage, JoinPage, KeyPage, Notice, Person,
+    },
     result::{ConnectResult, Ending},
 };
+use http::HeaderValue;
 
 /// Name and HTML of each.
 pub(crate) fn all() -> Vec<(&'static str, String)> {
@@ -79,6 +85,39 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         };
         pages.push((name, AccountPage::new(ada(), &asked).to_string()));
     }
+    let site = Destination::Site("app.example.net".to_owned());
+    let program = Destination::Program("cursor".to_owned());
+    for (name, who, client, vouched, destination, upstream) in [
+        ("consent", Some(ada()), "Notepad", Vouched::Nobody, Destination::ThisMachine, true),
+        ("consent-signed-out", None, "Desk", Vouched::Operator, site.clone(), true),
+        (
+            "consent-published",
+            Some(ada()),
+            "The editor with the very long name of a whole company",
+            Vouched::Host("editor.example.net".to_owned()),
+            site,
+            false,
+        ),
+        ("consent-program", Some(ada()), "Cursor", Vouched::Nobody, program, true),
+    ] {
+        let asked = Asked {
+            client: client.to_owned(),
+            vouched,
+            destination,
+            upstream: upstream.then(|| self::name("github")),
+            request: "response_type=code&client_id=x".to_owned(),
+            ticket: "ticket".to_owned(),
+            cookie: HeaderValue::from_static("x"),
+        };
+        pages.push((name, ConsentPage::new(who, asked).to_string()));
+    }
+    for (name, failed) in [("join", None), ("join-declined", Some(Reason::AccessDenied))] {
+        let offer = offer("github", "https://github.com/login", &["repo"], Status::NotConnected);
+        pages.push((name, JoinPage::new(ada(), offer, failed).to_string()));
+    }
+    pages.push(("client-unknown", Notice::unknown_client().to_string()));
+    pages.push(("client-unusable", Notice::unusable_client().to_string()));
+    pages.push(("client-unanswerable", Notice::unanswerable("It cannot be.").to_string()));
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
         "login-failed",
@@ -115,7 +154,11 @@ fn connections(connections: &[Connection], result: Option<&ConnectResult>) -> St
 }
 
 fn connect(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> String {
-    let offer = Offer {
+    ConnectPage::new(ada(), offer(server, endpoint, scopes, status)).to_string()
+}
+
+fn offer(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> Offer {
+    Offer {
         server: name(server),
         authorization_endpoint: endpoint.parse().expect("a fake endpoint is a URL"),
         scopes: scopes.iter().map(ToString::to_string).collect(),
@@ -125,8 +168,7 @@ fn connect(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> Str
         account: (status != Status::NotConnected)
             .then(|| Account::new(None, Some("ada-lovelace")))
             .flatten(),
-    };
-    ConnectPage::new(ada(), offer).to_string()
+    }
 }
 
 /// Of an upstream that wants more than it was given; nobody knows what it writes there.

@@ -88,7 +88,7 @@ impl IntoResponse for ConnectPage {
 }
 
 /// As the browser's address bar will show it: with the port, when it is an unusual one.
-fn host(endpoint: &Url) -> String {
+pub(super) fn host(endpoint: &Url) -> String {
     let host = endpoint.host_str().unwrap_or_default();
     endpoint.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

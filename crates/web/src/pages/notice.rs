@@ -102,6 +102,40 @@ impl Notice {
         }
     }
 
+    /// A program that this gateway does not know sent the browser.
+    pub fn unknown_client() -> Self {
+        Self::of_client(
+            "The program that sent you here is not known to this gateway, or was forgotten.",
+            "Remove the server from the program and add it again: it then introduces itself anew.",
+        )
+    }
+
+    /// A program whose own description cannot be had, or is none.
+    pub fn unusable_client() -> Self {
+        Self::of_client(
+            "What the program that sent you here publishes about itself cannot be used.",
+            "Try again. If that does not help, whoever makes the program has to look.",
+        )
+    }
+
+    /// A request that has no answer but this.
+    pub fn unanswerable(why: &'static str) -> Self {
+        Self::of_client(why, "Nothing was allowed.")
+    }
+
+    fn of_client(happened: &'static str, next: &'static str) -> Self {
+        Self {
+            person: None,
+            status: StatusCode::BAD_REQUEST,
+            headline: "The program was not let in",
+            happened: happened.into(),
+            next,
+            action: None,
+            reason: None,
+            request_id: None,
+        }
+    }
+
     pub(crate) fn html(&self) -> Response {
         super::html(self)
     }

@@ -17,6 +17,7 @@ use crate::{
     pages::{AccountPage, Person},
     problem::refuse,
     result::{ConnectResult, Ending},
+    routes::authorize,
 };
 
 /// Where a callback ends that has something to ask.
@@ -60,9 +61,14 @@ pub(crate) async fn decide(
         return ended(server, Ending::Failed(Reason::FlowUnknown));
     };
     let act = Context::act(&parts, who, server.clone());
-    match web.connections.decide(&act, &browser, attempt, decision).await {
-        Ok(()) => ended(server, ending),
-        Err(error) => ended(server, Ending::Failed(error.reason())),
+    let ending = match web.connections.decide(&act, &browser, attempt, decision).await {
+        Ok(()) => ending,
+        Err(error) => Ending::Failed(error.reason()),
+    };
+    let result = ConnectResult { server, ending };
+    match authorize::resume(&web, &act.who, &result, &parts) {
+        Some(page) => Redirect::to(&page).into_response(),
+        None => ended(result.server, ending),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
 
+use std::sync::Arc;
+
 use attache_broker::{ConnectError, Finished};
 use attache_core::{Principal, UpstreamName, audit::Reason, problem::Kind};
 use axum::{
@@ -15,7 +17,7 @@ use crate::{
     pages::{ConnectPage, KeyPage, Notice, Person},
     problem::refuse,
     result::{ConnectResult, Ending},
-    routes::account,
+    routes::{account, authorize},
 };
 
 /// Changes nothing: a link can be followed by accident, or by a program that looks ahead.
@@ -79,9 +81,13 @@ pub(crate) async fn callback(
     let query = query.unwrap_or_default();
     let ended = match visitor {
         Ok(Visitor { who, browser }) => {
-            let act = Context::act(&parts, who, server.clone());
+            let act = Context::act(&parts, Arc::clone(&who), server.clone());
             let ended = web.connections.callback(&act, &browser, &query).await;
-            ended.map_err(ConnectError::reason)
+            let ended = ended.map_err(ConnectError::reason);
+            if let Some(page) = for_a_client(&web, &who, &server, ended, &parts) {
+                return away(&page);
+            }
+            ended
         }
         // Nobody to compare with the one who began: the state is not spent (EL-3).
         Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => Err(Reason::StoreUnavailable),
@@ -92,7 +98,27 @@ pub(crate) async fn callback(
         Ok(Finished::Connected) => ConnectResult { server, ending: Ending::Connected }.to_string(),
         Err(reason) => ConnectResult { server, ending: Ending::Failed(reason) }.to_string(),
     };
-    let mut response = Redirect::to(&page).into_response();
+    away(&page)
+}
+
+/// A client's sign-in goes on, if this consent was part of one.
+fn for_a_client(
+    web: &Web,
+    who: &Principal,
+    server: &UpstreamName,
+    ended: Result<Finished, Reason>,
+    parts: &Parts,
+) -> Option<String> {
+    let ending = match ended {
+        Ok(Finished::Connected) => Ending::Connected,
+        Ok(Finished::Undecided) => return None,
+        Err(reason) => Ending::Failed(reason),
+    };
+    authorize::resume(web, who, &ConnectResult { server: server.clone(), ending }, parts)
+}
+
+fn away(page: &str) -> Response {
+    let mut response = Redirect::to(page).into_response();
     let no_referrer = HeaderValue::from_static("no-referrer");
     response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
     response

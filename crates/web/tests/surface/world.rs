@@ -7,8 +7,9 @@ use attache_broker::{
     ApiKey, Broker, Brokered, Connections, HeaderForm, KeyKind, KeyTest, Metrics, Mode, Parts,
     ServiceKeyParts, Tasks,
     audit::Audit,
-    authority::{AssertionKeys, Authority, Terms},
+    authority::{Authority, Terms},
     connect::OauthConnect,
+    signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
 use attache_core::{
@@ -138,17 +139,21 @@ impl World {
                     subject_claim: "sub".to_owned(),
                 })
                 .into(),
+            authorization_server: None,
         };
         let identity = Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default());
         let identity = Arc::new(identity);
-        let assertion_keys = Arc::new(AssertionKeys::new(ServiceKeyParts {
-            name: ServiceKeyName::new("client-assertion"),
-            ring: ring.clone(),
-            store: stores.service_keys.clone(),
-            clock: clock.clone(),
-            random: random.clone(),
-            tasks: tasks.clone(),
-        }));
+        let assertion_keys = Arc::new(SigningKeys::new(
+            ServiceKeyParts {
+                name: ServiceKeyName::new("client-assertion"),
+                ring: ring.clone(),
+                store: stores.service_keys.clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+                tasks: tasks.clone(),
+            },
+            CLIENT_ASSERTIONS,
+        ));
         let web = Web { connections, assertion_keys, identity, public_url, clock, random };
         Self { router: router(web), stores }
     }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use attache_broker::{
     Broker, Metrics, Offboarding, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
-    authority::AssertionKeys,
+    signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
 use attache_core::{SystemClock, outbound::Outbound, store::Stores};
@@ -83,7 +83,10 @@ impl Desk {
             world: &world,
             stores: &stores,
             registration_key: Arc::new(ServiceKey::new(service_key(REGISTRATION))),
-            assertion_keys: Arc::new(AssertionKeys::new(service_key(CLIENT_ASSERTION))),
+            assertion_keys: Arc::new(SigningKeys::new(
+                service_key(CLIENT_ASSERTION),
+                CLIENT_ASSERTIONS,
+            )),
             metrics: metrics.clone(),
         };
         let upstreams = upstreams::wire(&config, &common).map_err(Failure::usage)?;

@@ -1,5 +1,6 @@
-//! The keys that we sign client assertions with (`private_key_jwt`, RFC 7523), the same on every
-//! replica. Each serves for a period, and is published one period before and one after it.
+//! Keys that we sign with, the same on every replica: client assertions (`private_key_jwt`, RFC 7523)
+//! with those of one name, our own access tokens with those of another. Each serves for a period,
+//! and is published one period before and one after it.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,11 @@ use crate::{
     service_key::{ServiceKey, ServiceKeyParts},
 };
 
+/// What client assertions are signed for.
+pub const CLIENT_ASSERTIONS: &str = "attache/client-assertion";
+/// What our own access tokens are signed for.
+pub const ACCESS_TOKENS: &str = "attache/access-token";
+
 /// After a failure nobody asks for a key for so long.
 const REST: Duration = Duration::from_secs(5);
 
@@ -23,7 +29,9 @@ const REST: Duration = Duration::from_secs(5);
 const PERIOD: Duration = Duration::from_hours(30 * 24);
 
 #[derive(Debug)]
-pub struct AssertionKeys {
+pub struct SigningKeys {
+    /// What signatures are for: a key for one thing is no key for another.
+    purpose: &'static str,
     /// Of every key's service key but the period.
     parts: ServiceKeyParts,
     /// By period; three at most.
@@ -43,10 +51,10 @@ enum Patience {
 const BUSY: ObtainError =
     ObtainError::Unavailable { reason: Reason::KeysUnavailable, retry_after: Some(REST) };
 
-impl AssertionKeys {
+impl SigningKeys {
     /// `parts.name` is what the names of all of them begin with.
-    pub fn new(parts: ServiceKeyParts) -> Self {
-        Self { parts, open: Mutex::default(), asking: tokio::sync::Mutex::default() }
+    pub fn new(parts: ServiceKeyParts, purpose: &'static str) -> Self {
+        Self { purpose, parts, open: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// The key to sign with now.
@@ -57,15 +65,27 @@ impl AssertionKeys {
         self.of(period(self.parts.clock.now()), Patience::Wait).await
     }
 
-    /// The public halves, as a key set (RFC 7517 section 5).
+    /// The public halves, as a key set (RFC 7517 section 5), for anybody who asks.
+    ///
+    /// # Errors
+    /// Those of [`ServiceKey::obtain`]; unavailable also while somebody else asks for a key.
+    pub async fn published(&self) -> Result<Value, ObtainError> {
+        self.key_set(Patience::Leave).await
+    }
+
+    /// The same, to verify with: waits for whoever asks for a key.
     ///
     /// # Errors
     /// Those of [`ServiceKey::obtain`].
-    pub async fn published(&self) -> Result<Value, ObtainError> {
+    pub async fn verifying(&self) -> Result<Value, ObtainError> {
+        self.key_set(Patience::Wait).await
+    }
+
+    async fn key_set(&self, patience: Patience) -> Result<Value, ObtainError> {
         let now = period(self.parts.clock.now());
         let mut keys = Vec::new();
         for period in [now, now - 1, now + 1] {
-            keys.push(self.of(period, Patience::Leave).await?.jwk());
+            keys.push(self.of(period, patience).await?.jwk());
         }
         Ok(json!({ "keys": keys }))
     }
@@ -88,7 +108,7 @@ impl AssertionKeys {
         let name = ServiceKeyName::new(format!("{}-{wanted}", self.parts.name));
         let seed = ServiceKey::new(ServiceKeyParts { name, ..self.parts.clone() }).obtain().await;
         *failed = seed.as_ref().err().map(|error| (now.plus(REST), *error));
-        let key = Arc::new(SigningKey::derive(&*seed?, "attache/client-assertion"));
+        let key = Arc::new(SigningKey::derive(&*seed?, self.purpose));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|other, _| (period(now) - other).abs() <= 1);
         open.insert(wanted, Arc::clone(&key));

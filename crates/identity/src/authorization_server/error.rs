@@ -1,0 +1,106 @@
+//! What a client is told that cannot have what it asks for (RFC 6749 section 5.2, RFC 7591 section
+//! 3.2.2). Every word is ours.
+
+use attache_core::{audit::Reason, store::StoreError};
+use http::StatusCode;
+
+use super::{client::ClientError, keys::KeysUnavailable};
+
+#[derive(Debug, thiserror::Error)]
+pub enum OAuthError {
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// `header`: it authenticated in the `Authorization` header, and is challenged there.
+    #[error("there is no such client, or it did not prove that it is")]
+    InvalidClient { header: bool },
+    #[error("{0}")]
+    InvalidGrant(&'static str),
+    #[error("the grant types are authorization_code and refresh_token")]
+    UnsupportedGrantType,
+    #[error("the scope is more than was approved")]
+    InvalidScope,
+    #[error("the resource is not the one that was approved")]
+    InvalidTarget,
+    #[error(
+        "a redirect URI is https, or http on a loopback address, without fragment or credentials"
+    )]
+    InvalidRedirectUri,
+    #[error("{0}")]
+    InvalidClientMetadata(&'static str),
+    #[error("too many registrations; try again later")]
+    Busy,
+    #[error("not possible right now; try again")]
+    Unavailable,
+}
+
+impl OAuthError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidClient { .. } => "invalid_client",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata(_) => "invalid_client_metadata",
+            Self::Busy | Self::Unavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// A refresh token that is no good is a 400 and not a 401, whatever MCP clients are told
+    /// elsewhere (AS-19).
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidClient { .. } => StatusCode::UNAUTHORIZED,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The word for the audit.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::InvalidRequest(_) | Self::InvalidRedirectUri | Self::InvalidClientMetadata(_) => {
+                Reason::InvalidRequest
+            }
+            Self::InvalidClient { .. } => Reason::InvalidClient,
+            Self::InvalidGrant(_) => Reason::InvalidGrant,
+            Self::UnsupportedGrantType => Reason::UnsupportedGrantType,
+            Self::InvalidScope => Reason::InvalidScope,
+            Self::InvalidTarget => Reason::InvalidTarget,
+            Self::Busy => Reason::TemporarilyUnavailable,
+            Self::Unavailable => Reason::StoreUnavailable,
+        }
+    }
+}
+
+/// The log has the cause.
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        let cause = &error as &dyn std::error::Error;
+        tracing::error!(cause, "the store failed the authorization server");
+        Self::Unavailable
+    }
+}
+
+impl From<KeysUnavailable> for OAuthError {
+    fn from(error: KeysUnavailable) -> Self {
+        let cause = &error as &dyn std::error::Error;
+        tracing::error!(cause, "no token can be made");
+        Self::Unavailable
+    }
+}
+
+impl From<ClientError> for OAuthError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Store(error) => error.into(),
+            ClientError::Busy => Self::Busy,
+            ClientError::Unknown | ClientError::Document(_) => {
+                Self::InvalidClient { header: false }
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What clients read about the authorization server (RFC 8414, AS-1).
+
+use serde_json::{Value, json};
+
+use super::{AuthorizationServer, request::SCOPE};
+
+impl AuthorizationServer {
+    pub fn metadata(&self) -> Value {
+        let origin = &self.resources().origin;
+        let mut metadata = json!({
+            "issuer": origin.as_str(),
+            "authorization_endpoint": origin.url("/oauth/authorize"),
+            "token_endpoint": origin.url("/oauth/token"),
+            "revocation_endpoint": origin.url("/oauth/revoke"),
+            "jwks_uri": origin.url("/oauth/jwks.json"),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported":
+                ["none", "client_secret_basic", "client_secret_post"],
+            "revocation_endpoint_auth_methods_supported":
+                ["none", "client_secret_basic", "client_secret_post"],
+            "scopes_supported": [SCOPE],
+            "authorization_response_iss_parameter_supported": true,
+            "client_id_metadata_document_supported": self.documents,
+        });
+        if let (true, Some(metadata)) = (self.registers(), metadata.as_object_mut()) {
+            let endpoint = json!(origin.url("/oauth/register"));
+            metadata.insert("registration_endpoint".to_owned(), endpoint);
+        }
+        metadata
+    }
+}

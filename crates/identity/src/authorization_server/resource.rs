@@ -1,0 +1,84 @@
+//! What tokens are for (RFC 8707, AS-7): one route of the gateway or, where the operator says so,
+//! all of it.
+
+use attache_core::{PublicOrigin, UpstreamName};
+
+/// The `aud` of a token: an address of ours, byte for byte as its metadata has it (RS-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resource {
+    pub(crate) url: String,
+    /// `None`: all of them.
+    pub(crate) upstream: Option<UpstreamName>,
+}
+
+/// What tokens are given for. Whether there is such an upstream, and whom it is for, is not asked
+/// here: strangers would be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Resources {
+    pub(crate) origin: PublicOrigin,
+    /// Whether a token may be for the whole gateway.
+    pub(crate) whole: bool,
+    /// Of the only upstream, where there is one: clients that name no resource mean it.
+    pub(crate) only: Option<String>,
+}
+
+impl Resources {
+    /// `None` for what is not ours, or when nothing is named and it is not clear what is meant.
+    pub(crate) fn asked(&self, named: Option<&str>) -> Option<Resource> {
+        match named {
+            Some(named) => self.parse(named.strip_suffix('/').unwrap_or(named)),
+            None if self.whole => self.parse(self.origin.as_str()),
+            None => self.parse(self.only.as_deref()?),
+        }
+    }
+
+    /// Of an `aud` that is ours.
+    pub(crate) fn parse(&self, url: &str) -> Option<Resource> {
+        let path = url.strip_prefix(self.origin.as_str())?;
+        let upstream = if path.is_empty() {
+            self.whole.then_some(None)?
+        } else {
+            let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
+            Some(UpstreamName::parse(name).ok()?)
+        };
+        Some(Resource { url: url.to_owned(), upstream })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_is_given_tokens_for() {
+        let origin = PublicOrigin::new(&Url::parse("https://gw.example.com").unwrap());
+        let routes = Resources { origin, whole: false, only: None };
+        let whole = Resources { whole: true, ..routes.clone() };
+        let only = Some("https://gw.example.com/mcp/notes".to_owned());
+        let one = Resources { only, ..routes.clone() };
+        for (named, of_routes, of_whole) in [
+            (Some("https://gw.example.com/mcp/notes"), Some("/mcp/notes"), Some("/mcp/notes")),
+            (Some("https://gw.example.com/mcp/notes/"), Some("/mcp/notes"), Some("/mcp/notes")),
+            (Some("https://gw.example.com/http/api"), Some("/http/api"), Some("/http/api")),
+            (Some("https://gw.example.com/mcp/notes//"), None, None),
+            (Some("https://gw.example.com/mcp/Notes"), None, None),
+            (Some("https://gw.example.com/mcp/"), None, None),
+            (Some("https://gw.example.com/mcp/a/b"), None, None),
+            (Some("https://gw.example.com/mcp/../http/api"), None, None),
+            (Some("https://gw.example.com/mcp/notes?x"), None, None),
+            (Some("https://gw.example.com.evil.test/mcp/notes"), None, None),
+            (Some("https://GW.example.com/mcp/notes"), None, None),
+            (Some("https://gw.example.com"), None, Some("")),
+            (Some("https://gw.example.com/"), None, Some("")),
+            (None, None, Some("")),
+        ] {
+            let full = |path: &str| format!("https://gw.example.com{path}");
+            let url = |resources: &Resources| resources.asked(named).map(|one| one.url);
+            assert_eq!(url(&routes), of_routes.map(full), "{named:?}");
+            assert_eq!(url(&whole), of_whole.map(full), "{named:?}");
+        }
+        assert_eq!(one.asked(None).unwrap().url, "https://gw.example.com/mcp/notes");
+    }
+}
