@@ -25,6 +25,7 @@ mod support {
 mod journeys {
     mod another_account;
     mod client_identity;
+    mod clients_sign_in;
     mod crash;
     mod database;
     mod declined;
