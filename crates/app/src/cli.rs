@@ -86,6 +86,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Credential,
     },
+    /// Your personal access tokens, for programs that cannot sign in by themselves.
+    Token {
+        #[command(subcommand)]
+        command: Token,
+    },
     /// Key-encryption keys.
     Keys {
         #[command(subcommand)]
@@ -167,6 +172,39 @@ pub enum Credential {
     /// Disconnect: the credential is deleted, and revoked at the provider where it can be.
     #[command(visible_aliases = ["remove", "disconnect"])]
     Rm { server: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Open the page that makes one, filled in as you say here.
+    #[command(
+        after_help = "Example:\n  attache token create nightly-report --upstream notes --read-only"
+    )]
+    Create(NewToken),
+    /// Every token you made.
+    List,
+    /// End a token: the program that has it is refused from now on.
+    #[command(visible_aliases = ["rm", "remove"])]
+    Revoke {
+        /// As `attache token list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct NewToken {
+    /// What it is for.
+    pub name: String,
+    /// For this upstream; may be repeated. Without one the token opens all that you can use.
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| UpstreamName::parse(name))]
+    pub upstream: Vec<UpstreamName>,
+    /// To list and read, and to call no tool.
+    #[arg(long)]
+    pub read_only: bool,
+    /// How long it lives.
+    #[arg(long, value_name = "N", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub days: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ mod progress;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod store;
+pub(crate) mod token;
 pub(crate) mod user;
 
 use std::path::{Path, PathBuf};

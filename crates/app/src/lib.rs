@@ -77,6 +77,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
             Command::Credential { command } => {
                 commands::credential::run(&command, &global, terminal).await
             }
+            Command::Token { command } => commands::token::run(&command, &global, terminal).await,
             Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
             Command::User { command } => commands::user::run(&command, &global, terminal).await,
             Command::Audit { command } => commands::audit::run(&command, terminal).await,

@@ -6,6 +6,7 @@ use attache_core::{
     Account, Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
     UpstreamName, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
+    changes::{Change, Memory as _},
     principal::SessionDigest,
     store::{ConnectFlow, ConnectFlowStore, Health, Record, StoreError, Stored, Version},
 };
@@ -210,6 +211,18 @@ impl Connections {
             connections.push(self.describe(who, upstream, found, &demands, seen).await);
         }
         Ok(connections)
+    }
+
+    /// Something else of this person's ended, such as a token: what is open for them is looked at
+    /// again.
+    pub fn look_again(&self, who: &Principal) {
+        self.broker.heed(&Change::Person(who.user.clone()));
+    }
+
+    /// The brokered upstreams this person may use, by name.
+    pub fn servers(&self, who: &Principal) -> Vec<UpstreamName> {
+        let permitted = self.upstreams.iter().filter(|upstream| upstream.permits(who));
+        permitted.map(|upstream| upstream.name.clone()).collect()
     }
 
     /// `None` for an upstream that is not there, or not for this person: the two look the same.

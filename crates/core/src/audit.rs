@@ -55,6 +55,9 @@ words! {
         Revoke = "revoke",
         SignIn = "sign_in",
         SignOut = "sign_out",
+        /// A personal access token.
+        TokenCreate = "token_create",
+        TokenRevoke = "token_revoke",
         /// A person was switched off.
         Disable = "disable",
         Enable = "enable",

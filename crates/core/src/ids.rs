@@ -43,6 +43,10 @@ name! {
     RequestId
 }
 name! {
+    /// A personal access token, where it is shown and revoked; worth nothing else.
+    TokenId
+}
+name! {
     /// A key that all replicas share, by what it is for.
     ServiceKeyName
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{IssuerId, Reach, Timestamp, UserId};
+use crate::{IssuerId, Reach, Timestamp, TokenId, UserId};
 
 /// A person whose identity was proved for this request.
 ///
@@ -37,6 +37,8 @@ pub enum AuthenticatedBy {
     Session(SessionDigest),
     /// A bearer access token of a configured issuer.
     AccessToken,
+    /// A token that they made for a program of theirs.
+    PersonalToken(TokenId),
 }
 
 /// SHA-256 of a session cookie's value: what the store keys sessions by.

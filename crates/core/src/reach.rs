@@ -42,6 +42,11 @@ impl Reach {
         self.read_only
     }
 
+    /// Which ones, where it is not everything.
+    pub fn upstreams(&self) -> Option<&BTreeSet<UpstreamName>> {
+        self.upstreams.as_ref()
+    }
+
     pub fn includes(&self, upstream: &UpstreamName) -> bool {
         self.upstreams.as_ref().is_none_or(|some| some.contains(upstream))
     }

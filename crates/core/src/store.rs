@@ -11,6 +11,7 @@
 
 mod demand;
 mod grant;
+mod personal_token;
 mod registration;
 mod wrapped;
 
@@ -25,6 +26,7 @@ use crate::{
 pub use self::{
     demand::{DemandStore, DemandedScope},
     grant::{ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
+    personal_token::{PersonalToken, PersonalTokenStore},
     registration::{RegistrationStore, SealedRegistration, Turn},
     wrapped::{
         DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
@@ -51,6 +53,7 @@ pub struct Stores {
     pub people: Arc<dyn PersonStore>,
     pub roster: Arc<dyn Roster>,
     pub sessions: Arc<dyn SessionStore>,
+    pub personal_tokens: Arc<dyn PersonalTokenStore>,
     pub logins: Arc<dyn SpentLoginStore>,
     pub credentials: Arc<dyn CredentialStore>,
     pub connects: Arc<dyn ConnectFlowStore>,
@@ -150,6 +153,12 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Option<(Session, Person)>>;
 
     async fn remove(&self, digest: SessionDigest) -> Result<()>;
+
+    /// One person's that have not run out, the newest first; at most 100.
+    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<Session>>;
+
+    /// Whether it was this person's.
+    async fn remove_of(&self, user: &UserId, digest: SessionDigest) -> Result<bool>;
 }
 
 /// Sign-ins that came back from the identity provider. One under way is nowhere but in its browser:

@@ -28,6 +28,7 @@ use crate::{
     audience::Audiences,
     authorization_server::{OwnToken, OwnTokens},
     claims::Claims,
+    personal::{PersonalTokens, is_personal},
     settings::{JwtSettings, OidcSettings},
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Bearers {
     /// Those that we gave ourselves.
     own: Option<Arc<OwnTokens>>,
     accepts: Vec<Accepts>,
+    personal: Arc<PersonalTokens>,
     registry: Registry,
     /// By SHA-256 of the token, so that memory holds none.
     remembered: Cache<[u8; 32], Remembered>,
@@ -72,6 +74,7 @@ impl Bearers {
         origin: &PublicOrigin,
         oidc: Option<&OidcSettings>,
         issuers: &mut Issuers,
+        personal: Arc<PersonalTokens>,
         registry: Registry,
         own: Option<Arc<OwnTokens>>,
         outage: Arc<Outage>,
@@ -98,6 +101,7 @@ impl Bearers {
         Self {
             own,
             accepts,
+            personal,
             registry,
             remembered: Cache::new(REMEMBERED),
             heard: Heard::default(),
@@ -134,7 +138,15 @@ impl Bearers {
     }
 
     pub(crate) async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
-        self.registry.still_admits(who).await
+        if !self.registry.still_admits(who).await? {
+            return Ok(false);
+        }
+        match &who.authenticated_by {
+            AuthenticatedBy::PersonalToken(token) => {
+                self.personal.is_there(&who.user, token).await.map_err(unavailable)
+            }
+            AuthenticatedBy::AccessToken | AuthenticatedBy::Session(_) => Ok(true),
+        }
     }
 
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
@@ -151,6 +163,7 @@ impl Bearers {
         let recognized = match proof {
             Proof::Ours(own, token) => own.recognize(token, self.registry.clock.now()).await,
             Proof::Theirs(token) => self.registry.recognize(token).await,
+            Proof::Personal => self.personal.authenticate(token).await,
         };
         let now = self.registry.clock.now();
         if let Err(error @ AuthnError::Unavailable(_)) = recognized {
@@ -170,6 +183,9 @@ impl Bearers {
 
     /// All that can be told without the store.
     async fn check(&self, token: &str) -> Result<Proof<'_>, AuthnError> {
+        if is_personal(token) {
+            return Ok(Proof::Personal);
+        }
         let (issuer, now) = (jose::claimed_issuer(token), self.registry.clock.now());
         let issuer = issuer.as_deref();
         if let Some(own) = self.own.as_deref().filter(|own| Some(own.issuer()) == issuer) {
@@ -190,6 +206,8 @@ impl Bearers {
 enum Proof<'a> {
     Ours(&'a OwnTokens, OwnToken),
     Theirs(AccessToken),
+    /// Of which only the store knows whether it is.
+    Personal,
 }
 
 impl Registry {
@@ -241,7 +259,8 @@ impl Registry {
     }
 }
 
-const SWITCHED_OFF: AuthnError = AuthnError::Rejected("this person's access was switched off");
+pub(crate) const SWITCHED_OFF: AuthnError =
+    AuthnError::Rejected("this person's access was switched off");
 
 pub(crate) fn unavailable(error: StoreError) -> AuthnError {
     AuthnError::Unavailable(Box::new(error))

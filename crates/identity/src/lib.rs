@@ -12,6 +12,7 @@ mod bearer;
 mod claims;
 mod cookie;
 mod login;
+pub mod personal;
 mod return_to;
 mod session;
 mod settings;
@@ -19,12 +20,13 @@ mod settings;
 use std::sync::Arc;
 
 use attache_core::{
-    Clock, PublicOrigin, Secret,
+    Clock, Principal, PublicOrigin, Secret, TokenId,
     authenticator::Authenticator,
     changes::{Change, Memory},
     outage::Outage,
     outbound::Outbound,
-    store::{StoreError, Stores},
+    principal::SessionDigest,
+    store::{PersonalToken, Session, StoreError, Stores},
 };
 use attache_crypto::random::Random;
 pub use attache_oauth::issuer::IssuerError;
@@ -38,6 +40,7 @@ use crate::{
     bearer::Bearers,
     cookie::Cookies,
     login::Login,
+    personal::{NewToken, PersonalTokens, TokenError},
     session::Sessions,
 };
 pub use crate::{
@@ -52,6 +55,7 @@ pub struct Identity {
     sessions: Arc<Sessions>,
     bearers: Arc<Bearers>,
     authorization_server: Option<AuthorizationServer>,
+    personal: Arc<PersonalTokens>,
 }
 
 impl Identity {
@@ -86,11 +90,19 @@ impl Identity {
             cookies,
         };
         let own = settings.authorization_server.as_ref().map(|server| server.own_tokens(&around));
+        let personal = Arc::new(PersonalTokens {
+            store: Arc::clone(&stores.personal_tokens),
+            audit: Arc::clone(&stores.audit),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            admission: admission.clone(),
+        });
         let bearers = Arc::new(Bearers::new(
             &settings.jwt,
             &origin,
             settings.oidc.as_ref(),
             &mut issuers,
+            Arc::clone(&personal),
             bearer::Registry {
                 people: Arc::clone(&stores.people),
                 clock: Arc::clone(clock),
@@ -119,7 +131,7 @@ impl Identity {
             random: Arc::clone(random),
             admission: admission.clone(),
         });
-        Self { login, sessions, bearers, authorization_server }
+        Self { login, sessions, bearers, authorization_server, personal }
     }
 
     /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
@@ -146,6 +158,42 @@ impl Identity {
     /// from it.
     pub fn session_cookie(&self, headers: &HeaderMap) -> Option<Secret> {
         self.sessions.cookie(headers)
+    }
+
+    /// The browsers this person is signed in with.
+    pub async fn sessions_of(&self, who: &Principal) -> Result<Vec<Session>, StoreError> {
+        self.sessions.list(&who.user).await
+    }
+
+    /// Ends one of them, at once. Whether there was such a one.
+    pub async fn end_session(
+        &self,
+        who: &Principal,
+        session: SessionDigest,
+    ) -> Result<bool, StoreError> {
+        self.sessions.end_of(&who.user, session).await
+    }
+
+    /// This person's personal access tokens, the newest first.
+    pub async fn tokens(&self, who: &Principal) -> Result<Vec<PersonalToken>, StoreError> {
+        self.personal.list(&who.user).await
+    }
+
+    /// For a person in their browser: a token makes no other.
+    pub async fn create_token(
+        &self,
+        who: &Principal,
+        asked: NewToken,
+    ) -> Result<(Secret, PersonalToken), TokenError> {
+        self.personal.create(&who.user, asked).await
+    }
+
+    /// Ends a token of this person's: nobody is let in with it from here on, elsewhere as soon as it
+    /// is heard. Whether there was such a one.
+    pub async fn revoke_token(&self, who: &Principal, id: &TokenId) -> Result<bool, StoreError> {
+        let revoked = self.personal.revoke(&who.user, id).await;
+        self.bearers.heed(&Change::Person(who.user.clone()));
+        revoked
     }
 
     /// Whose access tokens are accepted, each once: ours, and then those of the configuration, in

@@ -64,24 +64,40 @@ impl Sessions {
 
     pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<HeaderValue> {
         if let Some(id) = self.cookie(headers) {
-            let now = self.clock.now();
-            let found = self.store.find(digest(&id), now).await?;
+            let found = self.store.find(digest(&id), self.clock.now()).await?;
             self.store.remove(digest(&id)).await?;
             if let Some((session, _)) = found {
-                let event = AuditEvent {
-                    at: now,
-                    user: Some(session.user),
-                    server: None,
-                    method: None,
-                    action: Action::SignOut,
-                    outcome: Outcome::Success,
-                    request_id: None,
-                    count: None,
-                };
-                self.audit.append(&[event]).await?;
+                self.record(session.user).await?;
             }
         }
         Ok(self.cookies.clear(Name::Session))
+    }
+
+    pub(crate) async fn list(&self, user: &UserId) -> Result<Vec<Session>> {
+        self.store.list(user, self.clock.now()).await
+    }
+
+    /// From afar: whether there was such a session of theirs.
+    pub(crate) async fn end_of(&self, user: &UserId, digest: SessionDigest) -> Result<bool> {
+        let was_there = self.store.remove_of(user, digest).await?;
+        if was_there {
+            self.record(user.clone()).await?;
+        }
+        Ok(was_there)
+    }
+
+    async fn record(&self, user: UserId) -> Result<()> {
+        let event = AuditEvent {
+            at: self.clock.now(),
+            user: Some(user),
+            server: None,
+            method: None,
+            action: Action::SignOut,
+            outcome: Outcome::Success,
+            request_id: None,
+            count: None,
+        };
+        self.audit.append(&[event]).await
     }
 
     pub(crate) fn cookie(&self, headers: &HeaderMap) -> Option<Secret> {

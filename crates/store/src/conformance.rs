@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use attache_core::{
-    CredentialKey, IssuerId, ObtainedVia, RequestId, ServiceKeyName, Slot, Timestamp, UpstreamName,
-    UserId,
+    CredentialKey, IssuerId, ObtainedVia, Reach, RequestId, ServiceKeyName, Slot, Timestamp,
+    TokenId, UpstreamName, UserId,
     audit::{
         Action, AuditEvent, Method, Outcome, Reason,
         trail::{AuditTrail, Head, Writer, WriterId},
@@ -15,8 +15,8 @@ use attache_core::{
     principal::SessionDigest,
     store::{
         Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind, KeyOwner, Lease,
-        Leased, Person, Profile, Record, RegisteredClient, Sealed, SealedRegistration, Session,
-        StoreError, Stored, Stores, Version, WrappedKey, Wraps,
+        Leased, Person, PersonalToken, Profile, Record, RegisteredClient, Sealed,
+        SealedRegistration, Session, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -36,6 +36,8 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_profile_is_replaced_and_the_rest_stays(one, other).await;
     a_person_is_found_by_issuer_and_subject_together(one, other).await;
     a_session_ends_when_it_expires_or_is_removed(one, other).await;
+    a_person_sees_and_ends_their_own_sessions(one, other).await;
+    a_personal_token_is_found_by_its_digest_until_it_ends(one, other).await;
     a_session_of_nobody_is_refused(one).await;
     a_sign_in_comes_back_once(one, other).await;
     sign_ins_that_came_back_are_bounded(one).await;
@@ -187,6 +189,74 @@ async fn a_session_ends_when_it_expires_or_is_removed(one: &Stores, other: &Stor
     let next = Session { created_at: second.expires_at, ..session(3) };
     one.sessions.insert(&next).await.expect("insert");
     assert_eq!(other.sessions.find(second.digest, NOW).await.expect("find"), None);
+}
+
+async fn a_person_sees_and_ends_their_own_sessions(one: &Stores, other: &Stores) {
+    let (ada, grace) = (person(one, "sees").await, person(one, "sees-not").await);
+    let session = |user: &UserId, number: u8| Session {
+        digest: SessionDigest(digest(number)),
+        user: user.clone(),
+        created_at: Timestamp(NOW.0 + i64::from(number)),
+        expires_at: NOW.plus(Duration::from_mins(1)),
+    };
+    let [first, second, theirs] = [session(&ada, 31), session(&ada, 32), session(&grace, 33)];
+    for one_of_them in [&first, &second, &theirs] {
+        one.sessions.insert(one_of_them).await.expect("insert");
+    }
+    let listed = other.sessions.list(&ada, NOW).await.expect("list");
+    assert_eq!(listed, [second.clone(), first.clone()]);
+    assert_eq!(other.sessions.list(&ada, first.expires_at).await.expect("list"), []);
+
+    assert!(!one.sessions.remove_of(&ada, theirs.digest).await.expect("remove"));
+    assert!(one.sessions.remove_of(&ada, second.digest).await.expect("remove"));
+    assert!(!one.sessions.remove_of(&ada, second.digest).await.expect("remove"));
+    assert_eq!(other.sessions.list(&ada, NOW).await.expect("list"), [first]);
+    assert_eq!(other.sessions.list(&grace, NOW).await.expect("list"), [theirs]);
+}
+
+async fn a_personal_token_is_found_by_its_digest_until_it_ends(one: &Stores, other: &Stores) {
+    let (ada, grace) = (person(one, "makes").await, person(one, "makes-not").await);
+    let token = |number: u8, reach: Reach| PersonalToken {
+        id: TokenId::new(format!("token-{number}")),
+        user: ada.clone(),
+        name: "nightly \u{2603}".to_owned(),
+        reach,
+        created_at: Timestamp(NOW.0 + i64::from(number)),
+        expires_at: NOW.plus(Duration::from_mins(1)),
+        last_used_at: None,
+    };
+    let some = Reach::only([upstream("notes"), upstream("mail")]).reading();
+    let (first, second) = (token(1, Reach::everything()), token(2, some));
+    let tokens = &one.personal_tokens;
+    assert!(tokens.insert(&first, digest(41), 2).await.expect("insert"));
+    assert!(tokens.insert(&second, digest(42), 2).await.expect("insert"));
+    let third = token(3, Reach::everything());
+    assert!(!tokens.insert(&third, digest(43), 2).await.expect("insert"), "there is a bound");
+
+    let elsewhere = &other.personal_tokens;
+    let listed = elsewhere.list(&ada).await.expect("list");
+    assert_eq!(listed, [second.clone(), first.clone()]);
+    assert_eq!(elsewhere.list(&grace).await.expect("list"), []);
+    let found = elsewhere.find(digest(42), NOW).await.expect("find").expect("a token");
+    assert_eq!((found.0, &found.1.id), (second.clone(), &ada));
+    assert!(elsewhere.find(digest(43), NOW).await.expect("find").is_none());
+    assert!(elsewhere.find(digest(41), first.expires_at).await.expect("find").is_none());
+
+    let minute = |number| NOW.plus(Duration::from_mins(number));
+    tokens.touch(&first.id, NOW, minute(1)).await.expect("touch");
+    tokens.touch(&first.id, NOW, minute(2)).await.expect("touch");
+    let used = elsewhere.list(&ada).await.expect("list").pop().and_then(|one| one.last_used_at);
+    assert_eq!(used, Some(minute(1)), "it was used after then already");
+
+    assert!(!tokens.remove(&grace, &first.id).await.expect("remove"));
+    assert!(tokens.remove(&ada, &first.id).await.expect("remove"));
+    assert!(!tokens.remove(&ada, &first.id).await.expect("remove"));
+    assert!(elsewhere.find(digest(41), NOW).await.expect("find").is_none());
+
+    // What ran out makes room.
+    let later = PersonalToken { created_at: second.expires_at, ..token(4, Reach::everything()) };
+    assert!(tokens.insert(&later, digest(44), 1).await.expect("insert"));
+    assert_eq!(elsewhere.list(&ada).await.expect("list").len(), 1);
 }
 
 async fn a_session_of_nobody_is_refused(one: &Stores) {

@@ -108,6 +108,7 @@ impl Store {
             people: self.db.clone(),
             roster: self.db.clone(),
             sessions: self.db.clone(),
+            personal_tokens: self.db.clone(),
             logins: self.db.clone(),
             credentials: self.db.clone(),
             connects: self.db.clone(),

@@ -54,6 +54,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "authorization server",
         sql: include_str!("../migrations/0007_authorization_server.sqlite.sql"),
     },
+    Step {
+        version: 8,
+        name: "personal token",
+        sql: include_str!("../migrations/0008_personal_token.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -87,6 +92,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 7,
         name: "authorization server",
         sql: include_str!("../migrations/0007_authorization_server.postgres.sql"),
+    },
+    Step {
+        version: 8,
+        name: "personal token",
+        sql: include_str!("../migrations/0008_personal_token.postgres.sql"),
     },
 ];
 

@@ -13,6 +13,7 @@ mod grant;
 mod login;
 mod own_key;
 mod person;
+mod personal_token;
 mod registration;
 mod roster;
 mod session;

@@ -28,6 +28,9 @@ const ROWS: &[&str] = &[
         ('ada', 'https://idp', 'a', 'ada@example.com', 'Ädä', '[\"x\"]', TRUE, 1),
         ('grace', 'https://idp', 'g', NULL, '', '[]', FALSE, -9223372036854775808)",
     "INSERT INTO session VALUES (x'00ff', 'ada', 1, 2)",
+    "INSERT INTO personal_token VALUES
+        ('t1', x'07', 'ada', 'report', '[\"notes\"]', TRUE, 1, 2, 3),
+        ('t2', x'08', 'ada', 'all', NULL, FALSE, 1, 2, NULL)",
     "INSERT INTO spent_login VALUES (x'01', 9223372036854775807)",
     "INSERT INTO connect_flow VALUES
         (x'02', 'ada', x'03', 'notes', NULL, 'https://gw/cb', '[]', 'https://notes', 1, 2)",

@@ -1,5 +1,7 @@
 //! `/api/v1/user/credentials`: a person's connections, for programs.
 
+pub(crate) mod own;
+
 use std::sync::Arc;
 
 use attache_broker::{Condition, Connection, connections::Revocation};

@@ -62,6 +62,15 @@ pub fn router(web: Web) -> Router {
         .route("/", get(routes::home))
         .route("/ui/connections", get(routes::connections::list))
         .route("/ui/connections/{server}/disconnect", post(routes::connections::disconnect))
+        .route("/ui/sessions", get(routes::sessions::list))
+        .route("/ui/sessions/{id}/end", post(routes::sessions::end))
+        .route(
+            "/ui/tokens",
+            get(routes::tokens::list)
+                .post(routes::tokens::create)
+                .layer(DefaultBodyLimit::max(routes::tokens::FORM_LIMIT)),
+        )
+        .route("/ui/tokens/{id}/revoke", post(routes::tokens::revoke))
         .route("/ui/signed-out", get(routes::signin::signed_out))
         .route("/ui/assets/{file}", get(assets::serve))
         .route("/connect/{server}", get(routes::connect::ask).post(routes::connect::begin))
@@ -86,6 +95,10 @@ pub fn router(web: Web) -> Router {
                 .layer(DefaultBodyLimit::max(authorization_server::MAX_BODY)),
         )
         .route(authorize::CONTINUE, get(authorize::proceed).post(authorize::not_now))
+        .route("/api/v1/user/tokens", get(api::own::list))
+        .route("/api/v1/user/tokens/{id}", delete(api::own::revoke))
+        .route("/api/v1/user/sessions", get(api::own::sessions))
+        .route("/api/v1/user/sessions/{id}", delete(api::own::end_session))
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
         .layer(guard::csrf(&origin))

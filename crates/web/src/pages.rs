@@ -8,6 +8,8 @@ pub mod consent;
 pub mod join;
 pub mod key;
 pub mod notice;
+pub mod sessions;
+pub mod tokens;
 
 use askama::Template;
 use attache_core::Principal;
@@ -21,6 +23,8 @@ pub use consent::ConsentPage;
 pub use join::JoinPage;
 pub use key::KeyPage;
 pub use notice::Notice;
+pub use sessions::SessionsPage;
+pub use tokens::TokensPage;
 
 /// Who a page says is signed in.
 #[derive(Clone, Debug)]

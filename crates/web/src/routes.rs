@@ -5,7 +5,9 @@ pub(crate) mod authorize;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod key;
+pub(crate) mod sessions;
 pub(crate) mod signin;
+pub(crate) mod tokens;
 
 use attache_core::problem::Kind;
 use axum::response::{Redirect, Response};

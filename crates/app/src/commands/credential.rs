@@ -89,7 +89,7 @@ async fn connect(
 }
 
 /// The program gets the address as one argument; no shell reads it (CVE-2025-6514).
-fn open_browser(page: &Url) -> bool {
+pub(super) fn open_browser(page: &Url) -> bool {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let quiet = Command::new(opener)
         .arg(page.as_str())
@@ -121,30 +121,35 @@ fn table(credentials: &[Value]) -> Vec<Vec<String>> {
     std::iter::once(header.map(str::to_owned).to_vec()).chain(credentials.iter().map(row)).collect()
 }
 
-fn field<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or("-")
 }
 
+/// The gateway that is meant.
+pub(super) fn gateway_url(global: &Global) -> Result<Url, Failure> {
+    let url = global.url.clone().ok_or_else(|| {
+        missing("which gateway? Name it with --url or ATTACHE_URL, as in https://gw.example.com")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(missing("the gateway's URL begins with https:// (or http:// on this machine)"));
+    }
+    Ok(url)
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::Usage(what.to_owned())
+}
+
 /// Somebody's gateway, and the person's token for it.
-struct Gateway {
+pub(super) struct Gateway {
     url: Url,
     token: attache_core::Secret,
     client: ControlClient,
 }
 
 impl Gateway {
-    fn new(global: &Global) -> Result<Self, Failure> {
-        let missing = |what: &str| Failure::Usage(what.to_owned());
-        let url = global.url.clone().ok_or_else(|| {
-            missing(
-                "which gateway? Name it with --url or ATTACHE_URL, as in https://gw.example.com",
-            )
-        })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(missing(
-                "the gateway's URL begins with https:// (or http:// on this machine)",
-            ));
-        }
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let url = gateway_url(global)?;
         let token = global
             .token
             .as_deref()
@@ -170,7 +175,7 @@ impl Gateway {
         })
     }
 
-    async fn call(&self, method: Method, path: &str) -> Result<Value, Failure> {
+    pub(super) async fn call(&self, method: Method, path: &str) -> Result<Value, Failure> {
         let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
             .map_err(|_| Failure::Usage("the token has characters no token has".to_owned()))?;
         bearer.set_sensitive(true);

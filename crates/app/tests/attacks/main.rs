@@ -37,4 +37,5 @@ mod step_up;
 mod storage;
 mod streams;
 mod token_endpoint;
+mod tokens;
 mod tools;

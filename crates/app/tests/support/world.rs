@@ -386,7 +386,7 @@ impl Home {
     }
 
     /// The file and its write-ahead log, as far as it is text.
-    fn store_bytes(&self) -> String {
+    pub(crate) fn store_bytes(&self) -> String {
         let read = |name: &str| fs::read(self.0.join(name)).unwrap_or_default();
         String::from_utf8_lossy(&[read("attache.db"), read("attache.db-wal")].concat()).into_owned()
     }

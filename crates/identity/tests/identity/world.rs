@@ -190,6 +190,14 @@ impl SessionStore for Switched<dyn SessionStore> {
     async fn remove(&self, digest: SessionDigest) -> StoreResult<()> {
         self.store.remove(digest).await
     }
+
+    async fn list(&self, user: &UserId, now: Timestamp) -> StoreResult<Vec<Session>> {
+        self.store.list(user, now).await
+    }
+
+    async fn remove_of(&self, user: &UserId, digest: SessionDigest) -> StoreResult<bool> {
+        self.store.remove_of(user, digest).await
+    }
 }
 
 /// What a browser sends that was told to keep these cookies.

@@ -1,5 +1,5 @@
 use attache_core::{
-    Timestamp,
+    Timestamp, UserId,
     principal::SessionDigest,
     store::{Person, Result, Session, SessionStore},
 };
@@ -19,6 +19,15 @@ const FIND: &str = "
         person.id, issuer, subject, email, name, groups, disabled, person.created_at
     FROM session JOIN person ON person.id = session.user_id
     WHERE session.digest = $1 AND session.expires_at > $2";
+
+const LIST: &str = "
+    SELECT digest, created_at AS began_at, expires_at FROM session
+    WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, digest LIMIT $3";
+
+const REMOVE_OF: &str = "DELETE FROM session WHERE digest = $1 AND user_id = $2";
+
+/// Sessions shown to one person.
+const LISTED: u32 = 100;
 
 const REMOVE: &str = "DELETE FROM session WHERE digest = $1";
 
@@ -45,18 +54,34 @@ impl SessionStore for Db {
     async fn remove(&self, digest: SessionDigest) -> Result<()> {
         self.execute(REMOVE, values![&digest.0]).await.map(drop)
     }
+
+    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<Session>> {
+        let rows = self.read(LIST, values![user, now, LISTED]).await?;
+        let read = |row: &Row| {
+            let digest = row.digest("digest").map_err(|none| none.of("session", user))?;
+            listed(SessionDigest(digest), user, row)
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn remove_of(&self, user: &UserId, digest: SessionDigest) -> Result<bool> {
+        self.execute(REMOVE_OF, values![&digest.0, user]).await.map(|sessions| sessions > 0)
+    }
 }
 
 fn session(digest: SessionDigest, row: &Row) -> Result<(Session, Person)> {
     let person = person(row)?;
+    Ok((listed(digest, &person.id, row)?, person))
+}
+
+fn listed(digest: SessionDigest, user: &UserId, row: &Row) -> Result<Session> {
     let read = || {
         Ok::<_, Unreadable>(Session {
             digest,
-            user: person.id.clone(),
+            user: user.clone(),
             created_at: row.time("began_at")?,
             expires_at: row.time("expires_at")?,
         })
     };
-    let session = read().map_err(|unreadable| unreadable.of("session", prefix(&digest.0)))?;
-    Ok((session, person))
+    read().map_err(|unreadable| unreadable.of("session", prefix(&digest.0)))
 }

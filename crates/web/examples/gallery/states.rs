@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
 use attache_core::{
-    Account, ObtainedVia, RequestId, Timestamp, UpstreamName, audit::Reason, problem::Kind,
-    store::Version,
+    Account, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId, UpstreamName, UserId,
+    audit::Reason,
+    principal::SessionDigest,
+    problem::Kind,
+    store::{PersonalToken, Session, Version},
 };
 use attache_identity::{
     LoginError,
@@ -14,6 +17,8 @@ use attache_identity::{
 use attache_web::{
     pages::{
         AccountPage, ConnectPage, ConnectionsPage, ConsentPage, JoinPage, KeyPage, Notice, Person,
+        SessionsPage, TokensPage,
+        tokens::{Draft, Made},
     },
     result::{ConnectResult, Ending},
 };
@@ -118,6 +123,12 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
     pages.push(("client-unknown", Notice::unknown_client().to_string()));
     pages.push(("client-unusable", Notice::unusable_client().to_string()));
     pages.push(("client-unanswerable", Notice::unanswerable("It cannot be.").to_string()));
+    pages.push(("tokens", tokens(&[token("nightly report", 3), token("phone", 40)], None)));
+    pages.push(("tokens-empty", tokens(&[], None)));
+    let value = Secret::new("attp_7Hq2mXv0LrTz9KcWbYp4NdGs1JfEaUo8SjDhLw");
+    let made = Made { name: "nightly report".to_owned(), value };
+    pages.push(("tokens-made", tokens(&[token("nightly report", 0)], Some(made))));
+    pages.push(("sessions", sessions()));
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
         "login-failed",
@@ -183,6 +194,35 @@ fn step_up() -> Offer {
         status: Status::Connected,
         account: Account::new(None, Some("ada-lovelace")),
     }
+}
+
+fn tokens(tokens: &[PersonalToken], made: Option<Made>) -> String {
+    let servers = ["github", "linear", "calendar-of-the-whole-company"].map(name);
+    TokensPage::new(ada(), tokens, servers.into(), Draft::default(), made, NOW).to_string()
+}
+
+fn token(name: &str, days_ago: u32) -> PersonalToken {
+    let created_at = NOW.minus(Duration::from_hours(24 * u64::from(days_ago)));
+    PersonalToken {
+        id: TokenId::new(format!("id-{days_ago}")),
+        user: UserId::new("ada"),
+        name: name.to_owned(),
+        reach: Reach::only([self::name("github"), self::name("linear")]).reading(),
+        created_at,
+        expires_at: created_at.plus(Duration::from_hours(24 * 30)),
+        last_used_at: (days_ago > 0).then(|| NOW.minus(Duration::from_mins(12))),
+    }
+}
+
+fn sessions() -> String {
+    let session = |number: u8| Session {
+        digest: SessionDigest([number; 32]),
+        user: UserId::new("ada"),
+        created_at: NOW.minus(Duration::from_hours(u64::from(number))),
+        expires_at: NOW.plus(Duration::from_hours(20)),
+    };
+    let sessions = [1, 4].map(session);
+    SessionsPage::new(ada(), &sessions, SessionDigest([1; 32]), NOW).to_string()
 }
 
 fn nothing_yet() -> Vec<Connection> {

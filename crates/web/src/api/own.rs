@@ -1,0 +1,138 @@
+//! `/api/v1/user/tokens` and `/api/v1/user/sessions`: what lets somebody in as this person.
+//!
+//! Nothing is made here: a token is made by its owner in a browser, so that one that leaked makes no
+//! other.
+
+use attache_core::{
+    Timestamp, TokenId,
+    principal::{AuthenticatedBy, SessionDigest},
+    problem::Kind,
+    store::{PersonalToken, Session},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::Response,
+};
+use http::{StatusCode, request::Parts};
+use serde::Serialize;
+
+use crate::{
+    Web,
+    caller::Caller,
+    problem::{refuse, store_failed},
+};
+
+/// `GET /api/v1/user/tokens`
+pub(crate) async fn list(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    parts: Parts,
+) -> Result<Json<Tokens>, Response> {
+    let tokens = web.identity.tokens(&who).await.map_err(|error| store_failed(&parts, &error))?;
+    Ok(Json(Tokens { tokens: tokens.into_iter().map(Token::from).collect() }))
+}
+
+/// `DELETE /api/v1/user/tokens/{id}`
+pub(crate) async fn revoke(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<StatusCode, Response> {
+    let revoked = web.identity.revoke_token(&who, &TokenId::new(id)).await;
+    web.connections.look_again(&who);
+    ended(&parts, revoked.map_err(|error| store_failed(&parts, &error))?)
+}
+
+/// `GET /api/v1/user/sessions`
+pub(crate) async fn sessions(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    parts: Parts,
+) -> Result<Json<Sessions>, Response> {
+    let sessions = web.identity.sessions_of(&who).await;
+    let sessions = sessions.map_err(|error| store_failed(&parts, &error))?;
+    let this = match who.authenticated_by {
+        AuthenticatedBy::Session(digest) => Some(digest),
+        AuthenticatedBy::AccessToken | AuthenticatedBy::PersonalToken(_) => None,
+    };
+    let sessions = sessions.into_iter().map(|session| SignIn::new(&session, this)).collect();
+    Ok(Json(Sessions { sessions }))
+}
+
+/// `DELETE /api/v1/user/sessions/{id}`
+pub(crate) async fn end_session(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<StatusCode, Response> {
+    let Ok(digest) = id.parse::<SessionDigest>() else {
+        return Err(refuse(&parts, Kind::NotFound));
+    };
+    let there = web.identity.end_session(&who, digest).await;
+    ended(&parts, there.map_err(|error| store_failed(&parts, &error))?)
+}
+
+fn ended(parts: &Parts, was_there: bool) -> Result<StatusCode, Response> {
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(refuse(parts, Kind::NotFound)) }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Tokens {
+    tokens: Vec<Token>,
+}
+
+/// Never the token.
+#[derive(Debug, Serialize)]
+struct Token {
+    id: String,
+    name: String,
+    /// `null`: everything.
+    servers: Option<Vec<String>>,
+    read_only: bool,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+}
+
+impl From<PersonalToken> for Token {
+    fn from(token: PersonalToken) -> Self {
+        let servers = token.reach.upstreams();
+        Self {
+            servers: servers.map(|some| some.iter().map(ToString::to_string).collect()),
+            read_only: token.reach.is_read_only(),
+            id: token.id.to_string(),
+            name: token.name,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Sessions {
+    sessions: Vec<SignIn>,
+}
+
+#[derive(Debug, Serialize)]
+struct SignIn {
+    id: String,
+    /// Whether it is the one that asks.
+    this: bool,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl SignIn {
+    fn new(session: &Session, this: Option<SessionDigest>) -> Self {
+        Self {
+            id: session.digest.to_string(),
+            this: this == Some(session.digest),
+            created_at: session.created_at,
+            expires_at: session.expires_at,
+        }
+    }
+}
