@@ -96,6 +96,7 @@ impl Gateway {
             allowed_email_domains: Vec::new(),
             oidc: None,
             jwt: vec![JwtSettings {
+                is_exchanged: false,
                 issuer: IssuerId::new(IDP),
                 audience: PUBLIC_URL.to_owned(),
                 jwks_uri: Some(Url::parse(IDP)?.join("keys")?),

@@ -131,6 +131,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         Arc::new(SigningKeys::new(service_key(keys::CLIENT_ASSERTION), CLIENT_ASSERTIONS));
     let common = Common {
         public_url: &config.public_url,
+        identity: &config.identity,
         outbound: Arc::clone(&outbound),
         world: &world,
         stores: &stores,
@@ -210,6 +211,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             .jwt
             .iter()
             .map(|jwt| JwtSettings {
+                is_exchanged: upstreams::is_exchanged(config, &jwt.issuer),
                 issuer: jwt.issuer.clone(),
                 audience: jwt.audience.clone(),
                 jwks_uri: None,

@@ -112,7 +112,7 @@ impl Connections {
         let upstream = self.permitted(who, server)?;
         match &upstream.mode {
             Mode::ApiKey(api_key) => Some((upstream, api_key)),
-            Mode::OauthConnect(_) => None,
+            Mode::OauthConnect(_) | Mode::TokenExchange(_) => None,
         }
     }
 }

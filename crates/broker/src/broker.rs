@@ -21,6 +21,7 @@ use crate::{
     audit::Audit,
     breaker::Breakers,
     due::Jitter,
+    exchange::Exchanges,
     flight::Flights,
     injection::Injection,
     metrics::Metrics,
@@ -28,7 +29,7 @@ use crate::{
     refresh::{Errand, Purpose},
     step_up::Told,
     tasks::Tasks,
-    upstream::Brokered,
+    upstream::{Brokered, Mode},
     vault::{Vault, VaultError},
 };
 
@@ -41,6 +42,9 @@ pub enum ObtainError {
     /// The person's: connect, or connect again.
     #[error("not connected: {}", .reason.as_str())]
     NotConnected { reason: Reason },
+    /// The person's, but not by connecting: what they call with does not do.
+    #[error("refused: {}", .reason.as_str())]
+    Refused { reason: Reason },
     /// Nobody's: the same request may succeed later.
     #[error("unavailable: {}", .reason.as_str())]
     Unavailable { reason: Reason, retry_after: Option<Duration> },
@@ -53,6 +57,7 @@ impl ObtainError {
     pub fn reason(self) -> Reason {
         match self {
             Self::NotConnected { reason }
+            | Self::Refused { reason }
             | Self::Unavailable { reason, .. }
             | Self::Operator { reason } => reason,
         }
@@ -110,6 +115,7 @@ pub struct Broker {
     resting: Cache<CredentialKey, Rest>,
     pub(crate) told: Cache<CredentialKey, Told>,
     pub(crate) breakers: Breakers,
+    pub(crate) exchanges: Exchanges,
     pub(crate) jitter: Jitter,
     /// Refreshed, and still being written because the store was away.
     unwritten: Mutex<HashMap<CredentialKey, Unwritten>>,
@@ -145,6 +151,7 @@ impl Broker {
             rejections: Cache::new(TROUBLED),
             resting: Cache::new(TROUBLED),
             told: Cache::new(TROUBLED),
+            exchanges: Exchanges::new(parts.tasks.clone()),
             breakers: Breakers::new(parts.metrics.clone()),
             jitter: Jitter::new(&*parts.random),
             unwritten: Mutex::default(),
@@ -162,6 +169,9 @@ impl Broker {
         upstream: &Arc<Brokered>,
         now: Timestamp,
     ) -> Option<Arc<Injection>> {
+        if let Mode::TokenExchange(exchange) = &upstream.mode {
+            return self.exchanges.recall(who, upstream, exchange, now);
+        }
         let key = upstream.key(who);
         let (injection, belief) = self.ready.recall(&key, now)?;
         let purpose = match belief {
@@ -183,6 +193,9 @@ impl Broker {
         who: &Principal,
         upstream: &Arc<Brokered>,
     ) -> Result<Arc<Injection>, ObtainError> {
+        if let Mode::TokenExchange(exchange) = &upstream.mode {
+            return self.exchange(who, upstream, exchange).await;
+        }
         let key = upstream.key(who);
         let work = || self.errand(key.clone(), upstream, Purpose::Use);
         let landed = self.flights.join(key.clone(), work).await;
@@ -201,6 +214,10 @@ impl Broker {
     /// The upstream answered 401 to this version: it is not served again, and the next
     /// [`Broker::obtain`] refreshes it. A late answer about an older one changes nothing.
     pub fn rejected(&self, who: &Principal, upstream: &Brokered, version: Version) {
+        if let Mode::TokenExchange(exchange) = &upstream.mode {
+            let now = self.parts.clock.now();
+            return self.exchanges.rejected(who, upstream, exchange, version, now);
+        }
         let key = upstream.key(who);
         let earlier = self.rejections.get(&key);
         if earlier.is_some_and(|earlier| version < earlier.version) {

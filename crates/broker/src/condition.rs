@@ -56,7 +56,7 @@ pub(crate) fn is_ending(validity: Validity, now: Timestamp) -> bool {
 impl From<ObtainError> for Condition {
     fn from(error: ObtainError) -> Self {
         match error {
-            ObtainError::NotConnected { .. } => Self::NeedsReconnect,
+            ObtainError::NotConnected { .. } | ObtainError::Refused { .. } => Self::NeedsReconnect,
             ObtainError::Unavailable { .. } => Self::ProviderUnavailable,
             ObtainError::Operator { .. } => Self::Misconfigured,
         }

@@ -32,7 +32,7 @@ use crate::{
     demands::Demands,
     disconnect::{Disconnect, revoke},
     replacement::end_lapsed,
-    upstream::Brokered,
+    upstream::{Brokered, Mode},
     vault::{Vault, VaultError},
 };
 
@@ -520,6 +520,12 @@ impl Connections {
             ends_at: None,
             updated_at: None,
         };
+        if let Mode::TokenExchange(_) = upstream.mode {
+            // Had for whoever calls, as they call.
+            connection.status = Status::Connected;
+            connection.obtained_via = Some(upstream.obtained_via());
+            return connection;
+        }
         let known = upstream.connect().and_then(|connect| connect.authority.known());
         let host = |terms: &Arc<Terms>| terms.authorization_endpoint.host_str().map(str::to_owned);
         connection.provider = known.as_ref().and_then(host);

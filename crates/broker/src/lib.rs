@@ -9,7 +9,7 @@
 //! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
 //! - [`upstream::Mode`] is how an upstream's credentials are had, one file a mode: [`connect`],
-//!   [`api_key`];
+//!   [`api_key`], [`exchange`];
 //! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
 //! - [`condition`] says whose move a connection is, and when it ends;
 //! - [`audit`] writes down what happened;
@@ -28,6 +28,7 @@ pub mod connections;
 mod demands;
 mod disconnect;
 mod due;
+pub mod exchange;
 pub mod flight;
 pub mod injection;
 pub mod metrics;
@@ -51,6 +52,7 @@ pub use condition::Condition;
 pub use connections::{
     Act, BrowserSession, ConnectError, Connection, Connections, Finished, Offer, Status,
 };
+pub use exchange::TokenExchange;
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
 pub use offboarding::Offboarding;

@@ -40,6 +40,7 @@ impl ProviderState {
 pub struct Metrics {
     unreadable_records: Family<Label, Counter>,
     refreshes: Family<UpstreamLabels, Counter>,
+    exchanges: Family<UpstreamLabels, Counter>,
     providers: Family<UpstreamLabels, Gauge>,
     client_secrets: Family<UpstreamLabels, Gauge>,
     audit_dropped: Counter,
@@ -58,6 +59,11 @@ impl Metrics {
             "refreshes",
             "Refreshes of credentials, by upstream and outcome: success, or the reason of the failure",
             metrics.refreshes.clone(),
+        );
+        registry.register(
+            "token_exchanges",
+            "Exchanges of callers' tokens, by upstream and outcome: success, or the reason of the failure",
+            metrics.exchanges.clone(),
         );
         registry.register(
             "provider_state",
@@ -107,6 +113,10 @@ impl Metrics {
 
     pub(crate) fn refreshed(&self, upstream: &UpstreamName, outcome: Outcome) {
         self.refreshes.get_or_create(&by_outcome(upstream, outcome)).inc();
+    }
+
+    pub(crate) fn exchanged(&self, upstream: &UpstreamName, outcome: Outcome) {
+        self.exchanges.get_or_create(&by_outcome(upstream, outcome)).inc();
     }
 
     pub(crate) fn dropped(&self, entries: u64) {

@@ -28,7 +28,7 @@ const LEASE_POLL: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(5);
 /// After a refresh that an upstream's 401 caused, the next such 401 causes none for this long:
 /// an upstream that refuses everything must not drive its authorization server.
-const REJECTION_REST: Duration = Duration::from_secs(30);
+pub(crate) const REJECTION_REST: Duration = Duration::from_secs(30);
 /// A refreshed credential that the store did not take is offered again at this pace, and for this
 /// long.
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -505,7 +505,7 @@ impl From<VaultError> for NotWritten {
 }
 
 /// How long the provider is left alone after `error`, and what is said meanwhile.
-fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
+pub(crate) fn rest_after(error: ProviderError, now: Timestamp) -> Rest {
     let reason = error.reason();
     match error {
         ProviderError::Unavailable { retry_after } => {

@@ -7,7 +7,10 @@ use attache_core::{
     audit::{Method, Reason},
 };
 
-use crate::{api_key::ApiKey, connect::OauthConnect, injection::HeaderForm};
+use crate::{
+    api_key::ApiKey, broker::ObtainError, connect::OauthConnect, exchange::TokenExchange,
+    injection::HeaderForm,
+};
 
 /// An upstream with an `auth_broker` block, built once when the configuration loads.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct Brokered {
 pub enum Mode {
     OauthConnect(Arc<OauthConnect>),
     ApiKey(ApiKey),
+    TokenExchange(Arc<TokenExchange>),
 }
 
 impl Brokered {
@@ -39,7 +43,7 @@ impl Brokered {
     pub fn connect(&self) -> Option<&Arc<OauthConnect>> {
         match &self.mode {
             Mode::OauthConnect(connect) => Some(connect),
-            Mode::ApiKey(_) => None,
+            Mode::ApiKey(_) | Mode::TokenExchange(_) => None,
         }
     }
 
@@ -48,6 +52,7 @@ impl Brokered {
         match self.mode {
             Mode::OauthConnect(_) => "oauth_connect",
             Mode::ApiKey(_) => "api_key",
+            Mode::TokenExchange(_) => "token_exchange",
         }
     }
 
@@ -62,6 +67,7 @@ impl Brokered {
         match self.mode {
             Mode::OauthConnect(_) => ObtainedVia::ConnectFlow,
             Mode::ApiKey(_) => ObtainedVia::ApiKey,
+            Mode::TokenExchange(_) => ObtainedVia::TokenExchange,
         }
     }
 
@@ -70,6 +76,16 @@ impl Brokered {
         match self.mode {
             Mode::OauthConnect(_) => Reason::UpstreamRejected,
             Mode::ApiKey(_) => Reason::KeyRefused,
+            Mode::TokenExchange(_) => Reason::ExchangeRejected,
+        }
+    }
+
+    /// What is answered to a caller when the upstream refuses a credential that was just had.
+    pub fn rejected(&self) -> ObtainError {
+        let reason = self.rejection();
+        match self.mode {
+            Mode::OauthConnect(_) | Mode::ApiKey(_) => ObtainError::NotConnected { reason },
+            Mode::TokenExchange(_) => ObtainError::Operator { reason },
         }
     }
 }

@@ -183,6 +183,8 @@ pub struct AuthBroker {
     pub scopes: Vec<String>,
     /// An absolute URI without fragment (RFC 8707 section 2).
     pub resource: Option<String>,
+    /// In mode `token_exchange`: the audience by name (RFC 8693 section 2.1).
+    pub audience: Option<String>,
     pub leniency: Leniency,
     pub prefer_registration: bool,
     /// In mode `api_key`.

@@ -374,6 +374,11 @@ pub struct AuthBroker {
     /// The audience tokens are asked for (RFC 8707).
     #[serde(serialize_with = "crate::print::url")]
     pub resource: Option<String>,
+    /// `token_exchange`: what tokens are asked for by name (RFC 8693 section 2.1).
+    pub audience: Option<String>,
+    /// `token_exchange`: parameters that the server wants besides.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub token_params: BTreeMap<String, String>,
     /// How the audience is named in requests. Absent: `send`, or as the template knows.
     pub resource_parameter: Option<ResourceParameter>,
     /// Discovered: the server checks PKCE although its metadata does not say so.

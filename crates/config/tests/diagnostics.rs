@@ -157,6 +157,11 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
             "client_secret",
             "the environment variable UNSET is not set",
         ),
+        (
+            &format!("mode = 'token_exchange'\n{token}token_params = {{ subject_token = 'x' }}"),
+            "token_params.subject_token",
+            "subject_token cannot be set here",
+        ),
         ("mode = 'oauth_connect'\nscopes = ['a b']", "scopes[0]", "this is not a scope"),
         (
             "mode = 'oauth_connect'\nresource = 'https://a/#b'",

@@ -127,6 +127,12 @@ words! {
         KeyRefused = "key_refused",
         /// What was entered is no key that a header can carry.
         KeyMalformed = "key_malformed",
+        /// The caller brought nothing that the upstream's provider exchanges.
+        SubjectMissing = "subject_missing",
+        /// The provider does not accept what the caller brought.
+        SubjectRefused = "subject_refused",
+        /// The provider gives this person no token for the upstream.
+        ExchangeDenied = "exchange_denied",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",
@@ -153,6 +159,8 @@ words! {
         PkceUnsupported = "pkce_unsupported",
         /// The upstream names another authorization server than the one we are registered at (OC-6).
         IssuerChanged = "issuer_changed",
+        /// The upstream refuses the token that was exchanged for it.
+        ExchangeRejected = "exchange_rejected",
         RegistrationRefused = "registration_refused",
         Misconfigured = "misconfigured",
         /// The record does not open: it was changed, cut, moved, or put back from an old copy.

@@ -42,6 +42,21 @@ pub fn explain(reason: Reason) -> Explanation {
             "What was entered is not a key that can be sent.",
             "Copy it again, whole and without anything around it.",
         ),
+        Reason::SubjectMissing => (
+            "What you called with cannot be exchanged for a token of this server.",
+            "Call with an access token of your company's identity provider for this gateway.",
+        ),
+        Reason::SubjectRefused => (
+            "The identity provider does not accept your sign-in for this server.",
+            "Sign in again where you call from. If that does not help, tell whoever runs this gateway.",
+        ),
+        Reason::ExchangeDenied => (
+            "The identity provider gives you no token for this server.",
+            "Ask those who decide there about who may use it.",
+        ),
+        Reason::ExchangeRejected => {
+            ("The server refuses the token that your sign-in was exchanged for.", TELL_OPERATOR)
+        }
         Reason::FlowUnknown => {
             ("This attempt was already finished, or a newer one took its place.", BEGIN_AGAIN)
         }

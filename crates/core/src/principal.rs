@@ -1,8 +1,8 @@
 //! Who is calling.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{IssuerId, Reach, Timestamp, TokenId, UserId};
+use crate::{IssuerId, Reach, Secret, Timestamp, TokenId, UserId};
 
 /// A person whose identity was proved for this request.
 ///
@@ -35,11 +35,30 @@ impl Principal {
 pub enum AuthenticatedBy {
     /// A browser session, by the digest of its cookie: connect flows are bound to it.
     Session(SessionDigest),
-    /// A bearer access token of a configured issuer.
-    AccessToken,
+    /// A bearer access token of a configured issuer; with the token itself only where it may be
+    /// exchanged for one of an upstream's.
+    AccessToken(Option<Arc<Presented>>),
     /// A token that they made for a program of theirs.
     PersonalToken(TokenId),
 }
+
+/// An access token that a caller brought, of its issuer for this gateway. It is shown to nobody but
+/// that issuer (TX-4).
+#[derive(Clone, Debug)]
+pub struct Presented {
+    pub issuer: IssuerId,
+    pub token: Secret,
+    /// SHA-256 of it.
+    pub digest: [u8; 32],
+}
+
+impl PartialEq for Presented {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.issuer, self.digest) == (&other.issuer, other.digest)
+    }
+}
+
+impl Eq for Presented {}
 
 /// SHA-256 of a session cookie's value: what the store keys sessions by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -116,6 +116,10 @@ kinds! {
     NothingToDisconnect: NOT_FOUND "nothing-to-disconnect", "You are not connected",
         "There is no credential of yours for this upstream.",
         "To use it, connect it.";
+    ExchangeRefused: FORBIDDEN "exchange-refused", "Your sign-in does not open this upstream",
+        "Its tokens are had by exchanging the access token you call with, and that was refused, or \
+         is of another issuer.",
+        "Sign in again where you call from. If that does not help, ask whoever runs this gateway.";
     KeyNotAccepted: UNPROCESSABLE_ENTITY "key-not-accepted", "The key was not accepted",
         "The upstream refuses it, or it is not a key that can be sent. Nothing was stored.",
         "Use one that works there.";

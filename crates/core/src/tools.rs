@@ -120,7 +120,7 @@ mod tests {
             email: None,
             name: None,
             groups: groups.iter().map(ToString::to_string).collect(),
-            authenticated_by: AuthenticatedBy::AccessToken,
+            authenticated_by: AuthenticatedBy::AccessToken(None),
             reach: Reach::everything(),
             expires_at: Timestamp(i64::MAX),
         }

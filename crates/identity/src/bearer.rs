@@ -46,7 +46,7 @@ pub(crate) struct Bearers {
     accepts: Vec<Accepts>,
     personal: Arc<PersonalTokens>,
     registry: Registry,
-    /// By SHA-256 of the token, so that memory holds none.
+    /// By SHA-256 of the token, so that memory holds none but those that are exchanged.
     remembered: Cache<[u8; 32], Remembered>,
     heard: Heard,
     outage: Arc<Outage>,
@@ -85,6 +85,7 @@ impl Bearers {
             let audience = settings.audience.clone();
             if let Some(same) = accepts.iter_mut().find(|one| Arc::ptr_eq(&one.issuer, &issuer)) {
                 same.audiences.insert(audience);
+                same.is_exchanged |= settings.is_exchanged;
                 continue;
             }
             let mut audiences = Audiences::new(origin.clone());
@@ -93,6 +94,7 @@ impl Bearers {
                 issuer,
                 audiences,
                 subject_claim: settings.subject_claim.clone(),
+                is_exchanged: settings.is_exchanged,
                 sign_in_client: oidc
                     .filter(|oidc| oidc.issuer == settings.issuer)
                     .map(|oidc| oidc.client.id.clone()),
@@ -244,7 +246,7 @@ impl Registry {
             email: profile.email,
             name: profile.name,
             groups: profile.groups,
-            authenticated_by: AuthenticatedBy::AccessToken,
+            authenticated_by: AuthenticatedBy::AccessToken(token.presented),
             reach: token.reach,
             expires_at: token.expires_at,
         })

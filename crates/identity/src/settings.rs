@@ -37,6 +37,8 @@ pub struct OidcSettings {
 
 #[derive(Clone, Debug)]
 pub struct JwtSettings {
+    /// Its tokens are kept as long as their callers are remembered, to be exchanged (TX-4).
+    pub is_exchanged: bool,
     pub issuer: IssuerId,
     /// Must be among the `aud` of a token (RS-9). A route's URL is that route alone; anything else is
     /// the whole gateway, and where it is [`IdentitySettings::public_url`], each route's URL that

@@ -61,6 +61,8 @@ pub fn reason(code: &str) -> Reason {
         "access_denied" => Reason::AccessDenied,
         // GitHub's two; and OpenID Connect's, when a refresh token alone does not suffice any more
         "invalid_grant"
+        // of a token that is exchanged, though RFC 8693 section 2.2.2 has no word of its own for it
+        | "invalid_token"
         | "bad_refresh_token"
         | "bad_verification_code"
         | "consent_required"

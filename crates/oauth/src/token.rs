@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6), in the provider's [`Dialect`].
 
+mod exchange;
 mod response;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -11,7 +12,10 @@ use attache_core::{
 };
 use url::Url;
 
-pub use self::response::TokenResponse;
+pub use self::{
+    exchange::{ExchangeGrant, ExchangedToken},
+    response::TokenResponse,
+};
 use crate::{client_auth::Client, endpoint, error::TokenError};
 
 #[derive(Clone, Debug)]

@@ -96,8 +96,7 @@ impl Errand<'_> {
         }
         if second.status() == StatusCode::UNAUTHORIZED {
             broker.rejected(self.who, upstream, renewed.version);
-            let rejected = ObtainError::NotConnected { reason: Reason::UpstreamRejected };
-            return Ok(Outcome::Refused(rejected, Some(whole)));
+            return Ok(Outcome::Refused(upstream.rejected(), Some(whole)));
         }
         self.inward(&head.method, second, guard).await.map(Outcome::Answered)
     }

@@ -125,6 +125,7 @@ impl Refusal {
                     Kind::InsufficientScope
                 }
                 ObtainError::NotConnected { .. } => Kind::NotConnected,
+                ObtainError::Refused { .. } => Kind::ExchangeRefused,
                 ObtainError::Unavailable { .. } => Kind::CredentialUnavailable,
                 ObtainError::Operator { reason: Reason::ScopesNotGranted } => {
                     Kind::ScopesNotGranted

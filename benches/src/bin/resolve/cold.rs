@@ -99,7 +99,7 @@ fn principal(someone: Someone) -> Principal {
         email: None,
         name: None,
         groups: Vec::new(),
-        authenticated_by: AuthenticatedBy::AccessToken,
+        authenticated_by: AuthenticatedBy::AccessToken(None),
         reach: Reach::everything(),
         expires_at: Timestamp(i64::MAX),
     }

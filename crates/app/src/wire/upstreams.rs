@@ -2,15 +2,16 @@
 
 mod api_key;
 mod connect;
+mod token_exchange;
 
-pub(crate) use self::connect::is_public;
+pub(crate) use self::{connect::is_public, token_exchange::is_exchanged};
 
 use std::sync::Arc;
 
 use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, SigningKeys};
 use attache_config::{
     Config,
-    model::{Allow, AuthBroker, Mode as Acquired, Protocol as Configured, Upstream},
+    model::{Allow, AuthBroker, Identity, Mode as Acquired, Protocol as Configured, Upstream},
 };
 use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
 use attache_proxy::{
@@ -38,6 +39,7 @@ pub(crate) struct Upstreams {
 /// What upstreams have in common.
 pub(crate) struct Common<'a> {
     pub(crate) public_url: &'a Url,
+    pub(crate) identity: &'a Identity,
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) world: &'a World,
     pub(crate) stores: &'a Stores,
@@ -96,8 +98,11 @@ fn mode(
             Mode::OauthConnect(Arc::new(connect::wire(upstream, broker, common)?))
         }
         Acquired::ApiKey => Mode::ApiKey(api_key::wire(upstream, broker, common)?),
-        Acquired::TokenExchange | Acquired::EntraObo | Acquired::IdJag => {
-            return Err("this version knows auth_broker.mode \"oauth_connect\" and \"api_key\"");
+        Acquired::TokenExchange => {
+            Mode::TokenExchange(Arc::new(token_exchange::wire(broker, common)?))
+        }
+        Acquired::EntraObo | Acquired::IdJag => {
+            return Err("this version does not know this auth_broker.mode");
         }
     })
 }

@@ -28,6 +28,7 @@ mod client_secrets;
 mod clients;
 mod connect;
 mod egress;
+mod exchange;
 mod hygiene;
 mod keys;
 mod limits;

@@ -116,12 +116,16 @@ allow = ["delete_*"]
         bare = world.bare.url,
         notes = server(&world.notes),
         mail = server(&world.mail),
-        more = world
-            .surroundings
-            .more
-            .replace("{origin}", &origin)
-            .replace("{mcp}", world.mcp.endpoint().as_str())
-            .replace("{notes}", world.notes.issuer())
-            .replace("{bare}", world.bare.url.as_str()),
+        more = more(world, &origin),
     )
+}
+
+fn more(world: &World, origin: &str) -> String {
+    world
+        .surroundings
+        .more
+        .replace("{origin}", origin)
+        .replace("{mcp}", world.mcp.endpoint().as_str())
+        .replace("{notes}", world.notes.issuer())
+        .replace("{bare}", world.bare.url.as_str())
 }

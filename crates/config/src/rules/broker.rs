@@ -1,6 +1,9 @@
 //! `[upstream.auth_broker]`: mcpproxy's rules, in its words where it has them, and ours.
 
-use attache_core::{Dialect, dialect::ResourceForm};
+use attache_core::{
+    Dialect,
+    dialect::{Params, ResourceForm},
+};
 use url::Url;
 
 use crate::{
@@ -54,10 +57,15 @@ pub(super) fn auth_broker(
     let resource =
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
 
+    let token_params = token_params(section, mode, &place.key("token_params"));
     let (dialect, form) = (dialect?, section.resource_parameter.map(ResourceForm::from));
     Some(AuthBroker {
         mode: mode?,
-        dialect: Dialect { resource: form.unwrap_or(dialect.resource), ..dialect },
+        dialect: Dialect {
+            resource: form.unwrap_or(dialect.resource),
+            token_params: [dialect.token_params, token_params?].concat(),
+            ..dialect
+        },
         authorization_endpoint: authorization_endpoint.ok()?,
         token_endpoint: token_endpoint.ok()?,
         revocation_endpoint: revocation_endpoint.ok()?,
@@ -67,6 +75,7 @@ pub(super) fn auth_broker(
         client_auth,
         scopes: section.scopes.clone(),
         resource: resource.ok()?,
+        audience: section.audience.clone(),
         leniency: Leniency {
             pkce: section.assume_pkce,
             resource_metadata: section.allow_missing_metadata,
@@ -164,6 +173,45 @@ fn key_test(section: &schema::AuthBroker, place: &Place<'_>) -> Option<KeyTest> 
         None if section.key_test == Some(false) => Some(KeyTest::Skipped),
         None => Some(KeyTest::Upstream),
     }
+}
+
+/// What an exchange says itself: no configuration says whose token it is, or who asks.
+const RESERVED: [&str; 14] = [
+    "actor_token",
+    "actor_token_type",
+    "assertion",
+    "audience",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "requested_token_type",
+    "resource",
+    "scope",
+    "subject_token",
+    "subject_token_type",
+];
+
+fn token_params(
+    section: &schema::AuthBroker,
+    mode: Option<Mode>,
+    place: &Place<'_>,
+) -> Option<Params> {
+    let is_exchange = mode == Some(Mode::TokenExchange);
+    if !section.token_params.is_empty() && !is_exchange {
+        place.error("token_params are for mode \"token_exchange\"", "remove them");
+        return None;
+    }
+    let mut fine = true;
+    for name in section.token_params.keys().filter(|name| RESERVED.contains(&name.as_str())) {
+        place.key(name).wrong_key(
+            format!("{name} cannot be set here"),
+            "audience, resource and scopes have keys of their own; the rest is the gateway's",
+        );
+        fine = false;
+    }
+    fine.then(|| section.token_params.clone().into_iter().collect())
 }
 
 /// What is shown to one authorization server alone needs its name (OC-6, OC-10).

@@ -152,7 +152,7 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
     if exchanges && identity.oidc.as_ref().is_some_and(|oidc| !oidc.store_subject_token) {
         place.key("oidc").key("store_subject_token").warning(
             "people who sign in here will have no token to exchange",
-            "set store_subject_token = true; callers that bring an access token do not need it",
+            "this version exchanges what callers bring: an access token of the exchanging server",
         );
     }
 }

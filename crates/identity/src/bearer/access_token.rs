@@ -2,8 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use attache_core::{IssuerId, Reach, Timestamp, authenticator::AuthnError};
-use attache_crypto::jose::{self, Algorithm, JwtError, Verified};
+use attache_core::{
+    IssuerId, Reach, Secret, Timestamp, authenticator::AuthnError, principal::Presented,
+};
+use attache_crypto::{
+    digest::sha256,
+    jose::{self, Algorithm, JwtError, Verified},
+};
 use attache_oauth::issuer::Issuer;
 use serde_json::{Map, Value};
 
@@ -18,6 +23,7 @@ pub(crate) struct Accepts {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) audiences: Audiences,
     pub(crate) subject_claim: String,
+    pub(crate) is_exchanged: bool,
     /// Our client id at this issuer, whom its ID tokens are for.
     pub(crate) sign_in_client: Option<String>,
 }
@@ -27,6 +33,7 @@ pub(crate) struct AccessToken {
     pub(crate) issuer: IssuerId,
     pub(crate) subject: String,
     pub(crate) reach: Reach,
+    pub(crate) presented: Option<Arc<Presented>>,
     pub(crate) expires_at: Timestamp,
     pub(crate) claims: Map<String, Value>,
 }
@@ -65,7 +72,12 @@ impl Accepts {
             return rejected("the token does not say whose it is");
         };
         let issuer = self.issuer.id.clone();
-        Ok(AccessToken { issuer, subject, reach, expires_at, claims: verified.claims })
+        let presented = self.is_exchanged.then(|| {
+            let (token, digest) = (Secret::new(token), sha256(token.as_bytes()));
+            Arc::new(Presented { issuer: issuer.clone(), token, digest })
+        });
+        let claims = verified.claims;
+        Ok(AccessToken { issuer, subject, reach, presented, expires_at, claims })
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {

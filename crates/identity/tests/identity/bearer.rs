@@ -45,7 +45,7 @@ async fn a_token_for_us_says_who_is_calling() {
         let who = world.call(&*door, &token).await.unwrap();
         assert_eq!((who.issuer.as_str(), who.subject.as_str()), (ISSUER, "ada"), "{changes}");
         assert_eq!(who.groups, ["engineering"]);
-        assert_eq!(who.authenticated_by, AuthenticatedBy::AccessToken);
+        assert_eq!(who.authenticated_by, AuthenticatedBy::AccessToken(None));
     }
     assert_eq!(world.idp.asked("/keys"), 1);
 }

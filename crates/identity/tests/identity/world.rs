@@ -62,6 +62,7 @@ impl World {
                 subject_claim: "sub".to_owned(),
             }),
             jwt: vec![JwtSettings {
+                is_exchanged: false,
                 issuer: IssuerId::new(ISSUER),
                 audience: AUDIENCE.to_owned(),
                 jwks_uri: None,

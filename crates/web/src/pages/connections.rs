@@ -129,6 +129,10 @@ impl Row {
         now: Timestamp,
     ) -> (Tone, &'static str, String, Option<Timestamp>) {
         let until = connection.expires_at;
+        if !is_connected_by_people(connection) {
+            let note = "It is used with your sign-in: there is nothing to connect.";
+            return (Tone::Good, "Ready", note.into(), None);
+        }
         match (connection.status, connection.condition) {
             (Status::Connected, Some(Condition::ProviderUnavailable)) => {
                 let what = "is not answering just now. There is nothing you have to do.";
@@ -173,6 +177,11 @@ impl Row {
     }
 }
 
+/// Where a sign-in is exchanged there is nothing to connect.
+fn is_connected_by_people(connection: &Connection) -> bool {
+    matches!(connection.mode, "oauth_connect" | "api_key")
+}
+
 /// What the provider does while the token it gave serves on.
 fn still_good(connection: &Connection, what: &str) -> String {
     let provider = connection.provider.as_deref().unwrap_or("The provider");
@@ -215,6 +224,9 @@ enum Connect {
 
 impl Connect {
     fn offered(connection: &Connection) -> Option<Self> {
+        if !is_connected_by_people(connection) {
+            return None;
+        }
         match connection.status {
             Status::NotConnected => Some(Self::First),
             Status::Expired | Status::NeedsReconnect => Some(Self::Needed),

@@ -15,7 +15,7 @@ use crate::{
     caller::{Stranger, Visitor},
     context::Context,
     pages::{ConnectPage, KeyPage, Notice, Person},
-    problem::refuse,
+    problem::{refuse, store_failed},
     result::{ConnectResult, Ending},
     routes::{account, authorize},
 };
@@ -37,7 +37,11 @@ pub(crate) async fn ask(
     }
     match web.connections.offer(&who, &server).await {
         Ok(Some(offer)) => ConnectPage::new(Person::from(&*who), offer).into_response(),
-        Ok(None) => refuse(&parts, Kind::NoSuchUpstream),
+        Ok(None) => match web.connections.find(&who, &server).await {
+            Ok(Some(_)) => Redirect::to("/ui/connections").into_response(),
+            Ok(None) => refuse(&parts, Kind::NoSuchUpstream),
+            Err(error) => store_failed(&parts, &error),
+        },
         Err(error) => not_begun(&who, error, &parts),
     }
 }

@@ -133,6 +133,7 @@ impl World {
             oidc: None,
             jwt: ["https://idp.example.com", "https://ci.example.com", "https://idp.example.com"]
                 .map(|issuer| JwtSettings {
+                    is_exchanged: false,
                     issuer: IssuerId::new(issuer),
                     audience: "https://gw.example.com".to_owned(),
                     jwks_uri: None,

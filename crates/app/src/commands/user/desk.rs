@@ -79,6 +79,7 @@ impl Desk {
         let service_key = |name| wire::keys::service_key(name, &ring, &stores, &world, &tasks);
         let common = Common {
             public_url: &config.public_url,
+            identity: &config.identity,
             outbound,
             world: &world,
             stores: &stores,
