@@ -138,6 +138,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         registration_key: Arc::new(ServiceKey::new(service_key(keys::REGISTRATION))),
         assertion_keys: Arc::clone(&assertion_keys),
         metrics: metrics.clone(),
+        data_plane: &attache_proxy::Metrics::register(&mut registry),
     };
     let Upstreams { brokered, routes } = upstreams::wire(config, &common)?;
     let vault = Arc::new(Vault::new(
@@ -181,7 +182,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         random: Arc::clone(&world.random),
         identity: Arc::clone(&identity),
     });
-    let snapshot = Snapshot::new(&config.public_url, routes);
+    let snapshot = Snapshot::new(&config.public_url, config.access_log, routes);
     let front = FrontParts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         authenticator: identity.data_plane(),

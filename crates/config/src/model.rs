@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use attache_core::{Dialect, IssuerId, Secret, UpstreamName, tools::ToolRules};
+use attache_core::{Dialect, IssuerId, Secret, UpstreamName, tools::ToolRules, traffic::Traffic};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
@@ -16,6 +16,8 @@ pub struct Config {
     /// An origin: https, or http on a loopback address. No path, query, fragment or user.
     pub public_url: Url,
     pub listen: SocketAddr,
+    /// A line in the log for each request.
+    pub access_log: bool,
     /// `/metrics`, `/healthz` and `/readyz`.
     pub admin_listen: SocketAddr,
     /// Whose `Forwarded` headers are believed, for the client's address only.
@@ -160,6 +162,7 @@ pub struct Upstream {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Absent: proxied with the static headers and no per-user credential.
     pub broker: Option<AuthBroker>,
+    pub traffic: Traffic,
 }
 
 #[derive(Clone, Debug)]

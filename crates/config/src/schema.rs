@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use attache_core::Secret;
+use attache_core::{Secret, traffic};
 use schemars::{
     JsonSchema, Schema,
     transform::{RecursiveTransform, Transform as _},
@@ -47,6 +47,8 @@ pub struct File {
     pub listen: String,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub admin_listen: String,
+    /// Write a line for each request into the log.
+    pub access_log: bool,
     /// Networks of proxies (CIDR) whose Forwarded headers are believed, for the client's address
     /// only.
     pub trusted_proxies: Vec<String>,
@@ -69,6 +71,7 @@ impl Default for File {
             public_url: None,
             listen: "127.0.0.1:8080".to_owned(),
             admin_listen: "127.0.0.1:9090".to_owned(),
+            access_log: false,
             trusted_proxies: Vec::new(),
             store: Store::default(),
             keys: Keys::default(),
@@ -306,6 +309,50 @@ pub struct Upstream {
     pub headers: BTreeMap<String, SecretSource>,
     /// How each person's own credential is obtained. Absent: proxied without one.
     pub auth_broker: Option<AuthBroker>,
+    /// `http`: the methods that are open. Absent: all.
+    pub methods: Option<Vec<String>>,
+    /// `http`: the paths, below the URL's, that are open with all that is below them. Absent: all.
+    pub paths: Option<Vec<String>>,
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+}
+
+/// How long a request to an upstream may take.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Timeouts {
+    /// From the request's last byte to the answer's first.
+    pub head: Span,
+    /// From the request's first byte to the answer's first.
+    pub body: Span,
+    /// Silence in an answer.
+    pub idle: Span,
+    /// From the request's first byte to the answer's last.
+    pub lifetime: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let traffic::Timeouts { head, body, idle, lifetime } = traffic::Timeouts::default();
+        Self { head: Span(head), body: Span(body), idle: Span(idle), lifetime: Span(lifetime) }
+    }
+}
+
+/// Requests to an upstream at once, in each process.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Limits {
+    /// Of one person.
+    pub person: u32,
+    /// Of all people.
+    pub total: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let traffic::Limits { person, total } = traffic::Limits::default();
+        Self { person: person.get(), total: total.get() }
+    }
 }
 
 impl Default for Upstream {
@@ -318,6 +365,10 @@ impl Default for Upstream {
             tools: Vec::new(),
             headers: BTreeMap::new(),
             auth_broker: None,
+            methods: None,
+            paths: None,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ const EVERY_KEY: &str = r#"
 public_url   = "https://gw.example.com"
 listen       = "127.0.0.1:8080"
 admin_listen = "127.0.0.1:9090"
+access_log   = true
 trusted_proxies = ["10.0.0.0/8", "::1"]
 
 [store]
@@ -82,6 +83,23 @@ scopes = ["repo", "read:user"]
 resource = "https://api.example.com/mcp"
 header = "Authorization"
 header_format = "Bearer {token}"
+
+[upstream.timeouts]
+head = "2m"
+body = "30m"
+idle = "5m"
+lifetime = "8h"
+
+[upstream.limits]
+person = 16
+total = 500
+
+[[upstream]]
+name = "api"
+url = "https://api.example.com/v3"
+protocol = "http"
+methods = ["GET", "POST"]
+paths = ["/users", "/notes/"]
 "#;
 
 fn environment(name: &str) -> Option<String> {
@@ -126,6 +144,13 @@ fn every_key_means_what_it_says() {
     assert_eq!(secret.first.expose(), "hunter2-client");
     assert_eq!(secret.second.as_ref().unwrap().expose(), "hunter2-old");
     assert_eq!(config.audit.retention, Duration::from_hours(90 * 24));
+    assert!(config.access_log);
+    let traffic = &config.upstreams[0].traffic;
+    assert_eq!(traffic.timeouts.lifetime, Duration::from_hours(8));
+    assert_eq!((traffic.limits.person.get(), traffic.limits.total.get()), (16, 500));
+    let api = &config.upstreams[1].traffic;
+    assert_eq!(api.methods.as_ref().unwrap().len(), 2);
+    assert!(api.paths.as_ref().unwrap()[1].opens("/notes/7"));
     let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
     assert_eq!(broker.header_format, bearer);
 }

@@ -265,6 +265,20 @@ fn upstream_rules() {
             "headers.Host",
             "Host cannot be set: HTTP itself uses it",
         ),
+        (&format!("{gh}timeouts.idle = '0s'"), "timeouts.idle", "idle must be longer than nothing"),
+        (&format!("{gh}limits.person = 0"), "limits.person", "person must be at least 1"),
+        (&format!("{gh}methods = ['GET']"), "methods", "methods is for protocol \"http\" only"),
+        (&format!("{gh}protocol = 'http'\nmethods = []"), "methods", "an empty list opens nothing"),
+        (
+            &format!("{gh}protocol = 'http'\nmethods = ['TRACE']"),
+            "methods[0]",
+            "this is no method that can be opened",
+        ),
+        (
+            &format!("{gh}protocol = 'http'\npaths = ['/ok', '/a/../b']"),
+            "paths[1]",
+            "this is not a path",
+        ),
     ];
     for (lines, key, message) in cases {
         refuses(&upstream(lines), &format!("upstream[0].{key}"), message);

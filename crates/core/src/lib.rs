@@ -24,6 +24,7 @@ pub mod secret;
 pub mod store;
 pub mod time;
 pub mod tools;
+pub mod traffic;
 
 pub use access::Access;
 pub use account::Account;

@@ -85,8 +85,14 @@ kinds! {
         "This address exists, but not for this method.",
         "Begin from your connections.";
     UnsafePath: BAD_REQUEST "unsafe-path", "Unsafe path",
-        "The path has a segment of one or two dots, perhaps encoded.",
+        "The path has a segment of one or two dots or a control character, perhaps encoded.",
         "Send the path you mean.";
+    PathClosed: FORBIDDEN "path-closed", "This path is not open",
+        "Of this upstream, only some paths are open here.",
+        "Ask whoever runs this gateway for it, if you need it.";
+    TooManyHeaders: REQUEST_HEADER_FIELDS_TOO_LARGE "too-many-headers", "Too many headers",
+        "The request has more header fields than this gateway reads.",
+        "Send fewer.";
     UnknownSession: NOT_FOUND "unknown-session", "Unknown session",
         "This Mcp-Session-Id is not one of yours any more.",
         "Begin a new session.";
@@ -140,6 +146,12 @@ kinds! {
     UpstreamUnreachable: BAD_GATEWAY "upstream-unreachable", "The upstream cannot be reached",
         "It refused the connection or broke it off.",
         "Whoever runs it has to look.";
+    TooManyRequests: TOO_MANY_REQUESTS "too-many-requests", "Too many requests at once",
+        "As many requests of yours are under way to this upstream as one person may have.",
+        "Wait for one of them to end.";
+    UpstreamBusy: SERVICE_UNAVAILABLE "upstream-busy", "The upstream is busy",
+        "As many requests are under way to it as this gateway lets through.",
+        "Try again shortly.";
     UpstreamBlocked: BAD_GATEWAY "upstream-blocked", "The upstream's address is not allowed",
         "Its name leads to an address that the gateway's egress rules refuse.",
         "Whoever runs this gateway has to change egress.allow_private or the upstream's URL.";

@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;
+pub mod upgrade;
 pub mod upstream;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

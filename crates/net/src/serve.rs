@@ -2,6 +2,7 @@
 
 mod connection;
 mod dispatch;
+mod stall;
 mod worker;
 
 use std::{
@@ -44,11 +45,20 @@ pub struct Limits {
     pub connections: usize,
     /// For a request's head to arrive, from the moment the connection is open or idle again.
     pub head: Duration,
+    /// For a caller to take anything of what is being sent.
+    pub stall: Duration,
+    /// Without a new request on a connection: HTTP/2's is closed as soon as its streams have ended.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, head: Duration::from_secs(10) }
+        Self {
+            connections: 10_000,
+            head: Duration::from_secs(10),
+            stall: Duration::from_mins(1),
+            idle: Duration::from_mins(5),
+        }
     }
 }
 

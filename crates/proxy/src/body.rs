@@ -52,12 +52,14 @@ struct Copied {
     bytes: BytesMut,
     state: CopyState,
     moved_at: Instant,
+    /// The upstream would take more, and nothing more has come.
+    is_awaited: bool,
 }
 
 impl Default for Copied {
     fn default() -> Self {
         let (bytes, state) = (BytesMut::new(), CopyState::default());
-        Self { bytes, state, moved_at: Instant::now() }
+        Self { bytes, state, moved_at: Instant::now(), is_awaited: false }
     }
 }
 
@@ -107,9 +109,15 @@ impl Copy {
         complete.then(|| copied.bytes.split().freeze())
     }
 
-    /// When the body last came further; its beginning, while nothing came.
-    pub(crate) fn moved_at(&self) -> Instant {
-        self.lock().moved_at
+    /// When the body last came further (its beginning, while nothing came), and whether the caller
+    /// is who keeps it.
+    pub(crate) fn progress(&self) -> (Instant, bool) {
+        let copied = self.lock();
+        (copied.moved_at, copied.is_awaited)
+    }
+
+    pub(crate) fn wait(&self) {
+        self.lock().is_awaited = true;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Copied> {
@@ -119,6 +127,7 @@ impl Copy {
     pub(crate) fn keep(&self, data: &Bytes) {
         let mut copied = self.lock();
         copied.moved_at = Instant::now();
+        copied.is_awaited = false;
         if copied.bytes.len() + data.len() > REPLAY_LIMIT {
             copied.state = CopyState::TooLarge;
             copied.bytes = BytesMut::new();
@@ -130,6 +139,7 @@ impl Copy {
     fn finish(&self) {
         let mut copied = self.lock();
         copied.moved_at = Instant::now();
+        copied.is_awaited = false;
         if copied.state == CopyState::Partial {
             copied.state = CopyState::Complete;
         }
@@ -160,7 +170,8 @@ impl Body for RequestBody {
                         }
                     }
                     Poll::Ready(None) => copy.finish(),
-                    _ => {}
+                    Poll::Pending => copy.wait(),
+                    Poll::Ready(Some(Err(_))) => {}
                 }
                 polled.map_err(Into::into)
             }
@@ -318,7 +329,7 @@ impl Guarded {
         drain: Option<CancellationToken>,
     ) -> Self {
         let asked_at = Instant::now();
-        guard.beat(asked_at);
+        guard.pulse().beat(asked_at);
         let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
         Self { incoming, guard, asked_at, gap, drain }
     }
@@ -330,7 +341,7 @@ impl Guarded {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
                 let now = Instant::now();
-                self.guard.beat(now);
+                self.guard.pulse().beat(now);
                 if let (Some(gap), Some(Ok(frame))) = (&mut self.gap, &frame)
                     && let Some(data) = frame.data_ref()
                 {
@@ -349,7 +360,7 @@ impl Guarded {
                 if let Some(cut) = self.ask(cx) {
                     return Poll::Ready(Some(Err(cut.into())));
                 }
-                let is_due = self.guard.take_silence();
+                let is_due = self.guard.pulse().take_silence();
                 if is_due && self.gap.is_some_and(Gap::is_between_events) {
                     return Poll::Ready(Some(Ok(Frame::data(COMMENT))));
                 }
@@ -363,10 +374,7 @@ impl Guarded {
             return Some(Cut::Shutdown);
         }
         match Pin::new(&mut self.guard).poll(cx) {
-            Poll::Ready(cut) => {
-                tracing::debug!(%cut, "a stream was ended");
-                Some(cut)
-            }
+            Poll::Ready(cut) => Some(cut),
             Poll::Pending => None,
         }
     }

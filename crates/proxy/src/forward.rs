@@ -1,9 +1,9 @@
 //! There and back: the request with the caller's credential written last, the answer streamed.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use attache_broker::{Injection, ObtainError};
-use attache_core::{Principal, RequestId, audit::Reason};
+use attache_core::{Principal, RequestId, audit::Reason, traffic::Timeouts};
 use attache_net::upstream::SendError;
 use bytes::Bytes;
 use http::{
@@ -25,7 +25,8 @@ use crate::{
     listing::Listing,
     refusal::Refusal,
     session::MCP_SESSION_ID,
-    snapshot::{Protocol, Route, Timeouts},
+    snapshot::{Protocol, Route},
+    websocket::Handshake,
 };
 
 /// What an answer says about all of its bytes.
@@ -36,6 +37,9 @@ const OF_THE_WHOLE: [HeaderName; 5] = [
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("digest"),
 ];
+/// A caller who lets the upstream wait this long for the next piece of a body is gone, or means
+/// harm.
+const CALLER_SILENCE: Duration = Duration::from_mins(1);
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// One request on its way.
@@ -49,6 +53,13 @@ pub(crate) struct Errand<'a> {
     pub listing: Option<Listing>,
 }
 
+/// A request without its body; `uri` is the upstream's.
+pub(crate) struct Head {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+}
+
 pub(crate) enum Outcome {
     Answered(Response<ResponseBody>),
     /// The upstream refuses the caller's credential for good, or for this request; with the request's body, if it is
@@ -59,21 +70,23 @@ pub(crate) enum Outcome {
 impl Errand<'_> {
     pub(crate) async fn run(
         self,
-        method: Method,
-        headers: HeaderMap,
-        uri: Uri,
+        asked: Head,
         body: Arriving,
         injection: Option<Arc<Injection>>,
         mut guard: Guard,
+        handshake: Option<Handshake>,
     ) -> Result<Outcome, Refusal> {
-        let head = Outward { method, uri, headers: self.outward(headers).await? };
+        let mut head = Head { headers: self.outward(asked.headers).await?, ..asked };
+        if handshake.is_some() {
+            Handshake::write(&mut head.headers);
+        }
         let (body, copy) = RequestBody::first(body);
         let first = self.send(&head, body, injection.as_deref(), &copy, &mut guard).await?;
         if let Some(more) = self.wants_more(&first, injection.as_deref()).await {
             return Ok(Outcome::Refused(more, copy.whole()));
         }
         if first.status() != StatusCode::UNAUTHORIZED {
-            return self.inward(&head.method, first, guard).await.map(Outcome::Answered);
+            return self.inward(&head.method, first, guard, handshake).await.map(Outcome::Answered);
         }
 
         // The upstream refuses the credential (PX-17): renew it once, and ask once more.
@@ -98,7 +111,7 @@ impl Errand<'_> {
             broker.rejected(self.who, upstream, renewed.version);
             return Ok(Outcome::Refused(upstream.rejected(), Some(whole)));
         }
-        self.inward(&head.method, second, guard).await.map(Outcome::Answered)
+        self.inward(&head.method, second, guard, handshake).await.map(Outcome::Answered)
     }
 
     /// Whether the credential lacks scopes for this request, and what is said of it: most upstreams
@@ -137,7 +150,7 @@ impl Errand<'_> {
 
     async fn send(
         &self,
-        head: &Outward,
+        head: &Head,
         body: RequestBody,
         injection: Option<&Injection>,
         sent: &Copy,
@@ -157,12 +170,28 @@ impl Errand<'_> {
                 self.front.broker().injected(self.who, upstream, self.id);
             }
         }
+        // Where a person's requests go to a host of their own, it says nothing about the others'.
+        let breaker = injection
+            .is_none_or(|injection| injection.destination.is_none())
+            .then_some(&self.route.live.breaker);
+        if let Some(breaker) = breaker {
+            breaker.ask().map_err(Refusal::UpstreamAway)?;
+        }
         let answer = self.front.client().send(request);
         let answered = select! {
             biased;
-            answered = patiently(answer, sent, self.route.timeouts) => answered?,
+            answered = patiently(answer, sent, self.route.traffic.timeouts) => answered?,
             cut = &mut *guard => return Err(cut.into()),
         };
+        if let Some(breaker) = breaker {
+            match answered {
+                Err(SendError::Connect(_) | SendError::Tls(_)) if breaker.failed() => {
+                    tracing::error!(upstream = %self.route.name, "an upstream is left alone");
+                }
+                Err(SendError::Connect(_) | SendError::Tls(_)) => {}
+                _ => breaker.connected(),
+            }
+        }
         let response = answered.map_err(|error| {
             if error == SendError::RequestBody {
                 tracing::debug!(upstream = %self.route.name, "a caller broke off");
@@ -174,10 +203,6 @@ impl Errand<'_> {
                 _ => Refusal::UpstreamUnreachable,
             }
         })?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for it: `Upgrade` is not carried.
-            return Err(Refusal::UpstreamUnreachable);
-        }
         Ok(response)
     }
 
@@ -185,9 +210,20 @@ impl Errand<'_> {
     async fn inward(
         &self,
         asked: &Method,
-        response: Response<Incoming>,
+        mut response: Response<Incoming>,
         guard: Guard,
+        handshake: Option<Handshake>,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // To something that nobody asked for it cannot change.
+            let handshake = handshake.filter(|_| Handshake::is_accepted(&response));
+            let handshake = handshake.ok_or(Refusal::UpstreamUnreachable)?;
+            handshake.accept(&mut response, guard, self.drain.clone());
+            let (mut head, _) = response.into_parts();
+            headers::clean_response(&mut head.headers);
+            Handshake::write(&mut head.headers);
+            return Ok(Response::from_parts(head, ResponseBody::empty()));
+        }
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11; // the upstream's is between it and us
         headers::clean_response(&mut head.headers);
@@ -245,21 +281,20 @@ async fn patiently<T>(
     let mut answer = pin!(answer);
     let last = Instant::now() + body;
     loop {
-        let moved_at = sent.moved_at();
-        let deadline = last.min(moved_at + head);
+        let (moved_at, _) = sent.progress();
+        let soon = Instant::now() + CALLER_SILENCE;
+        let deadline = last.min(moved_at + head).min(soon);
         if let Ok(answered) = timeout_at(deadline, answer.as_mut()).await {
             return Ok(answered);
         }
-        if sent.moved_at() == moved_at || Instant::now() >= last {
-            return Err(Refusal::UpstreamSilent);
+        let now = Instant::now();
+        let (moved_at, awaits_caller) = sent.progress();
+        let patience = if awaits_caller { head.min(CALLER_SILENCE) } else { head };
+        if now >= last || now >= moved_at + patience {
+            let slow = if awaits_caller { Refusal::BodyTooSlow } else { Refusal::UpstreamSilent };
+            return Err(slow);
         }
     }
-}
-
-struct Outward {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -269,8 +304,6 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
 
     use super::*;
@@ -284,9 +317,15 @@ mod tests {
         assert_eq!(began.elapsed(), limits.head);
 
         let (sent, began) = (Copy::default(), Instant::now());
+        sent.wait();
+        let stalled = patiently(std::future::pending::<()>(), &sent, limits).await;
+        assert!(matches!(stalled, Err(Refusal::BodyTooSlow)));
+        assert_eq!(began.elapsed(), CALLER_SILENCE);
+
+        let (sent, began) = (Copy::default(), Instant::now());
         let dripping = async {
             loop {
-                tokio::time::sleep(Duration::from_mins(1)).await;
+                tokio::time::sleep(CALLER_SILENCE / 2).await;
                 sent.keep(&Bytes::from_static(b"."));
             }
         };

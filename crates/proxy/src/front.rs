@@ -18,6 +18,7 @@ use attache_core::{
     authenticator::{Authenticator, AuthnError},
     explain::explain,
     store::Version,
+    traffic::{OpenPath, Traffic},
 };
 use attache_crypto::{digest::base64url, random::Random};
 use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
@@ -26,12 +27,16 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
 };
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     body::{REPLAY_LIMIT, RequestBody, ResponseBody},
-    forward::{Errand, Outcome},
+    forward::{Errand, Head, Outcome},
     gate::{Gate, Passed},
     gather::LARGE_AT_ONCE,
     guard::Guard,
@@ -39,13 +44,16 @@ use crate::{
     refusal::{Refusal, connect_url, json_response},
     route::Asked,
     session::SessionIds,
-    snapshot::{Protocol, Snapshot},
+    snapshot::{Protocol, Route, Snapshot},
+    websocket::Handshake,
 };
 
 /// How long a request waits for its credential; the work for it goes on beyond.
 const OBTAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a message may take to arrive that the gateway reads itself.
 pub(crate) const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// Header fields of a request; clients send a dozen.
+const MAX_HEADERS: usize = 100;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whatever the upstream is, and whether it is there (RS-9).
@@ -103,16 +111,28 @@ impl Front {
         let Some(asked) = Asked::parse(request.uri().path()) else {
             return (self.parts.fallback)(request).await;
         };
-        let id = self.request_id();
+        let (id, began) = (self.request_id(), Instant::now());
         let (protocol, name) = (asked.protocol, asked.name.clone());
+        let method = request.method().clone();
         let snapshot = self.parts.snapshot.load_full();
-        let mut response = match self.proxy(&snapshot, request, &id).await {
+        let mut learned = Learned::default();
+        let mut response = match self.proxy(&snapshot, request, &id, &mut learned).await {
             Ok(response) => response,
             Err(refusal) => {
+                if let Some(route) = &learned.route {
+                    route.live.metrics.refused(refusal.kind());
+                }
                 let named = name.as_ref().map(|name| (protocol, name));
                 refusal.into_response(&snapshot.origin, named, &id)
             }
         };
+        let (status, after) = (response.status(), began.elapsed());
+        if let Some(route) = &learned.route {
+            route.live.metrics.answered(status, after);
+        }
+        if snapshot.access_log {
+            learned.log(&id, &method, status, after);
+        }
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
@@ -122,10 +142,15 @@ impl Front {
     async fn proxy(
         &self,
         snapshot: &Snapshot,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         id: &RequestId,
+        learned: &mut Learned,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let handshake = Handshake::of(&mut request);
         let (head, body) = request.into_parts();
+        if head.headers.len() > MAX_HEADERS {
+            return Err(Refusal::TooManyHeaders);
+        }
         if !snapshot.origin.is_asked(&head.uri, &head.headers) {
             return Err(Refusal::ForeignHost);
         }
@@ -134,6 +159,7 @@ impl Front {
             return Err(Refusal::ForeignOrigin);
         }
         let who = self.caller(&head).await.map_err(Refusal::Unauthenticated)?;
+        learned.who = Some(Arc::clone(&who));
         if matches!(head.method, Method::TRACE | Method::CONNECT) {
             // An upstream that obeys would show the credential (RFC 9110 section 9.3.8).
             return Err(Refusal::Method);
@@ -148,6 +174,7 @@ impl Front {
             .route(&name, asked.protocol)
             .filter(|route| route.access.permits(&who))
             .ok_or(Refusal::NoSuchUpstream)?;
+        learned.route = Some(Arc::clone(route));
         let uri = match asked.protocol {
             Protocol::Mcp => route.target.endpoint(),
             Protocol::Http => route
@@ -155,10 +182,13 @@ impl Front {
                 .below(asked.rest, head.uri.query())
                 .map_err(|_| Refusal::PathEscapes)?,
         };
+        is_open(&route.traffic, &head.method, asked.rest)?;
 
         // Before the credential is looked up: what changes from here on ends this request.
-        let guard = Guard::new(&self.parts, &who, route);
+        let seat = route.live.crowd.enter(&who.user)?;
+        let guard = Guard::new(&self.parts, &who, route, seat);
         let protocol = asked.protocol;
+        let handshake = handshake.filter(|_| protocol == Protocol::Http);
         let stand_in = StandIn {
             origin: &snapshot.origin,
             upstream: &name,
@@ -189,7 +219,8 @@ impl Front {
             drain: drain.unwrap_or_else(CancellationToken::new),
             listing,
         };
-        let outcome = errand.run(head.method, head.headers, uri, body, injection, guard).await;
+        let head = Head { method: head.method, uri, headers: head.headers };
+        let outcome = errand.run(head, body, injection, guard, handshake).await;
         drop(place);
         match outcome? {
             Outcome::Answered(response) => Ok(response),
@@ -261,6 +292,44 @@ impl Front {
         let mut bytes = [0; 12];
         self.parts.random.fill(&mut bytes);
         RequestId::new(base64url(&bytes))
+    }
+}
+
+/// Whether the operator opened this of the upstream.
+fn is_open(traffic: &Traffic, method: &Method, path: &str) -> Result<(), Refusal> {
+    if let Some(open) = &traffic.methods
+        && !open.contains(method)
+    {
+        let open: Vec<&str> = open.iter().map(Method::as_str).collect();
+        let open = HeaderValue::try_from(open.join(", ")).map_err(|_| Refusal::Method)?;
+        return Err(Refusal::MethodClosed(open));
+    }
+    let is_open = |open: &Vec<OpenPath>| open.iter().any(|one| one.opens(path));
+    if traffic.paths.as_ref().is_none_or(is_open) { Ok(()) } else { Err(Refusal::PathClosed) }
+}
+
+/// What became known of a request on its way, for those who count and write down.
+#[derive(Default)]
+struct Learned {
+    who: Option<Arc<Principal>>,
+    route: Option<Arc<Route>>,
+}
+
+impl Learned {
+    /// No path and no query: they may hold secrets of the upstream's.
+    fn log(&self, id: &RequestId, method: &Method, status: StatusCode, after: Duration) {
+        let user = self.who.as_ref().map(|who| who.user.as_str());
+        let upstream = self.route.as_ref().map(|route| route.name.as_str());
+        tracing::info!(
+            target: "attache::access",
+            request_id = id.as_str(),
+            user,
+            upstream,
+            method = method.as_str(),
+            status = status.as_u16(),
+            ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_core::{Principal, tools::ToolRules};
-use http::{HeaderName, Method, request};
+use http::{HeaderName, Method, header, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -139,8 +139,9 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Safe methods (RFC 9110 section 9.2.1).
+/// Safe methods (RFC 9110 section 9.2.1), and no other protocol after them.
 fn only_reads(head: &request::Parts) -> bool {
     matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !head.headers.contains_key(header::UPGRADE)
         && !OVERRIDES.iter().any(|name| head.headers.contains_key(name))
 }

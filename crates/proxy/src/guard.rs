@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{front::FrontParts, snapshot::Route};
+use crate::{crowd::Seat, front::FrontParts, snapshot::Route};
 
 /// How often it is asked whether a stream's person may still have it, when nobody tells: what a
 /// change that nobody heard of costs, and less than the minute that is promised for it.
@@ -49,6 +49,21 @@ pub(crate) enum Cut {
     Disconnected,
 }
 
+impl Cut {
+    /// As the metrics say it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Lifetime => "lifetime",
+            Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
+            Self::SwitchedOff => "switched_off",
+            Self::NoAccess => "no_access",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
 /// Ends when the request has to; to be asked until then, and after that never again.
 pub(crate) struct Guard {
     pulse: Arc<Pulse>,
@@ -58,7 +73,12 @@ pub(crate) struct Guard {
 impl Guard {
     /// Begins to watch: before the person's credential is looked up, so that what changes from then
     /// on counts.
-    pub(crate) fn new(parts: &Arc<FrontParts>, who: &Arc<Principal>, route: &Arc<Route>) -> Self {
+    pub(crate) fn new(
+        parts: &Arc<FrontParts>,
+        who: &Arc<Principal>,
+        route: &Arc<Route>,
+        seat: Seat,
+    ) -> Self {
         let pulse = Arc::new(Pulse {
             began: Instant::now(),
             moved: AtomicU64::new(0),
@@ -69,20 +89,14 @@ impl Guard {
             who: Arc::clone(who),
             route: Arc::clone(route),
             pulse: Arc::clone(&pulse),
+            _seat: seat,
         };
         let news = parts.broker.news(&who.user);
         Self { pulse, watching: Box::pin(watch.run(news)) }
     }
 
-    /// The answer came on.
-    pub(crate) fn beat(&self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.pulse.began).as_millis();
-        self.pulse.moved.store(u64::try_from(elapsed).unwrap_or(u64::MAX).max(1), Relaxed);
-    }
-
-    /// Whether a sign of life is due.
-    pub(crate) fn take_silence(&self) -> bool {
-        self.pulse.silent.load(Relaxed) && self.pulse.silent.swap(false, Relaxed)
+    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 }
 
@@ -95,7 +109,7 @@ impl Future for Guard {
 }
 
 /// How an answer comes on.
-struct Pulse {
+pub(crate) struct Pulse {
     began: Instant,
     /// Milliseconds after `began` when something came last; 0 before the answer.
     moved: AtomicU64,
@@ -103,6 +117,17 @@ struct Pulse {
 }
 
 impl Pulse {
+    /// The answer came on.
+    pub(crate) fn beat(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.began).as_millis();
+        self.moved.store(u64::try_from(elapsed).unwrap_or(u64::MAX).max(1), Relaxed);
+    }
+
+    /// Whether a sign of life is due.
+    pub(crate) fn take_silence(&self) -> bool {
+        self.silent.load(Relaxed) && self.silent.swap(false, Relaxed)
+    }
+
     fn last_beat(&self) -> Option<Instant> {
         match self.moved.load(Relaxed) {
             0 => None,
@@ -116,10 +141,19 @@ struct Watch {
     who: Arc<Principal>,
     route: Arc<Route>,
     pulse: Arc<Pulse>,
+    /// Taken for as long as the request lasts.
+    _seat: Seat,
 }
 
 impl Watch {
     async fn run(self, news: OwnedNotified) -> Cut {
+        let cut = self.wait(news).await;
+        tracing::debug!(upstream = %self.route.name, %cut, "a request was ended");
+        self.route.live.metrics.cut(cut.word());
+        cut
+    }
+
+    async fn wait(&self, news: OwnedNotified) -> Cut {
         let mut checked = self.pulse.began;
         let mut kept_alive = self.pulse.began;
         let mut news = pin!(news);
@@ -144,7 +178,8 @@ impl Watch {
                     return cut;
                 }
             }
-            if self.silent_since(kept_alive).is_some_and(|since| now >= since + KEEP_ALIVE) {
+            let moved = self.pulse.last_beat();
+            if moved.is_some_and(|moved| now >= moved.max(kept_alive) + KEEP_ALIVE) {
                 kept_alive = now;
                 self.pulse.silent.store(true, Relaxed);
             }
@@ -153,28 +188,21 @@ impl Watch {
 
     /// When there is something to do next.
     fn alarm(&self, now: Instant, checked: Instant, kept_alive: Instant) -> Result<Instant, Cut> {
-        let timeouts = &self.route.timeouts;
+        let timeouts = &self.route.traffic.timeouts;
         let end = self.pulse.began + timeouts.lifetime;
         if now >= end {
             return Err(Cut::Lifetime);
         }
         let left = self.time_left(self.parts.clock.now()).ok_or(Cut::Expired)?;
-        let mut alarm = end.min(checked + CHECK_EVERY).min(now + left.min(CHECK_EVERY));
-        if let Some(moved) = self.pulse.last_beat() {
-            let end = moved + timeouts.idle;
-            if now >= end {
-                return Err(Cut::Idle);
-            }
-            alarm = alarm.min(end);
+        let alarm = end.min(checked + CHECK_EVERY).min(now + left.min(CHECK_EVERY));
+        // Before the answer, both begin to count at any moment.
+        let moved = self.pulse.last_beat();
+        let idle = moved.unwrap_or(now) + timeouts.idle;
+        if now >= idle {
+            return Err(Cut::Idle);
         }
-        if let Some(silent) = self.silent_since(kept_alive) {
-            alarm = alarm.min(silent + KEEP_ALIVE);
-        }
-        Ok(alarm)
-    }
-
-    fn silent_since(&self, kept_alive: Instant) -> Option<Instant> {
-        self.pulse.last_beat().map(|moved| moved.max(kept_alive))
+        let silent = moved.map_or(now, |moved| moved.max(kept_alive)) + KEEP_ALIVE;
+        Ok(alarm.min(idle).min(silent))
     }
 
     /// `None` when the caller's proof has ended.

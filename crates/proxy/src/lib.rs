@@ -3,6 +3,8 @@
 //! [`front`] is the life of a request, top to bottom; every other file is one of its steps.
 
 pub mod body;
+mod breaker;
+mod crowd;
 mod forward;
 pub mod front;
 mod gate;
@@ -12,11 +14,14 @@ mod headers;
 mod inspect;
 mod listing;
 mod mcp;
+pub mod metrics;
 mod refusal;
 pub mod route;
 mod session;
 pub mod snapshot;
+mod websocket;
 
 pub use front::{Front, FrontParts};
+pub use metrics::Metrics;
 pub use session::SESSION_KEY;
 pub use snapshot::{Protocol, Route, Snapshot};

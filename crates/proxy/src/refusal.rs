@@ -11,7 +11,7 @@ use attache_core::{
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{json, value::RawValue};
 
-use crate::{body::ResponseBody, guard::Cut, inspect::Unclear, snapshot::Protocol};
+use crate::{body::ResponseBody, crowd::Full, guard::Cut, inspect::Unclear, snapshot::Protocol};
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -23,6 +23,13 @@ pub(crate) enum Refusal {
     PathEscapes,
     /// TRACE or CONNECT.
     Method,
+    /// The operator opened others, which are named.
+    MethodClosed(HeaderValue),
+    /// The operator opened others.
+    PathClosed,
+    TooManyHeaders,
+    TooManyRequests,
+    UpstreamBusy,
     UnknownSession,
     /// The key that all replicas seal session ids with cannot be had.
     NoSessionKey,
@@ -40,9 +47,20 @@ pub(crate) enum Refusal {
     /// The credential was renewed, but this request's body cannot be sent a second time.
     SendAgain,
     UpstreamUnreachable,
+    /// It was unreachable a moment ago; how long it is left alone.
+    UpstreamAway(Duration),
     UpstreamBlocked,
     UpstreamSilent,
     UpstreamUnreadable,
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Person => Self::TooManyRequests,
+            Full::Upstream => Self::UpstreamBusy,
+        }
+    }
 }
 
 /// Before there was an answer that could be cut.
@@ -93,7 +111,20 @@ impl Refusal {
         if let (Some(url), Some(body)) = (connect_url, body.as_object_mut()) {
             body.insert("connect_url".to_owned(), json!(url));
         }
-        let mut response = json_response(facts.status, "application/problem+json", &body);
+        let content_type = match asked {
+            Some((Protocol::Mcp, _)) if self.is_passing_load() => {
+                // An answer without an id may accompany any status (MCP 2025-11-25, transports).
+                let detail = body.get("detail").cloned();
+                let error = json!({ "code": -32000, "message": detail, "data": body });
+                body = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+                "application/json"
+            }
+            _ => "application/problem+json",
+        };
+        let mut response = json_response(facts.status, content_type, &body);
+        if let Self::MethodClosed(open) = &self {
+            response.headers_mut().insert(header::ALLOW, open.clone());
+        }
         if let Some(challenge) = self.challenge(origin, asked) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
@@ -105,14 +136,18 @@ impl Refusal {
         response
     }
 
-    fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::ForeignHost => Kind::ForeignHost,
             Self::ForeignOrigin => Kind::ForeignOrigin,
             Self::Unauthenticated(error) => error.into(),
             Self::NoSuchUpstream => Kind::NoSuchUpstream,
             Self::PathEscapes => Kind::UnsafePath,
-            Self::Method => Kind::MethodNotAllowed,
+            Self::Method | Self::MethodClosed(_) => Kind::MethodNotAllowed,
+            Self::PathClosed => Kind::PathClosed,
+            Self::TooManyHeaders => Kind::TooManyHeaders,
+            Self::TooManyRequests => Kind::TooManyRequests,
+            Self::UpstreamBusy => Kind::UpstreamBusy,
             Self::UnknownSession => Kind::UnknownSession,
             Self::NoSessionKey => Kind::Unavailable,
             Self::ReadOnly => Kind::ReadOnly,
@@ -133,11 +168,16 @@ impl Refusal {
                 ObtainError::Operator { .. } => Kind::CredentialMisconfigured,
             },
             Self::SendAgain => Kind::SendAgain,
-            Self::UpstreamUnreachable => Kind::UpstreamUnreachable,
+            Self::UpstreamUnreachable | Self::UpstreamAway(_) => Kind::UpstreamUnreachable,
             Self::UpstreamBlocked => Kind::UpstreamBlocked,
             Self::UpstreamSilent => Kind::UpstreamSilent,
             Self::UpstreamUnreadable => Kind::UpstreamUnreadable,
         }
+    }
+
+    /// Nothing is wrong with the request but its hour.
+    fn is_passing_load(&self) -> bool {
+        matches!(self, Self::TooManyRequests | Self::UpstreamBusy | Self::UpstreamAway(_))
     }
 
     /// What the kind says, or more exactly.
@@ -165,7 +205,10 @@ impl Refusal {
                 Some(retry_after.unwrap_or(SHORTLY))
             }
             Self::Unauthenticated(AuthnError::Unavailable(_)) | Self::NoSessionKey => Some(SHORTLY),
-            Self::SendAgain => Some(Duration::from_secs(1)),
+            Self::SendAgain | Self::TooManyRequests | Self::UpstreamBusy => {
+                Some(Duration::from_secs(1))
+            }
+            Self::UpstreamAway(wait) => Some(*wait),
             _ => None,
         }
     }

@@ -65,18 +65,35 @@ impl Target {
     }
 }
 
+/// How often an upstream, and whoever is in front of it, may decode a path.
+const DECODERS: usize = 3;
+
 /// Whether an upstream that decodes this segment, and perhaps takes `\` or an encoded `/` for a
-/// slash, could see a dot segment in it.
+/// slash, could see a dot segment in it, or the end of a line.
 fn climbs(segment: &str) -> bool {
-    let decoded = decode_once(segment);
-    decoded.split(['/', '\\']).any(|piece| {
-        // `..;x` is a dot segment to servers that strip path parameters.
-        let piece = piece.split(';').next().unwrap_or_default();
-        piece == "." || piece == ".."
-    })
+    let mut seen = segment.to_owned();
+    for _ in 0..=DECODERS {
+        if is_unsafe(&seen) {
+            return true;
+        }
+        if !seen.contains('%') {
+            return false;
+        }
+        seen = decode(&seen);
+    }
+    is_unsafe(&seen)
 }
 
-fn decode_once(segment: &str) -> String {
+fn is_unsafe(decoded: &str) -> bool {
+    decoded.contains(|c: char| c.is_ascii_control())
+        || decoded.split(['/', '\\']).any(|piece| {
+            // `..;x` is a dot segment to servers that strip path parameters.
+            let piece = piece.split(';').next().unwrap_or_default();
+            piece == "." || piece == ".."
+        })
+}
+
+fn decode(segment: &str) -> String {
     let mut decoded = Vec::with_capacity(segment.len());
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
@@ -127,6 +144,7 @@ mod tests {
             ("/a%2Fb/c", Some("q=%20"), "https://api.example.com/v1/a%2Fb/c?q=%20"),
             ("//x", None, "https://api.example.com/v1//x"),
             ("/...", None, "https://api.example.com/v1/..."),
+            ("/100%25", None, "https://api.example.com/v1/100%25"),
         ] {
             assert_eq!(api.below(rest, query).unwrap().to_string(), seen);
         }
@@ -149,6 +167,11 @@ mod tests {
             "/%2e",
             "/..;v=1/x",
             "/a/..%2f..%2fb",
+            "/%252e%252e/x",
+            "/%25252e./x",
+            "/..%255cx",
+            "/x%0d%0aHost: evil",
+            "/x%00",
         ] {
             assert_eq!(api.below(rest, None), Err(Escapes), "{rest}");
         }

@@ -1,15 +1,23 @@
 //! What the data plane knows of the configuration: built whole, swapped whole, never edited.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use attache_broker::Brokered;
-use attache_core::{Access, PublicOrigin, UpstreamName, tools::ToolRules};
+use attache_core::{Access, PublicOrigin, UpstreamName, tools::ToolRules, traffic::Traffic};
 use http::{HeaderName, HeaderValue, Uri};
 use url::Url;
+
+use crate::{
+    breaker::Breaker,
+    crowd::Crowd,
+    metrics::{Metrics, RouteMetrics},
+};
 
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) origin: PublicOrigin,
+    /// Whether each request is a line in the log.
+    pub(crate) access_log: bool,
     routes: HashMap<UpstreamName, Arc<Route>>,
 }
 
@@ -26,32 +34,23 @@ pub struct Route {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Without one the upstream gets no per-user credential.
     pub broker: Option<Arc<Brokered>>,
-    pub timeouts: Timeouts,
+    pub traffic: Traffic,
+    pub live: Live,
 }
 
-/// How long a request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// From the last byte of the request that came to the first of the answer. Tool calls that take
-    /// longer stream their progress.
-    pub head: Duration,
-    /// From a request's first byte to the first of its answer, however slowly it comes in.
-    pub body: Duration,
-    /// Nothing of an answer comes for this long. Servers keep quiet streams alive with comments
-    /// every 15 to 30 s (PX-18).
-    pub idle: Duration,
-    /// From a request's first byte to its answer's last, whatever comes (PX-19).
-    pub lifetime: Duration,
+/// What of a route changes while it is used; shared by all workers.
+#[derive(Debug)]
+pub struct Live {
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) breaker: Breaker,
+    pub(crate) metrics: RouteMetrics,
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            head: Duration::from_mins(5),
-            body: Duration::from_hours(1),
-            idle: Duration::from_mins(15),
-            lifetime: Duration::from_hours(24),
-        }
+impl Live {
+    pub fn new(upstream: &UpstreamName, traffic: &Traffic, metrics: &Metrics) -> Self {
+        let metrics = metrics.of(upstream);
+        let crowd = Crowd::new(traffic.limits, metrics.under_way.clone());
+        Self { crowd, breaker: Breaker::default(), metrics }
     }
 }
 
@@ -107,10 +106,10 @@ impl Target {
 
 impl Snapshot {
     /// `public_url` is an origin: scheme, host and port.
-    pub fn new(public_url: &Url, routes: Vec<Route>) -> Self {
+    pub fn new(public_url: &Url, access_log: bool, routes: Vec<Route>) -> Self {
         let routes =
             routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
-        Self { origin: PublicOrigin::new(public_url), routes }
+        Self { origin: PublicOrigin::new(public_url), access_log, routes }
     }
 
     pub(crate) fn route(&self, name: &UpstreamName, protocol: Protocol) -> Option<&Arc<Route>> {

@@ -16,7 +16,7 @@ use attache_config::{
 use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
 use attache_proxy::{
     Protocol, Route,
-    snapshot::{Target, Timeouts},
+    snapshot::{Live, Target},
 };
 use url::Url;
 
@@ -47,6 +47,7 @@ pub(crate) struct Common<'a> {
     pub(crate) registration_key: Arc<ServiceKey>,
     pub(crate) assertion_keys: Arc<SigningKeys>,
     pub(crate) metrics: Metrics,
+    pub(crate) data_plane: &'a attache_proxy::Metrics,
 }
 
 pub(crate) fn wire(config: &Config, common: &Common<'_>) -> Result<Upstreams, UpstreamError> {
@@ -84,7 +85,8 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
         tools: upstream.tools.clone(),
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
-        timeouts: Timeouts::default(),
+        traffic: upstream.traffic.clone(),
+        live: Live::new(&upstream.name, &upstream.traffic, common.data_plane),
     })
 }
 

@@ -3,26 +3,76 @@
 use std::time::{Duration, Instant};
 
 use attache_sandbox::people::{ADA, GRACE};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     offboarding::{AT_ONCE, Replicas, disconnect},
     postgres::Cluster,
-    program::{Program, Stream},
-    world::World,
+    program::{Program, Stream, status},
+    world::{Surroundings, World},
 };
+
+/// Two upstreams of which little is open, to few at once, and not for long.
+const NARROW: &str = r#"
+[[upstream]]
+name = "narrow"
+url = "{bare}base"
+protocol = "http"
+methods = ["GET", "POST"]
+paths = ["/open"]
+limits.person = 2
+timeouts.idle = "1s"
+[upstream.auth_broker]
+{broker}
+[[upstream]]
+name = "narrow-rooms"
+url = "{bare}rooms"
+limits.person = 1
+limits.total = 2
+[upstream.auth_broker]
+{broker}
+[[upstream]]
+name = "gone"
+url = "http://127.0.0.1:9"
+protocol = "http"
+"#;
+
+async fn narrow() -> World {
+    let surroundings = Surroundings { more: NARROW.to_owned(), ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    for upstream in ["narrow", "narrow-rooms"] {
+        world.ada().await.connect(upstream).await;
+        world.grace().await.connect(upstream).await;
+    }
+    world
+}
 
 /// Long enough to see that nothing ends.
 const A_WHILE: Duration = Duration::from_millis(700);
 
 /// Events of which only the first comes.
 async fn listen(program: &Program) -> Stream {
-    program.open("/mcp/rooms", "Accept: text/event-stream\r\nX-Play: silent\r\n").await
+    listen_at(program, "/mcp/rooms").await
+}
+
+async fn listen_at(program: &Program, path: &str) -> Stream {
+    let headers = "Accept: text/event-stream\r\nX-Play: silent\r\n";
+    opened(program.open(&format!("GET {path}"), headers).await)
+}
+
+fn opened(stream: Stream) -> Stream {
+    assert_eq!(status(&stream.head), Some(200), "{}", stream.head);
+    stream
 }
 
 /// Bytes without a pause.
 async fn download(program: &Program) -> Stream {
-    program.open("/http/keyed/all", "X-Play: flood\r\n").await
+    opened(program.open("GET /http/keyed/all", "X-Play: flood\r\n").await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,5 +126,142 @@ async fn a_stream_ends_with_the_token_that_began_it() {
     assert!(began.elapsed() >= LIFE / 2, "it was cut before its time");
     assert!(!goes_on.ends_within(A_WHILE).await);
     drop(goes_on);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_person_takes_no_more_than_their_share() {
+    let world = narrow().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let mut open =
+        [listen_at(&ada, "/http/narrow/open").await, listen_at(&ada, "/http/narrow/open").await];
+    let refused = ada.get("/http/narrow/open").await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (StatusCode::TOO_MANY_REQUESTS, Some("1"))
+    );
+    assert!(refused.body.contains("/problems/too-many-requests"), "{}", refused.body);
+    assert_eq!(grace.get("/http/narrow/open").await.status, 200, "Grace has her own");
+
+    // Where a client speaks MCP, in its words.
+    let hers = listen_at(&grace, "/mcp/narrow-rooms").await;
+    let refused = grace.mcp("narrow-rooms", "tools/list", &json!({})).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let said = refused.json().expect("JSON");
+    assert_eq!(said.pointer("/error/code"), Some(&json!(-32000)), "{said}");
+    assert_eq!(ada.mcp("narrow-rooms", "tools/list", &json!({})).await.status, 200);
+
+    // Silent for longer than this upstream may be: over, and its place is free again.
+    for stream in &mut open {
+        assert!(stream.ends_within(Duration::from_secs(5)).await);
+    }
+    assert_eq!(ada.get("/http/narrow/open").await.status, 200);
+    drop(hers);
+    let counted = world.counted("attache_refusals_total").await;
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    let cut = world.counted("attache_streams_cut_total").await;
+    assert!(cut.iter().any(|line| line.contains("idle") && line.ends_with(" 2")), "{cut:?}");
+    world.end().await;
+}
+
+/// PX-20.
+#[tokio::test]
+async fn what_is_not_open_of_an_upstream_is_not_reached() {
+    let world = narrow().await;
+    let ada = world.program(ADA);
+    for (method, target, expected) in [
+        ("GET", "/http/narrow/open", 200),
+        ("POST", "/http/narrow/open/7?q=/../", 200),
+        ("GET", "/http/narrow/opener", 403),
+        ("GET", "/http/narrow", 403),
+        ("GET", "/http/narrow/%6fpen", 403),
+        ("GET", "/http/narrow//open", 403),
+        ("GET", "/http/narrow/open/../shut", 400),
+        ("GET", "/http/narrow/open/..%2fshut", 400),
+        ("GET", "/http/narrow/open/%252e%252e/shut", 400),
+        ("GET", "/http/narrow/open/..%5cshut", 400),
+        ("GET", "/http/narrow/open%2f..%2fshut", 400),
+        ("GET", "/http/narrow/open/%0d%0aX-Api-Token:%20mine", 400),
+        ("DELETE", "/http/narrow/open", 405),
+        ("PROPFIND", "/http/narrow/open", 405),
+    ] {
+        let said = ada.raw_request(method, target, "Content-Length: 0\r\n").await;
+        assert_eq!(status(&said), Some(expected), "{method} {target}: {said}");
+        assert!(expected != 405 || said.contains("allow: GET, POST"), "{said}");
+    }
+    let reached = world.bare.arrived();
+    let reached: Vec<&str> = reached.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(reached, ["/base/open", "/base/open/7?q=/../"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_websocket_has_the_credential_on_its_handshake_and_ends_with_its_person() {
+    const ASK: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                       X-Play: echo\r\n";
+    let world = World::new().await;
+    world.ada().await.connect("keyed").await;
+    world.grace().await.connect("keyed").await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let mut hers = ada.open("GET /http/keyed/socket", ASK).await;
+    assert_eq!(status(&hers.head), Some(101), "{}", hers.head);
+    hers.socket.write_all(b"hello").await.expect("a socket");
+    let mut echo = [0; 5];
+    hers.socket.read_exact(&mut echo).await.expect("an echo");
+    assert_eq!(&echo, b"hello");
+    let arrived = world.bare.arrived().pop().expect("a handshake");
+    assert_eq!(arrived.all("upgrade"), ["websocket"]);
+    let given = arrived.all("x-api-token").concat();
+    assert!(given.starts_with("token "), "the credential is not on the handshake");
+    assert!(arrived.all("authorization").is_empty());
+
+    let mut others = grace.open("GET /http/keyed/socket", ASK).await;
+    disconnect(&ada, "keyed").await;
+    assert!(hers.ends_within(AT_ONCE).await);
+    assert!(!others.ends_within(A_WHILE).await);
+
+    // Nobody without a credential, no other protocol, and not for MCP.
+    let refused = ada.open("GET /http/keyed/socket", ASK).await;
+    assert_eq!(status(&refused.head), Some(403), "{}", refused.head);
+    let other = ASK.replace("Upgrade: websocket", "Upgrade: h2c");
+    let refused = grace.open("GET /http/keyed/socket", &other).await;
+    assert_eq!(status(&refused.head), Some(502), "{}", refused.head);
+    drop(others);
+    world.end().await;
+}
+
+/// Who is refused is not asked for the body.
+#[tokio::test]
+async fn a_body_is_asked_for_when_it_is_wanted() {
+    const ASK: &str = "Expect: 100-continue\r\nContent-Length: 4\r\n";
+    let world = World::new().await;
+    world.ada().await.connect("keyed").await;
+    let ada = world.program(ADA);
+    let mut wanted = ada.open("POST /http/keyed/x", ASK).await;
+    assert_eq!(status(&wanted.head), Some(100), "{}", wanted.head);
+    wanted.socket.write_all(b"body").await.expect("it reads");
+    wanted.read_head().await;
+    assert_eq!(status(&wanted.head), Some(200), "{}", wanted.head);
+    let arrived = world.bare.arrived().pop().expect("a request");
+    assert_eq!((arrived.body.as_str(), arrived.all("expect").len()), ("body", 0));
+    let refused = world.program(GRACE).open("POST /http/keyed/x", ASK).await;
+    assert_eq!(status(&refused.head), Some(403), "{}", refused.head);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_gone_is_left_alone() {
+    let world = narrow().await;
+    let ada = world.program(ADA);
+    let mut waits = vec![];
+    for _ in 0..8 {
+        let request =
+            ada.request(Method::GET, "/http/gone/x").body(Bytes::new()).expect("a request");
+        let answer = ada.send(request).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.body);
+        waits.extend(answer.header("retry-after").map(str::to_owned));
+    }
+    assert_eq!(waits.len(), 3, "after five failures nobody tries for a while: {waits:?}");
     world.end().await;
 }

@@ -21,6 +21,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
 
@@ -31,7 +32,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) const SESSION_ID: &str = "bare-session-7";
 
 /// Asks for an answer without an end: `silent`, events of which only the first comes; `flood`,
-/// bytes without a pause.
+/// bytes without a pause; `echo` changes the protocol to one that repeats.
 pub(crate) const PLAY: &str = "x-play";
 
 #[derive(Clone, Debug)]
@@ -125,7 +126,8 @@ impl Bare {
     }
 }
 
-async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
+async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response {
+    let upgraded = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let play = head.headers.get(PLAY).and_then(|play| play.to_str().ok()).map(str::to_owned);
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
@@ -137,6 +139,15 @@ async fn take(State(bare): State<Bare>, request: Request<Body>) -> Response {
     bare.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(arrived);
     if bare.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
         return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if play.as_deref() == Some("echo") {
+        Handle::current().spawn(async move {
+            let (mut reading, mut writing) =
+                tokio::io::split(TokioIo::new(upgraded.await.expect("the caller changes, too")));
+            tokio::io::copy(&mut reading, &mut writing).await
+        });
+        let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")];
+        return (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
     }
     if let Some(play) = play {
         let floods = play == "flood";

@@ -116,11 +116,11 @@ allow = ["delete_*"]
         bare = world.bare.url,
         notes = server(&world.notes),
         mail = server(&world.mail),
-        more = more(world, &origin),
+        more = more(world, &origin, &server(&world.notes)),
     )
 }
 
-fn more(world: &World, origin: &str) -> String {
+fn more(world: &World, origin: &str, broker: &str) -> String {
     world
         .surroundings
         .more
@@ -128,4 +128,5 @@ fn more(world: &World, origin: &str) -> String {
         .replace("{mcp}", world.mcp.endpoint().as_str())
         .replace("{notes}", world.notes.issuer())
         .replace("{bare}", world.bare.url.as_str())
+        .replace("{broker}", broker)
 }

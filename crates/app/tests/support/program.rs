@@ -109,30 +109,37 @@ impl Program {
 
 /// An answer that goes on.
 pub(crate) struct Stream {
-    socket: TcpStream,
+    /// Of the last answer.
+    pub(crate) head: String,
+    pub(crate) socket: TcpStream,
 }
 
 impl Program {
-    /// Asks by hand and reads the head of the answer.
+    /// Asks `GET /path` by hand and reads the head of the answer.
     pub(crate) async fn open(&self, target: &str, headers: &str) -> Stream {
         let address = self.origin.socket_addrs(|| None).expect("an address").remove(0);
         let (host, token) = (self.origin.authority(), &self.token);
         let mut socket = TcpStream::connect(address).await.expect("the gateway listens");
         let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
+            "{target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
         );
         socket.write_all(request.as_bytes()).await.expect("it reads");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(socket.read_u8().await.expect("a head"));
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
-        assert_eq!(status(&head), Some(200), "{head}");
-        Stream { socket }
+        let mut stream = Stream { head: String::new(), socket };
+        stream.read_head().await;
+        stream
     }
 }
 
 impl Stream {
+    pub(crate) async fn read_head(&mut self) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = timeout(PATIENCE, self.socket.read_u8()).await.expect("a head in time");
+            head.push(byte.expect("a head"));
+        }
+        self.head = String::from_utf8_lossy(&head).into_owned();
+    }
+
     /// Reads on until the gateway ends it, or for `limit`; whether it was ended.
     pub(crate) async fn ends_within(&mut self, limit: Duration) -> bool {
         let mut bytes = vec![0; 64 * 1024];

@@ -75,8 +75,8 @@ pub(crate) struct Surroundings {
     pub(crate) address: Ipv4Addr,
     pub(crate) resolver: Arc<dyn Resolver>,
     /// At the end of the configuration; `{origin}` stands for the gateway's, `{mcp}` for the
-    /// address of `notes`, `{notes}` for its issuer, and `{bare}` for the upstream without any
-    /// defence.
+    /// address of `notes`, `{notes}` for its issuer and `{broker}` for all that is said of it,
+    /// `{bare}` for the bare upstream's.
     pub(crate) more: String,
 }
 

@@ -12,6 +12,7 @@ mod keys;
 pub(crate) mod net;
 mod store;
 mod tools;
+mod traffic;
 mod upstream;
 mod version;
 
@@ -70,6 +71,7 @@ pub(crate) fn config(
         public_url: public_url?,
         listen: listen?,
         admin_listen: admin_listen?,
+        access_log: file.access_log,
         trusted_proxies: trusted_proxies?,
         store: store?,
         keys,

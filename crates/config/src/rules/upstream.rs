@@ -7,7 +7,7 @@ use crate::{
     diagnose::Place,
     model::{Allow, AuthBroker, KeyTest, Mode, Protocol, Upstream},
     provider::Templates,
-    rules::{broker, header, identity, net, required, tools},
+    rules::{broker, header, identity, net, required, tools, traffic},
     schema,
     secrets::Secrets,
     suggest::{nearest, one_of},
@@ -52,6 +52,7 @@ fn upstream(
     if let (Some(Some(broker)), Some(url)) = (&broker, &url) {
         key_test_is_possible(broker, url, &place.key("auth_broker"));
     }
+    let traffic = traffic::traffic(entry, protocol, place);
     let injected =
         broker.as_ref().and_then(Option::as_ref).map(|broker: &AuthBroker| &broker.header);
     let headers = header::statics(entry, injected, secrets, &place.key("headers"));
@@ -63,6 +64,7 @@ fn upstream(
         tools: tools?,
         headers,
         broker: broker?,
+        traffic: traffic?,
     })
 }
 

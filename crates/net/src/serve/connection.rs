@@ -1,6 +1,15 @@
 //! One connection: which HTTP it speaks, its timers, and what its requests are told.
 
-use std::{future::pending, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    future::pending,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::Request;
 use hyper::{body::Incoming, service::Service};
@@ -10,11 +19,12 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::HttpService;
+use super::{HttpService, Limits, stall::Impatient};
+use crate::upgrade::Afterwards;
 
 /// Bytes of a request's head, generous for tokens and cookies (what one read brings beyond is let
 /// through).
@@ -43,15 +53,15 @@ pub struct Drain(pub CancellationToken);
 /// How connections are spoken with: HTTP/1.1, or HTTP/2 when the caller begins with it.
 pub(super) struct Protocol {
     http: auto::Builder<TokioExecutor>,
-    head_limit: Duration,
+    limits: Limits,
 }
 
 impl Protocol {
-    pub(super) fn new(head_limit: Duration) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(head_limit)
+            .header_read_timeout(limits.head)
             .max_buf_size(MAX_HEAD);
         http.http2()
             .timer(TokioTimer::new())
@@ -59,7 +69,7 @@ impl Protocol {
             .keep_alive_timeout(PING_LIMIT)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
-        Self { http, head_limit }
+        Self { http, limits }
     }
 
     /// Until the caller is done, has nothing to say, or (when `drain` is cancelled) the requests
@@ -74,21 +84,35 @@ impl Protocol {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let asked = CancellationToken::new();
-        let service = Told { service, peer, drain: drain.clone(), asked: asked.clone() };
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let Limits { head, stall, idle, .. } = self.limits;
+        let asked = Arc::new(Asked::default());
+        let afterwards = Afterwards::default();
+        let service = Told {
+            service,
+            peer,
+            drain: drain.clone(),
+            asked: Arc::clone(&asked),
+            afterwards: afterwards.clone(),
+        };
+        let stream = TokioIo::new(Impatient::new(stream, stall));
+        let mut connection = pin!(self.http.serve_connection_with_upgrades(stream, service));
 
         // hyper's timer begins when it knows which HTTP this is, and HTTP/2 has none.
         let mut silent = pin!(async {
-            sleep(self.head_limit).await;
-            if asked.is_cancelled() {
+            sleep(head).await;
+            if asked.first.is_cancelled() {
                 pending::<()>().await;
             }
         });
-        // When to say that no further request is taken. Not before the first: its caller was let in.
+        // When to say that no further request is taken: HTTP/1.1 has a timer for idle connections of
+        // its own. At a shutdown not before the first: its caller was let in.
         let over = async {
-            drain.cancelled().await;
-            drop(timeout(FIRST_REQUEST, asked.cancelled()).await);
+            tokio::select! {
+                () = asked.nothing_for(idle) => {}
+                () = drain.cancelled() => {
+                    drop(timeout(FIRST_REQUEST, asked.first.cancelled()).await);
+                }
+            }
         };
         let ended = tokio::select! {
             biased;
@@ -106,6 +130,9 @@ impl Protocol {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
+        if let Some(work) = afterwards.take() {
+            work.await;
+        }
     }
 }
 
@@ -114,8 +141,42 @@ struct Told<S> {
     service: S,
     peer: SocketAddr,
     drain: CancellationToken,
-    /// Cancelled by the first request.
-    asked: CancellationToken,
+    asked: Arc<Asked>,
+    afterwards: Afterwards,
+}
+
+/// What was asked on a connection.
+struct Asked {
+    opened: Instant,
+    first: CancellationToken,
+    /// Milliseconds after `opened` when a request came last.
+    last: AtomicU64,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { opened: Instant::now(), first: CancellationToken::new(), last: AtomicU64::new(0) }
+    }
+}
+
+impl Asked {
+    fn note(&self) {
+        self.first.cancel();
+        let elapsed = u64::try_from(self.opened.elapsed().as_millis());
+        self.last.store(elapsed.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Ends when no request came for so long.
+    async fn nothing_for(&self, limit: Duration) {
+        loop {
+            let last = Duration::from_millis(self.last.load(Relaxed));
+            let end = self.opened + last + limit;
+            if Instant::now() >= end {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
 }
 
 impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
@@ -124,9 +185,10 @@ impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.asked.cancel();
+        self.asked.note();
         request.extensions_mut().insert(PeerAddr(self.peer));
         request.extensions_mut().insert(Drain(self.drain.clone()));
+        request.extensions_mut().insert(self.afterwards.clone());
         self.service.call(request)
     }
 }

@@ -28,7 +28,7 @@ impl<S: HttpService> Worker<S> {
         service: S,
         shutdown: Shutdown,
     ) -> Self {
-        let protocol = Arc::new(Protocol::new(limits.head));
+        let protocol = Arc::new(Protocol::new(limits));
         let drain = shutdown.drain();
         Self { queue, protocol, service, shutdown, drain, connections: JoinSet::new() }
     }

@@ -19,7 +19,7 @@ use attache_net::{
 };
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     body::{Body, Frame, Incoming},
     service::service_fn,
@@ -82,6 +82,45 @@ async fn a_caller_who_drips_is_cut_and_a_stream_is_not() {
     assert_eq!(&event, b"6\r\n: hi\n\n\r\n");
     let more = tokio::time::timeout(SHORT, listener.read_u8()).await;
     assert!(more.is_err(), "the stream has ended: {more:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_cut() {
+    let world = World::start(Limits { stall: SHORT, ..Limits::default() }, LONG);
+    let mut caller = world.connect().await;
+    caller.write_all(b"GET /flood HTTP/1.1\r\nhost: gateway\r\n\r\n").await.unwrap();
+    read_head(&mut caller).await;
+    let mut piece = vec![0; 1024 * 1024];
+    for _ in 0..16 {
+        tokio::time::sleep(SHORT / 4).await;
+        caller.read_exact(&mut piece).await.expect("who reads slowly is served");
+    }
+    tokio::time::sleep(SHORT * 3).await;
+    // What is left is what was on its way; otherwise there would be no end of it.
+    let rest = async { while let Ok(1..) = caller.read(&mut piece).await {} };
+    tokio::time::timeout(LONG / 2, rest).await.expect("it was cut");
+}
+
+#[tokio::test]
+async fn an_http_2_connection_on_which_nothing_is_asked_is_closed() {
+    let world = World::start(Limits { idle: SHORT, ..Limits::default() }, LONG);
+    let stream = TokioIo::new(world.connect().await);
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let mut ended = JoinSet::new();
+    ended.spawn(connection);
+    for path in ["/", "/events"] {
+        let request = Request::get(format!("http://gateway{path}"));
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        let mut answer = requests.send_request(request).await.unwrap().into_body();
+        if path == "/events" {
+            answer.frame().await.unwrap().unwrap();
+            tokio::time::sleep(SHORT * 2).await;
+            assert!(ended.try_join_next().is_none(), "a stream is cut");
+        }
+    }
+    let closed = tokio::time::timeout(LONG / 2, ended.join_next()).await;
+    assert!(closed.is_ok(), "it is kept for nothing");
 }
 
 #[tokio::test]
@@ -288,8 +327,9 @@ async fn get(stream: &mut TcpStream, path: &str) -> String {
 async fn answer(request: Request<Incoming>) -> Result<Response<Events>, Infallible> {
     let Drain(drain) = request.extensions().get().cloned().unwrap();
     let events = match request.uri().path() {
-        "/events" => Events { unsent: true, end: Box::pin(drain.cancelled_owned()) },
-        "/stubborn" => Events { unsent: true, end: Box::pin(pending()) },
+        "/flood" => Events { floods: true, ..Events::none() },
+        "/events" => Events { end: Box::pin(drain.cancelled_owned()), ..Events::one() },
+        "/stubborn" => Events { end: Box::pin(pending()), ..Events::one() },
         "/slow" => {
             tokio::time::sleep(SHORT).await;
             Events::none()
@@ -302,12 +342,18 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Events>, Infallib
 /// One event, and then nothing until `end`.
 struct Events {
     unsent: bool,
+    /// Or bytes without a pause.
+    floods: bool,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Events {
     fn none() -> Self {
-        Self { unsent: false, end: Box::pin(ready(())) }
+        Self { unsent: false, floods: false, end: Box::pin(ready(())) }
+    }
+
+    fn one() -> Self {
+        Self { unsent: true, ..Self::none() }
     }
 }
 
@@ -319,6 +365,9 @@ impl Body for Events {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.floods {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024])))));
+        }
         if std::mem::take(&mut self.unsent) {
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": hi\n\n")))));
         }

@@ -89,6 +89,7 @@ impl Desk {
                 CLIENT_ASSERTIONS,
             )),
             metrics: metrics.clone(),
+            data_plane: &attache_proxy::Metrics::default(),
         };
         let upstreams = upstreams::wire(&config, &common).map_err(Failure::usage)?;
         let audit = Audit::start(
