@@ -17,7 +17,10 @@ use attache_broker::{
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
-use attache_config::{Config, model::Oidc};
+use attache_config::{
+    Config,
+    model::{ForwardAuth, Oidc},
+};
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
@@ -29,7 +32,7 @@ use attache_net::{
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, SESSION_KEY, Snapshot,
+    FrontParts, Proxy, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
 use attache_store::{OpenError, Store};
@@ -182,7 +185,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         random: Arc::clone(&world.random),
         identity: Arc::clone(&identity),
     });
-    let snapshot = Snapshot::new(&config.public_url, config.access_log, routes);
+    let proxies = config.forward_auth.iter().map(proxy).collect();
+    let snapshot = Snapshot::new(&config.public_url, config.access_log, routes, proxies);
     let front = FrontParts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         authenticator: identity.data_plane(),
@@ -194,6 +198,11 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         fallback: fallback(web, tasks.clone(), config.trusted_proxies.clone()),
     };
     Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
+}
+
+fn proxy(proxy: &ForwardAuth) -> Proxy {
+    let upstreams = proxy.upstreams.clone();
+    Proxy::new(proxy.name.clone(), &proxy.secret, upstreams, proxy.rate)
 }
 
 fn identity_settings(config: &Config) -> IdentitySettings {

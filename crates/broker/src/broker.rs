@@ -254,12 +254,21 @@ impl Broker {
 
     /// Notes in the audit that the credential left on a request.
     pub fn injected(&self, who: &Principal, upstream: &Brokered, request: &RequestId) {
+        self.used(Action::Inject, who, upstream, request);
+    }
+
+    /// Notes in the audit that the credential was given to a proxy.
+    pub fn vended(&self, who: &Principal, upstream: &Brokered, request: &RequestId) {
+        self.used(Action::Vend, who, upstream, request);
+    }
+
+    fn used(&self, action: Action, who: &Principal, upstream: &Brokered, request: &RequestId) {
         self.parts.audit.note(AuditEvent {
             at: self.parts.clock.now(),
             user: Some(who.user.clone()),
             server: Some(upstream.name.clone()),
             method: Some(upstream.method()),
-            action: Action::Inject,
+            action,
             outcome: Outcome::Success,
             request_id: Some(request.clone()),
             count: None,

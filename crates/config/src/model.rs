@@ -33,6 +33,8 @@ pub struct Config {
     pub egress: Egress,
     /// In the order of the file, each name once.
     pub upstreams: Vec<Upstream>,
+    /// Each name and each secret once.
+    pub forward_auth: Vec<ForwardAuth>,
 }
 
 #[derive(Clone, Debug)]
@@ -229,4 +231,16 @@ pub struct Leniency {
 pub struct HeaderFormat {
     pub prefix: String,
     pub suffix: String,
+}
+
+/// A proxy that writes credentials on requests itself.
+#[derive(Clone, Debug)]
+pub struct ForwardAuth {
+    pub name: String,
+    /// At least 32 characters, as a header can hold them.
+    pub secret: Secret,
+    /// At least one; all of them have a broker.
+    pub upstreams: Vec<UpstreamName>,
+    /// Answers a second to one person.
+    pub rate: NonZeroU32,
 }

@@ -58,6 +58,7 @@ const SHOWN: &[&str] = &[
     "token_endpoint",
     "token_type",
     "trusted_proxies",
+    "upstreams",
     "url",
 ];
 

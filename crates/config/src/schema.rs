@@ -63,6 +63,9 @@ pub struct File {
     /// The servers and APIs that are reached through the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<Upstream>,
+    /// Proxies of yours that ask for a person's credential and write it on the request themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forward_auth: Vec<ForwardAuth>,
 }
 
 impl Default for File {
@@ -81,6 +84,7 @@ impl Default for File {
             egress: Egress::default(),
             provider_dir: None,
             upstream: Vec::new(),
+            forward_auth: Vec::new(),
         }
     }
 }
@@ -497,6 +501,27 @@ pub enum ClientAuth {
     Post,
     None,
     PrivateKeyJwt,
+}
+
+/// A proxy (nginx, Caddy, Traefik) that asks at `/forward-auth/NAME` for a person's credential.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["name", "secret", "upstreams"]))]
+pub struct ForwardAuth {
+    /// What the log calls it.
+    pub name: Option<String>,
+    /// What it sends in `Attache-Proxy-Secret`: 32 characters or more, of this proxy alone.
+    pub secret: Option<SecretSource>,
+    /// The upstreams it may ask for; each has an `auth_broker`.
+    pub upstreams: Vec<String>,
+    /// How often a second one person is answered through it.
+    pub rate: u32,
+}
+
+impl Default for ForwardAuth {
+    fn default() -> Self {
+        Self { name: None, secret: None, upstreams: Vec::new(), rate: 100 }
+    }
 }
 
 // --- durations ----------------------------------------------------------------------------------

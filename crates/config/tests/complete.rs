@@ -95,11 +95,24 @@ person = 16
 total = 500
 
 [[upstream]]
-name = "api"
-url = "https://api.example.com/v3"
+name = "files"
+url = "https://files.example.com/v3"
 protocol = "http"
 methods = ["GET", "POST"]
 paths = ["/users", "/notes/"]
+
+[[upstream]]
+name = "api"
+url = "https://api.example.com/v1"
+protocol = "http"
+[upstream.auth_broker]
+mode = "api_key"
+
+[[forward_auth]]
+name = "edge"
+secret = { env = "EDGE_SECRET" }
+upstreams = ["api"]
+rate = 50
 "#;
 
 fn environment(name: &str) -> Option<String> {
@@ -107,6 +120,7 @@ fn environment(name: &str) -> Option<String> {
         "K1" | "K2" => Some("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned()),
         "IDP_SECRET" => Some("hunter2-idp".to_owned()),
         "OLD_SECRET" => Some("hunter2-old".to_owned()),
+        "EDGE_SECRET" => Some("hunter2-edge-0123456789-0123456789".to_owned()),
         _ => None,
     }
 }

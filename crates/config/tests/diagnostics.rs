@@ -749,3 +749,65 @@ fn a_text_that_does_not_parse_is_one_problem_with_a_place_and_no_excerpt() {
         assert!(!diagnostics.render(false).contains("hunter2"), "{text}");
     }
 }
+
+#[test]
+fn a_proxy_has_a_secret_and_upstreams_of_its_own() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let with = |lines: &str| {
+        let plain = "[[upstream]]\nname = 'plain'\nurl = 'https://plain.example.com'\n";
+        broker(&format!("mode = 'oauth_connect'\n{plain}[[forward_auth]]\n{lines}"))
+    };
+    let edge = format!("name = 'edge'\nsecret = '{SECRET}'\nupstreams = ['gh']\n");
+    accepts(&with(&edge));
+    let again = |name: &str, secret: &str| {
+        format!("{edge}[[forward_auth]]\nname = '{name}'\nsecret = '{secret}'\nupstreams = ['gh']")
+    };
+    accepts(&with(&again("inner", &SECRET.replace('0', "x"))));
+
+    let cases = [
+        ("upstreams = ['gh']".to_owned(), "name", "forward_auth.name is required"),
+        (
+            edge.replace(&format!("secret = '{SECRET}'"), ""),
+            "secret",
+            "forward_auth.secret is required",
+        ),
+        (edge.replace(SECRET, "short"), "secret", "the secret is shorter than 32 characters"),
+        (
+            edge.replace("0123456789abcdef'", "0123456789 bcdef'"),
+            "secret",
+            "a header cannot hold this secret",
+        ),
+        (edge.replace("['gh']", "[]"), "upstreams", "forward_auth.upstreams is required"),
+        (edge.replace("['gh']", "['gx']"), "upstreams[0]", "there is no upstream gx"),
+        (
+            edge.replace("['gh']", "['gh', 'plain']"),
+            "upstreams[1]",
+            "plain has no auth_broker: there is no credential to give",
+        ),
+        (format!("{edge}rate = 0"), "rate", "nobody would ever be answered"),
+    ];
+    for (lines, key, message) in cases {
+        let lines = if key == "name" { format!("secret = '{SECRET}'\n{lines}") } else { lines };
+        refuses(&with(&lines), &format!("forward_auth[0].{key}"), message);
+    }
+    let twice = [
+        (again("edge", &SECRET.replace('0', "x")), "name", "duplicate forward_auth name: edge"),
+        (again("inner", SECRET), "secret", "this is the secret of edge, too"),
+    ];
+    for (lines, key, message) in twice {
+        refuses(&with(&lines), &format!("forward_auth[1].{key}"), message);
+    }
+    let tools = "mode = 'oauth_connect'\n[[upstream.tools]]\nallow = ['read_*']\n";
+    refuses(
+        &broker(&format!("{tools}[[forward_auth]]\n{edge}")),
+        "forward_auth[0].upstreams[0]",
+        "the gateway cannot keep the rules about gh's tools there",
+    );
+    let hosts =
+        "mode = 'oauth_connect'\nprovider = 'salesforce'\nclient_id = 'c'\nclient_secret = 's'\n";
+    refuses(
+        &broker(&format!("{hosts}[[forward_auth]]\n{edge}")),
+        "forward_auth[0].upstreams[0]",
+        "people of gh have hosts of their own, which a proxy does not know",
+    );
+}

@@ -49,6 +49,8 @@ words! {
         Acquire = "acquire",
         Refresh = "refresh",
         Inject = "inject",
+        /// A credential was given to a proxy, which writes it on the request itself.
+        Vend = "vend",
         Connect = "connect",
         Deny = "deny",
         Disconnect = "disconnect",

@@ -65,6 +65,11 @@ kinds! {
     MalformedCredentials: BAD_REQUEST "malformed-credentials", "Malformed credentials",
         "The request says who is calling twice, or in a place where it must not be said.",
         "Correct the program that sent it.";
+    UnknownProxy: UNAUTHORIZED "unknown-proxy", "Which proxy is asking?",
+        "Only a proxy that sends its own secret is told anything here, and only about its own \
+         upstreams.",
+        "Whoever runs the proxy compares the secret it sends, and the upstreams it asks for, with \
+         forward_auth in the gateway's configuration.";
     IdentityUnavailable: SERVICE_UNAVAILABLE "identity-unavailable",
         "You cannot be recognized right now",
         "The issuer of your token, or this gateway's own storage, does not answer.",
@@ -107,6 +112,9 @@ kinds! {
     BodyTooSlow: REQUEST_TIMEOUT "body-too-slow", "Body too slow",
         "The message did not arrive in time.",
         "Send it again.";
+    TooOften: TOO_MANY_REQUESTS "too-often", "Too often",
+        "You asked more often than this gateway answers one person.",
+        "Wait as long as Retry-After says.";
 
     // A person's credential.
     NotConnected: FORBIDDEN "not-connected", "Connect this upstream first",

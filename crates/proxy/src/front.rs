@@ -1,6 +1,7 @@
 //! The life of a request on the data plane.
 //!
-//! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API.
+//! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API, but for
+//!    `/forward-auth/…` ([`crate::forward_auth`]).
 //! 2. The request must have come to this gateway by its own name, and from no foreign page.
 //! 3. The caller proves who they are; a proof checked a moment ago is remembered.
 //! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
@@ -13,7 +14,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use attache_broker::{Broker, ObtainError, ServiceKey};
 use attache_core::{
-    Clock, Principal, PublicOrigin, RequestId, UpstreamName,
+    Clock, Principal, PublicOrigin, RequestId, Timestamp, UpstreamName,
     audit::Reason,
     authenticator::{Authenticator, AuthnError},
     explain::explain,
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     body::{REPLAY_LIMIT, RequestBody, ResponseBody},
     forward::{Errand, Head, Outcome},
+    forward_auth,
     gate::{Gate, Passed},
     gather::LARGE_AT_ONCE,
     guard::Guard,
@@ -57,7 +59,8 @@ const MAX_HEADERS: usize = 100;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whatever the upstream is, and whether it is there (RS-9).
-const OTHER_UPSTREAM: AuthnError = AuthnError::Rejected("the token is for another upstream");
+pub(crate) const OTHER_UPSTREAM: AuthnError =
+    AuthnError::Rejected("the token is for another upstream");
 
 /// Everything that is not the data plane's.
 pub type Fallback = Arc<
@@ -108,13 +111,17 @@ impl Front {
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        if let Some(name) = forward_auth::asked(request.uri().path()) {
+            let name = UpstreamName::parse(name).ok();
+            return self.forward_auth(&request.into_parts().0, name).await;
+        }
         let Some(asked) = Asked::parse(request.uri().path()) else {
             return (self.parts.fallback)(request).await;
         };
         let (id, began) = (self.request_id(), Instant::now());
         let (protocol, name) = (asked.protocol, asked.name.clone());
         let method = request.method().clone();
-        let snapshot = self.parts.snapshot.load_full();
+        let snapshot = self.snapshot();
         let mut learned = Learned::default();
         let mut response = match self.proxy(&snapshot, request, &id, &mut learned).await {
             Ok(response) => response,
@@ -133,9 +140,7 @@ impl Front {
         if snapshot.access_log {
             learned.log(&id, &method, status, after);
         }
-        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+        name_request(&mut response, &id);
         response
     }
 
@@ -231,9 +236,9 @@ impl Front {
         }
     }
 
-    async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
+    pub(crate) async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
         let authenticator = &self.parts.authenticator;
-        if let Some(who) = authenticator.recall(head, self.parts.clock.now()) {
+        if let Some(who) = authenticator.recall(head, self.now()) {
             return Ok(who);
         }
         let (authenticator, head) = (Arc::clone(authenticator), head.clone());
@@ -249,7 +254,7 @@ impl Front {
         upstream: &Arc<attache_broker::Brokered>,
     ) -> Result<Arc<attache_broker::Injection>, ObtainError> {
         let broker = &self.parts.broker;
-        if let Some(injection) = broker.ready(who, upstream, self.parts.clock.now()) {
+        if let Some(injection) = broker.ready(who, upstream, self.now()) {
             return Ok(injection);
         }
         let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
@@ -273,6 +278,14 @@ impl Front {
         timeout(OBTAIN_LIMIT, told).await.unwrap_or(Some(late))
     }
 
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.parts.snapshot.load_full()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     pub(crate) fn broker(&self) -> &Broker {
         &self.parts.broker
     }
@@ -288,7 +301,7 @@ impl Front {
     }
 
     /// Ours, never the caller's: it names one request in answers, logs and the audit.
-    fn request_id(&self) -> RequestId {
+    pub(crate) fn request_id(&self) -> RequestId {
         let mut bytes = [0; 12];
         self.parts.random.fill(&mut bytes);
         RequestId::new(base64url(&bytes))
@@ -333,6 +346,12 @@ impl Learned {
     }
 }
 
+pub(crate) fn name_request(response: &mut Response<ResponseBody>, id: &RequestId) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+}
+
 /// Answers MCP in the place of an upstream for which there is no credential.
 struct StandIn<'a> {
     origin: &'a PublicOrigin,
@@ -371,7 +390,7 @@ impl StandIn<'_> {
     }
 }
 
-fn empty(status: StatusCode) -> Response<ResponseBody> {
+pub(crate) fn empty(status: StatusCode) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = status;
     response

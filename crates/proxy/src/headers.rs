@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::forward_auth::PROXY_SECRET;
+
 /// RFC 9110 section 7.6.1, and the obsolete ones still seen.
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
@@ -17,8 +19,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// The caller's proofs, which are for us, and their claims about the way here, which an upstream
 /// might believe.
-const CALLERS_OWN: [HeaderName; 12] = [
+const CALLERS_OWN: [HeaderName; 13] = [
     header::AUTHORIZATION,
+    PROXY_SECRET,
     header::COOKIE,
     HeaderName::from_static("dpop"),
     header::FORWARDED,
@@ -149,6 +152,7 @@ mod tests {
     fn a_request_carries_nothing_of_the_caller_that_is_for_us() {
         let request = map(&[
             ("accept", "application/json"),
+            ("attache-proxy-secret", "of a proxy that sends it everywhere"),
             ("authorization", "Bearer caller"),
             ("connection", "keep-alive, X-Smuggled , authorization"),
             ("content-type", "application/json"),

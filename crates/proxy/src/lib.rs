@@ -6,6 +6,7 @@ pub mod body;
 mod breaker;
 mod crowd;
 mod forward;
+mod forward_auth;
 pub mod front;
 mod gate;
 mod gather;
@@ -21,6 +22,7 @@ mod session;
 pub mod snapshot;
 mod websocket;
 
+pub use forward_auth::Proxy;
 pub use front::{Front, FrontParts};
 pub use metrics::Metrics;
 pub use session::SESSION_KEY;

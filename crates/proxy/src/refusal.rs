@@ -8,7 +8,7 @@ use attache_core::{
     PublicOrigin, RequestId, UpstreamName, audit::Reason, authenticator::AuthnError,
     explain::explain, problem::Kind,
 };
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{json, value::RawValue};
 
 use crate::{body::ResponseBody, crowd::Full, guard::Cut, inspect::Unclear, snapshot::Protocol};
@@ -18,6 +18,10 @@ pub(crate) enum Refusal {
     ForeignHost,
     ForeignOrigin,
     Unauthenticated(AuthnError),
+    /// Who asks at `/forward-auth/…` is no proxy that may, or may not ask for this upstream.
+    UnknownProxy,
+    /// Whoever it is may ask again after this long.
+    TooOften(Duration),
     /// Not there, or not for this person: the two look the same.
     NoSuchUpstream,
     PathEscapes,
@@ -94,6 +98,34 @@ impl Refusal {
         if let Self::ToolNotOpen { id } = &self {
             return tool_not_open(id.as_deref());
         }
+        let status = self.kind().facts().status;
+        self.with_status(status, origin, asked, request)
+    }
+
+    /// The same for a proxy that asks whether a request may pass: nginx takes 401 and 403 for a
+    /// "no", and for a mistake of ours what else is not 2xx.
+    pub(crate) fn into_verdict(
+        self,
+        origin: &PublicOrigin,
+        asked: Option<(Protocol, &UpstreamName)>,
+        request: &RequestId,
+    ) -> Response<ResponseBody> {
+        let status = match self.kind().facts().status {
+            wait @ StatusCode::TOO_MANY_REQUESTS => wait,
+            StatusCode::UNAUTHORIZED => StatusCode::UNAUTHORIZED,
+            theirs if theirs.is_client_error() => StatusCode::FORBIDDEN,
+            ours => ours,
+        };
+        self.with_status(status, origin, asked, request)
+    }
+
+    fn with_status(
+        self,
+        status: StatusCode,
+        origin: &PublicOrigin,
+        asked: Option<(Protocol, &UpstreamName)>,
+        request: &RequestId,
+    ) -> Response<ResponseBody> {
         let facts = self.kind().facts();
         let connect_url = match (&self, asked) {
             (Self::NoCredential(ObtainError::NotConnected { .. }), Some((_, upstream))) => {
@@ -104,11 +136,11 @@ impl Refusal {
         let mut body = json!({
             "type": origin.url(&facts.path()),
             "title": facts.title,
-            "status": facts.status.as_u16(),
+            "status": status.as_u16(),
             "detail": self.detail(origin, connect_url.as_deref()),
             "request_id": request,
         });
-        if let (Some(url), Some(body)) = (connect_url, body.as_object_mut()) {
+        if let (Some(url), Some(body)) = (&connect_url, body.as_object_mut()) {
             body.insert("connect_url".to_owned(), json!(url));
         }
         let content_type = match asked {
@@ -121,9 +153,12 @@ impl Refusal {
             }
             _ => "application/problem+json",
         };
-        let mut response = json_response(facts.status, content_type, &body);
+        let mut response = json_response(status, content_type, &body);
         if let Self::MethodClosed(open) = &self {
             response.headers_mut().insert(header::ALLOW, open.clone());
+        }
+        if let Some(url) = connect_url.and_then(|url| HeaderValue::try_from(url).ok()) {
+            response.headers_mut().insert(CONNECT_URL, url);
         }
         if let Some(challenge) = self.challenge(origin, asked) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -141,6 +176,8 @@ impl Refusal {
             Self::ForeignHost => Kind::ForeignHost,
             Self::ForeignOrigin => Kind::ForeignOrigin,
             Self::Unauthenticated(error) => error.into(),
+            Self::UnknownProxy => Kind::UnknownProxy,
+            Self::TooOften(_) => Kind::TooOften,
             Self::NoSuchUpstream => Kind::NoSuchUpstream,
             Self::PathEscapes => Kind::UnsafePath,
             Self::Method | Self::MethodClosed(_) => Kind::MethodNotAllowed,
@@ -208,7 +245,7 @@ impl Refusal {
             Self::SendAgain | Self::TooManyRequests | Self::UpstreamBusy => {
                 Some(Duration::from_secs(1))
             }
-            Self::UpstreamAway(wait) => Some(*wait),
+            Self::UpstreamAway(wait) | Self::TooOften(wait) => Some(*wait),
             _ => None,
         }
     }
@@ -227,6 +264,8 @@ impl Refusal {
             }
             // RFC 6750 section 3.1; there is no scope to name, because none would do.
             Self::ReadOnly => " error=\"insufficient_scope\",".to_owned(),
+            // Every 401 says how (RFC 9110 section 15.5.2); it is nothing that a person could do.
+            Self::UnknownProxy => return Some(HeaderValue::from_static("Attache-Proxy-Secret")),
             _ => return None,
         };
         let metadata = match asked {
@@ -239,6 +278,9 @@ impl Refusal {
         HeaderValue::from_str(&format!("Bearer{error} resource_metadata=\"{metadata}\"")).ok()
     }
 }
+
+/// For who sees no body: nginx drops that of an answer to `auth_request`.
+const CONNECT_URL: HeaderName = HeaderName::from_static("attache-connect-url");
 
 /// For what is away and named no time of its own.
 const SHORTLY: Duration = Duration::from_secs(5);

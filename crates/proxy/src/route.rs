@@ -41,7 +41,7 @@ impl Target {
 
     /// The URL of `rest` below the base path, byte for byte, with the client's query.
     pub(crate) fn below(&self, rest: &str, query: Option<&str>) -> Result<Uri, Escapes> {
-        if rest.split('/').any(climbs) {
+        if has_dot_segment(rest) {
             return Err(Escapes);
         }
         let mut path = format!("{}{rest}", self.base_path);
@@ -67,6 +67,11 @@ impl Target {
 
 /// How often an upstream, and whoever is in front of it, may decode a path.
 const DECODERS: usize = 3;
+
+/// Whether an upstream could leave a base path on such a path.
+pub(crate) fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(climbs)
+}
 
 /// Whether an upstream that decodes this segment, and perhaps takes `\` or an encoded `/` for a
 /// slash, could see a dot segment in it, or the end of a line.

@@ -10,6 +10,7 @@ use url::Url;
 use crate::{
     breaker::Breaker,
     crowd::Crowd,
+    forward_auth::{Proxies, Proxy},
     metrics::{Metrics, RouteMetrics},
 };
 
@@ -18,6 +19,7 @@ pub struct Snapshot {
     pub(crate) origin: PublicOrigin,
     /// Whether each request is a line in the log.
     pub(crate) access_log: bool,
+    pub(crate) proxies: Proxies,
     routes: HashMap<UpstreamName, Arc<Route>>,
 }
 
@@ -106,10 +108,21 @@ impl Target {
 
 impl Snapshot {
     /// `public_url` is an origin: scheme, host and port.
-    pub fn new(public_url: &Url, access_log: bool, routes: Vec<Route>) -> Self {
+    pub fn new(
+        public_url: &Url,
+        access_log: bool,
+        routes: Vec<Route>,
+        proxies: Vec<Proxy>,
+    ) -> Self {
         let routes =
             routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
-        Self { origin: PublicOrigin::new(public_url), access_log, routes }
+        let (origin, proxies) = (PublicOrigin::new(public_url), Proxies(proxies));
+        Self { origin, access_log, proxies, routes }
+    }
+
+    /// Whatever its protocol.
+    pub(crate) fn upstream(&self, name: &UpstreamName) -> Option<&Arc<Route>> {
+        self.routes.get(name)
     }
 
     pub(crate) fn route(&self, name: &UpstreamName, protocol: Protocol) -> Option<&Arc<Route>> {

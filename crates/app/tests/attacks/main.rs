@@ -29,6 +29,7 @@ mod clients;
 mod connect;
 mod egress;
 mod exchange;
+mod forward_auth;
 mod hygiene;
 mod keys;
 mod limits;

@@ -6,6 +6,7 @@
 mod authorization_server;
 mod broker;
 mod egress;
+mod forward_auth;
 pub(crate) mod header;
 mod identity;
 mod keys;
@@ -62,6 +63,7 @@ pub(crate) fn config(
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
     let upstreams =
         upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
+    let forward_auth = forward_auth::proxies(file, &upstreams, secrets, &root.key("forward_auth"));
     identity::somebody_can_call(file, root);
     if let Some(allowed) = &allow_private {
         egress::reachable(file, allowed, root);
@@ -80,6 +82,7 @@ pub(crate) fn config(
         audit: audit?,
         egress: Egress { allow_private: allow_private? },
         upstreams,
+        forward_auth,
     })
 }
 

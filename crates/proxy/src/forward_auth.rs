@@ -1,0 +1,122 @@
+//! `/forward-auth/{upstream}`: a proxy of somebody else asks for the credential and writes it on the
+//! request itself (nginx's `auth_request`, the forward-auth of Caddy and Traefik).
+//!
+//! The proxy proves itself first; then it is as for a request that comes through: the caller's own
+//! bearer token, which reaches the upstream, the upstream's `allow`, the caller's own credential. What
+//! a browser sends by itself (cookies) proves nothing here either.
+
+mod original;
+mod pace;
+mod proxies;
+
+use std::sync::Arc;
+
+use attache_broker::{Brokered, Injection, ObtainError};
+use attache_core::{RequestId, UpstreamName, audit::Reason};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
+
+pub(crate) use self::proxies::Proxies;
+pub use self::proxies::Proxy;
+use crate::{
+    body::ResponseBody,
+    front::{Front, OTHER_UPSTREAM, empty, name_request},
+    refusal::Refusal,
+    snapshot::{Route, Snapshot},
+};
+
+/// Where a proxy proves itself; never sent on.
+pub(crate) const PROXY_SECRET: HeaderName = HeaderName::from_static("attache-proxy-secret");
+
+/// The name that a path asks for; `None` for every other path.
+pub(crate) fn asked(path: &str) -> Option<&str> {
+    path.strip_prefix("/forward-auth/")
+}
+
+/// What a proven proxy asks for.
+struct Asked<'a> {
+    proxy: &'a Proxy,
+    route: &'a Route,
+    broker: &'a Arc<Brokered>,
+}
+
+impl<'a> Asked<'a> {
+    /// A wrong secret, none, an upstream that is not there and one of other proxies look the same.
+    fn of(
+        snapshot: &'a Snapshot,
+        head: &request::Parts,
+        name: Option<&UpstreamName>,
+    ) -> Result<Self, Refusal> {
+        if !snapshot.origin.is_asked(&head.uri, &head.headers) {
+            return Err(Refusal::ForeignHost);
+        }
+        let proxy = snapshot.proxies.proven(&head.headers).ok_or(Refusal::UnknownProxy)?;
+        let theirs = name.filter(|name| proxy.may_ask_for(name));
+        let route = theirs.and_then(|name| snapshot.upstream(name));
+        let Some((route, Some(broker))) = route.map(|route| (route, &route.broker)) else {
+            tracing::warn!(proxy = proxy.name, "a proxy asks for what is not among its upstreams");
+            return Err(Refusal::UnknownProxy);
+        };
+        Ok(Self { proxy, route, broker })
+    }
+}
+
+impl Front {
+    /// 200 with the credential as a header of the answer, or why not. Nobody may keep either.
+    pub(crate) async fn forward_auth(
+        &self,
+        head: &request::Parts,
+        name: Option<UpstreamName>,
+    ) -> Response<ResponseBody> {
+        let (id, snapshot) = (self.request_id(), self.snapshot());
+        let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
+            Ok(asked) => {
+                let known = Some((asked.route.protocol, &asked.route.name));
+                (known, self.vend(&asked, head, &id).await)
+            }
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let mut response = match answered {
+            Ok(injection) => granted(&injection),
+            Err(refusal) => refusal.into_verdict(&snapshot.origin, known, &id),
+        };
+        name_request(&mut response, &id);
+        response
+    }
+
+    async fn vend(
+        &self,
+        asked: &Asked<'_>,
+        head: &request::Parts,
+        id: &RequestId,
+    ) -> Result<Arc<Injection>, Refusal> {
+        let who = self.caller(head).await.map_err(Refusal::Unauthenticated)?;
+        if !who.reach.includes(&asked.route.name) {
+            return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
+        }
+        if !asked.route.access.permits(&who) {
+            return Err(Refusal::NoSuchUpstream);
+        }
+        if who.reach.is_read_only() {
+            // What the request would do is not for the gateway to see.
+            return Err(Refusal::ReadOnly);
+        }
+        original::judge(&head.headers)?;
+        asked.proxy.pace.take(&who.user, self.now()).map_err(Refusal::TooOften)?;
+        let injection = self.credential(&who, asked.broker).await.map_err(Refusal::NoCredential)?;
+        if injection.destination.is_some() {
+            // It is for a host that the proxy does not know.
+            let misconfigured = ObtainError::Operator { reason: Reason::Misconfigured };
+            return Err(Refusal::NoCredential(misconfigured));
+        }
+        self.broker().vended(&who, asked.broker, id);
+        Ok(injection)
+    }
+}
+
+fn granted(injection: &Injection) -> Response<ResponseBody> {
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(injection.name.clone(), injection.value.clone());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
