@@ -1,5 +1,5 @@
-//! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server, and a
-//! library that moves the clock of one process.
+//! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server, a library
+//! that moves the clock of one process, and two proxies to ask for credentials.
 
 use std::{path::Path, process::Command};
 
@@ -8,9 +8,11 @@ use anyhow::{Result, bail};
 use crate::{run, terminal::say};
 
 /// Debian's package, and a file or folder that is there once it is installed.
-const NEEDED: [(&str, &str); 2] = [
+const NEEDED: [(&str, &str); 4] = [
     ("postgresql", "/usr/lib/postgresql"),
     ("libfaketime", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
+    ("nginx-light", "/usr/sbin/nginx"),
+    ("caddy", "/usr/bin/caddy"),
 ];
 
 /// Installs what is missing on a CI machine; says how, anywhere else.

@@ -8,6 +8,7 @@ mod support {
     pub(crate) mod brokered;
     pub(crate) mod cable;
     pub(crate) mod clients;
+    pub(crate) mod edge;
     #[expect(dead_code, reason = "replicas are made in a target of their own")]
     pub(crate) mod gateway;
     pub(crate) mod http;
@@ -34,6 +35,7 @@ mod journeys {
     mod expiry;
     mod no_pkce;
     mod not_connected;
+    mod other_proxies;
     mod outage;
     mod step_up;
     mod streaming;

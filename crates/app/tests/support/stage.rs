@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub(crate) use super::http::{http, json};
 use super::{
-    brokered,
+    brokered, edge,
     gateway::Gateway,
     leaks,
     peers::{Browser, Peer, free_port, run},
@@ -97,6 +97,7 @@ impl Stage {
         let token_endpoint = Relay::to(issuer);
 
         let mut environment = brokered::secrets(&idp, &authorization_server);
+        environment.extend(edge::SECRETS.map(|(name, secret)| (name, secret.to_owned())));
         let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
         environment.push(("STORE_URL", store.to_owned()));
         let configuration =
@@ -135,24 +136,12 @@ impl Stage {
 
     /// `whoami` by the way of a plain HTTP API.
     pub(crate) fn api(&self, bearer: &str) -> RequestBuilder {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": { "name": "whoami", "arguments": {} } });
-        http()
-            .post(format!("{}/http/api/mcp", self.url))
-            .bearer_auth(bearer)
-            .header("accept", "application/json, text/event-stream")
-            .header("content-type", "application/json")
-            .body(call.to_string())
+        whoami_at(&format!("{}/http/api/mcp", self.url)).bearer_auth(bearer)
     }
 
     /// What [`Self::api`] says when all is well.
     pub(crate) fn whoami_by_api(&self, bearer: &str) -> String {
-        let answer = self.api(bearer).send().expect("the gateway answers");
-        assert!(answer.status().is_success(), "{answer:?}");
-        let events = answer.text().expect("a whole answer");
-        let message = events.lines().find_map(|line| line.strip_prefix("data: "));
-        let message: Value = serde_json::from_str(message.expect("an event")).expect("JSON");
-        message["result"]["content"][0]["text"].as_str().expect("words").to_owned()
+        said_by(self.api(bearer))
     }
 
     /// A member of the authorization server's counters, by JSON pointer.
@@ -196,6 +185,27 @@ impl Stage {
     }
 }
 
+/// A call of the tool `whoami`, which the upstream answers to anybody's HTTP client.
+pub(crate) fn whoami_at(url: &str) -> RequestBuilder {
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "whoami", "arguments": {} } });
+    http()
+        .post(url)
+        .header("accept", "application/json, text/event-stream")
+        .header("content-type", "application/json")
+        .body(call.to_string())
+}
+
+/// Whose token the upstream saw.
+pub(crate) fn said_by(call: RequestBuilder) -> String {
+    let answer = call.send().expect("the gateway answers");
+    assert!(answer.status().is_success(), "{answer:?}");
+    let events = answer.text().expect("a whole answer");
+    let message = events.lines().find_map(|line| line.strip_prefix("data: "));
+    let message: Value = serde_json::from_str(message.expect("an event")).expect("JSON");
+    message["result"]["content"][0]["text"].as_str().expect("words").to_owned()
+}
+
 fn configuration(
     url: &str,
     idp: &Peer,
@@ -237,6 +247,17 @@ protocol = "streamable-http"
 name = "files"
 url = "{files}"
 protocol = "http"
+
+[[forward_auth]]
+name = "edge"
+secret = {{ env = "EDGE_SECRET" }}
+upstreams = ["api"]
+
+[[forward_auth]]
+name = "slow"
+secret = {{ env = "SLOW_SECRET" }}
+upstreams = ["api"]
+rate = 1
 "#
     )
 }

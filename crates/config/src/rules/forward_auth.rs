@@ -124,9 +124,10 @@ fn vendable<'a>(upstream: &'a Upstream, place: &Place<'_>) -> Option<&'a Upstrea
         );
         return None;
     }
-    if !upstream.tools.is_empty() {
+    let traffic = &upstream.traffic;
+    if !upstream.tools.is_empty() || traffic.methods.is_some() || traffic.paths.is_some() {
         place.error(
-            format!("the gateway cannot keep the rules about {}'s tools there", upstream.name),
+            format!("the gateway cannot keep the rules of {} there", upstream.name),
             "let its callers come through the gateway, which reads what they ask for",
         );
         return None;

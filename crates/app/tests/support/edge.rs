@@ -1,0 +1,142 @@
+//! Proxies of somebody else: the real programs, with the configuration that the how-tos print, but for
+//! its addresses.
+
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{peers::free_port, stage::Stage};
+
+/// What each proxy of the configuration proves itself with. `SLOW_SECRET`'s is answered once a second.
+pub(crate) const SECRETS: [(&str, &str); 2] = [
+    ("EDGE_SECRET", "the-edge-proxys-own-secret-0123456789"),
+    ("SLOW_SECRET", "the-slow-proxys-own-secret-0123456789"),
+];
+const START_LIMIT: Duration = Duration::from_secs(30);
+const INSTALL: &str = "missing nginx or caddy: run `apt-get install nginx-light caddy`";
+
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) url: String,
+    folder: PathBuf,
+    child: Child,
+}
+
+impl Edge {
+    pub(crate) fn nginx(stage: &Stage, secret: &str) -> Self {
+        let (folder, port) = (folder(), free_port());
+        let line = format!("proxy_set_header Attache-Proxy-Secret \"{secret}\";");
+        fs::write(folder.join("attache-secret.conf"), line).expect("a disk");
+        let (gateway, upstream) = (authority(&stage.url), authority(stage.server.says("url")));
+        let server = put(
+            documented("nginx.md", "nginx"),
+            &[
+                ("listen 443 ssl", &format!("listen 127.0.0.1:{port}")),
+                ("    ssl_certificate     /etc/nginx/notes.crt;\n", ""),
+                ("    ssl_certificate_key /etc/nginx/notes.key;\n", ""),
+                ("https://api.notes.example", &format!("http://{upstream}")),
+                ("Host api.notes.example", &format!("Host {upstream}")),
+                ("127.0.0.1:8080/forward-auth/notes", &format!("{gateway}/forward-auth/api")),
+                ("Host gw.example.com", &format!("Host {gateway}")),
+                (
+                    "/etc/nginx/attache-secret.conf",
+                    &format!("{}/attache-secret.conf", folder.display()),
+                ),
+            ],
+        );
+        let base = folder.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {base}/{kind};"))
+            .concat();
+        let whole = format!(
+            "daemon off; master_process off; pid {base}/pid; error_log {base}/log info; events {{}}\n\
+             http {{ access_log {base}/access; {temporary}\n{server}\n}}\n"
+        );
+        let file = folder.join("nginx.conf");
+        fs::write(&file, whole).expect("a disk");
+        let mut nginx = Command::new("/usr/sbin/nginx");
+        nginx.arg("-c").arg(&file).arg("-p").arg(&folder);
+        Self::start(nginx, folder, port)
+    }
+
+    pub(crate) fn caddy(stage: &Stage, secret: &str) -> Self {
+        let (folder, port) = (folder(), free_port());
+        let (gateway, upstream) = (authority(&stage.url), authority(stage.server.says("url")));
+        let site = put(
+            documented("caddy.md", "caddy"),
+            &[
+                ("notes.example.com {", &format!("http://127.0.0.1:{port} {{")),
+                ("https://api.notes.example", &format!("http://{upstream}")),
+                ("forward_auth 127.0.0.1:8080", &format!("forward_auth {gateway}")),
+                ("uri /forward-auth/notes", "uri /forward-auth/api"),
+                ("Host gw.example.com", &format!("Host {gateway}")),
+            ],
+        );
+        let file = folder.join("Caddyfile");
+        let alone = "{\n\tadmin off\n\tauto_https off\n}\n";
+        fs::write(&file, format!("{alone}{site}")).expect("a disk");
+        let mut caddy = Command::new("/usr/bin/caddy");
+        caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+        caddy.env("ATTACHE_PROXY_SECRET", secret).env("HOME", &folder);
+        Self::start(caddy, folder, port)
+    }
+
+    fn start(mut program: Command, folder: PathBuf, port: u16) -> Self {
+        let log = File::create(folder.join("said")).expect("a disk");
+        program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = program.spawn().expect(INSTALL);
+        let mut edge = Self { url: format!("http://127.0.0.1:{port}"), folder, child };
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let gone = edge.child.try_wait().expect("it is ours");
+            let alive = gone.is_none() && start.elapsed() < START_LIMIT;
+            let said = fs::read_to_string(edge.folder.join("said")).unwrap_or_default();
+            assert!(alive, "the proxy does not start ({gone:?}): {said}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        edge
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // Each may fail only because it is gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// The one block of this language in a how-to.
+fn documented(page: &str, language: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to").join(page);
+    let text = fs::read_to_string(file).expect("the how-to");
+    let (_, block) = text.split_once(&format!("```{language}\n")).expect("its configuration");
+    block.split_once("\n```").expect("an end").0.to_owned()
+}
+
+fn put(text: String, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the how-to does not say {from:?} any more");
+        text.replace(from, to)
+    })
+}
+
+fn authority(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
+
+fn folder() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("edge-{}-{number}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir(&folder).expect("a folder of its own");
+    folder
+}
