@@ -55,7 +55,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// What is heavy, or should have one owner, and who that is.
-const OWNED: [(&str, &[&str]); 18] = [
+const OWNED: [(&str, &[&str]); 20] = [
     ("annotate-snippets", &["attache-config"]),
     ("anyhow", &["attache-benches", "xtask"]),
     ("askama", &["attache-web", "attache"]),
@@ -67,11 +67,13 @@ const OWNED: [(&str, &[&str]); 18] = [
     ("hyper-util", &["attache-net", "attache-sandbox"]),
     ("jsonwebtoken", &["attache-crypto"]),
     ("mimalloc", &["attache", "attache-benches"]),
+    ("prost", &["attache-proxy"]),
     ("rustls", &["attache-net", "attache-store"]),
     ("schemars", &["attache-config"]),
     ("sqlx", &["attache-store", "attache-benches"]),
     ("tokio-rustls", &["attache-net"]),
     ("toml", &["attache-config"]),
+    ("tonic", &["attache-proxy"]),
     ("tower-http", &["attache-web"]),
     ("tracing-subscriber", &["attache"]),
 ];

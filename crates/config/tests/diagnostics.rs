@@ -801,7 +801,7 @@ fn a_proxy_has_a_secret_and_upstreams_of_its_own() {
     refuses(
         &broker(&format!("{tools}[[forward_auth]]\n{edge}")),
         "forward_auth[0].upstreams[0]",
-        "the gateway cannot keep the rules about gh's tools there",
+        "the gateway cannot keep the rules of gh there",
     );
     let hosts =
         "mode = 'oauth_connect'\nprovider = 'salesforce'\nclient_id = 'c'\nclient_secret = 's'\n";

@@ -15,6 +15,8 @@ use attache_broker::{Brokered, Injection, ObtainError};
 use attache_core::{RequestId, UpstreamName, audit::Reason};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
 
+#[cfg(feature = "ext-authz")]
+pub(crate) use self::original::{ORIGINAL_METHOD, ORIGINAL_URI};
 pub(crate) use self::proxies::Proxies;
 pub use self::proxies::Proxy;
 use crate::{
@@ -33,15 +35,15 @@ pub(crate) fn asked(path: &str) -> Option<&str> {
 }
 
 /// What a proven proxy asks for.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     proxy: &'a Proxy,
-    route: &'a Route,
+    pub(crate) route: &'a Route,
     broker: &'a Arc<Brokered>,
 }
 
 impl<'a> Asked<'a> {
     /// A wrong secret, none, an upstream that is not there and one of other proxies look the same.
-    fn of(
+    pub(crate) fn of(
         snapshot: &'a Snapshot,
         head: &request::Parts,
         name: Option<&UpstreamName>,
@@ -83,7 +85,8 @@ impl Front {
         response
     }
 
-    async fn vend(
+    /// The credential of whoever `head` proves to call.
+    pub(crate) async fn vend(
         &self,
         asked: &Asked<'_>,
         head: &request::Parts,

@@ -111,6 +111,10 @@ impl Front {
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        #[cfg(feature = "ext-authz")]
+        if request.uri().path() == crate::ext_authz::CHECK {
+            return self.ext_authz(request).await;
+        }
         if let Some(name) = forward_auth::asked(request.uri().path()) {
             let name = UpstreamName::parse(name).ok();
             return self.forward_auth(&request.into_parts().0, name).await;

@@ -5,6 +5,8 @@
 pub mod body;
 mod breaker;
 mod crowd;
+#[cfg(feature = "ext-authz")]
+mod ext_authz;
 mod forward;
 mod forward_auth;
 pub mod front;

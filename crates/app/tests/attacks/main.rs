@@ -29,6 +29,8 @@ mod clients;
 mod connect;
 mod egress;
 mod exchange;
+#[cfg(feature = "ext-authz")]
+mod ext_authz;
 mod forward_auth;
 mod hygiene;
 mod keys;

@@ -8,11 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{refusal::Refusal, route::has_dot_segment};
 
-const METHODS: [HeaderName; 2] =
-    [HeaderName::from_static("x-original-method"), HeaderName::from_static("x-forwarded-method")];
+pub(crate) const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+pub(crate) const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+
+const METHODS: [HeaderName; 2] = [ORIGINAL_METHOD, HeaderName::from_static("x-forwarded-method")];
 
 const URIS: [HeaderName; 3] = [
-    HeaderName::from_static("x-original-uri"),
+    ORIGINAL_URI,
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-forwarded-uri"),
 ];

@@ -1,0 +1,162 @@
+//! Envoy's external authorization (`envoy.service.auth.v3.Authorization/Check`, gRPC): the questions
+//! and rules of [`crate::forward_auth`], in Envoy's words.
+//!
+//! The secret is in the call's metadata and the upstream's name in the route's `context_extensions`:
+//! both are Envoy's configuration, and no header of a caller becomes one of them. A "no" is a
+//! `CheckResponse`, also to whoever is no proven proxy: with `failure_mode_allow` Envoy takes a failed
+//! call for a "yes".
+
+mod messages;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use attache_broker::Injection;
+use attache_core::{RequestId, UpstreamName};
+use attache_net::body::read_at_most;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use tonic::{
+    Code, Status,
+    server::{Grpc, UnaryService},
+};
+use tonic_prost::ProstCodec;
+
+use self::messages::{
+    AttributeContext, BoolValue, CheckRequest, CheckResponse, DeniedHttpResponse,
+    HeaderValueOption, HttpRequest, HttpResponse, HttpStatus, OkHttpResponse, RpcStatus,
+};
+use crate::{
+    body::{BodyError, ResponseBody},
+    forward_auth::{Asked, ORIGINAL_METHOD, ORIGINAL_URI},
+    front::{Front, name_request},
+};
+
+pub(crate) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// In `context_extensions`: which upstream the route leads to.
+const UPSTREAM: &str = "upstream";
+/// Bytes of a question: what Envoy takes for a request's head, and nothing of a body.
+const MAX_QUESTION: usize = 128 * 1024;
+/// Bytes of a refusal, which is ours.
+const MAX_REFUSAL: usize = 64 * 1024;
+
+impl Front {
+    pub(crate) async fn ext_authz(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        let call = Call { front: self, head: head.clone() };
+        let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_QUESTION);
+        let response = grpc.unary(call, Request::from_parts(head, body)).await;
+        response.map(|body| {
+            let body = body.map_err(|error| -> BodyError { Box::new(error) });
+            ResponseBody::Web(UnsyncBoxBody::new(body))
+        })
+    }
+
+    async fn check(&self, head: &request::Parts, question: CheckRequest) -> CheckResponse {
+        let (id, snapshot) = (self.request_id(), self.snapshot());
+        let attributes = question.attributes.unwrap_or_default();
+        let name = attributes.context_extensions.get(UPSTREAM);
+        let name = name.and_then(|name| UpstreamName::parse(name).ok());
+        let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
+            Ok(asked) => {
+                let known = Some((asked.route.protocol, &asked.route.name));
+                let caller = caller(attributes);
+                (known, self.vend(&asked, &caller, &id).await)
+            }
+            Err(refusal) => (None, Err(refusal)),
+        };
+        match answered {
+            Ok(injection) => granted(&injection),
+            Err(refusal) => denied(refusal.into_response(&snapshot.origin, known, &id), &id).await,
+        }
+    }
+}
+
+struct Call<'a> {
+    front: &'a Front,
+    head: request::Parts,
+}
+
+impl<'a> UnaryService<CheckRequest> for Call<'a> {
+    type Response = CheckResponse;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<tonic::Response<CheckResponse>, Status>> + Send + 'a>>;
+
+    fn call(&mut self, question: tonic::Request<CheckRequest>) -> Self::Future {
+        let (front, head) = (self.front, self.head.clone());
+        Box::pin(async move {
+            Ok(tonic::Response::new(front.check(&head, question.into_inner()).await))
+        })
+    }
+}
+
+/// Of the request that Envoy asks about: what proves the caller, what it would do, and nothing else.
+fn caller(attributes: AttributeContext) -> request::Parts {
+    let http = attributes.request.and_then(|request| request.http).unwrap_or_default();
+    let (mut head, ()) = Request::new(()).into_parts();
+    let said = [(ORIGINAL_METHOD, &http.method), (ORIGINAL_URI, &http.path)];
+    for (name, value) in said {
+        // What no header could hold is judged as the worst that it could be.
+        let value = HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("/.."));
+        head.headers.insert(name, value);
+    }
+    for value in proofs(http) {
+        let value = HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static(""));
+        head.headers.append(header::AUTHORIZATION, value);
+    }
+    head
+}
+
+/// Every `Authorization`, in whichever of the two ways Envoy writes headers.
+fn proofs(http: HttpRequest) -> impl Iterator<Item = Vec<u8>> {
+    let is_proof = |name: &str| name.eq_ignore_ascii_case("authorization");
+    let merged = http.headers.into_iter().filter(move |(name, _)| is_proof(name));
+    let raw = http.header_map.unwrap_or_default().headers.into_iter();
+    let raw = raw
+        .filter(move |one| is_proof(&one.key))
+        .map(|one| if one.raw_value.is_empty() { one.value.into_bytes() } else { one.raw_value });
+    merged.map(|(_, value)| value.into_bytes()).chain(raw)
+}
+
+/// The credential in place of whatever the caller sent by its name; what proved the caller to us goes
+/// no further.
+fn granted(injection: &Arc<Injection>) -> CheckResponse {
+    let own = [header::AUTHORIZATION, header::COOKIE];
+    let removed = own.into_iter().filter(|name| *name != injection.name);
+    let ok = OkHttpResponse {
+        headers: option(&injection.name, &injection.value).into_iter().collect(),
+        headers_to_remove: removed.map(|name| name.to_string()).collect(),
+    };
+    CheckResponse {
+        status: Some(RpcStatus { code: Code::Ok.into() }),
+        http_response: Some(HttpResponse::Ok(ok)),
+    }
+}
+
+/// The answer that a caller of the gateway gets.
+async fn denied(mut response: Response<ResponseBody>, id: &RequestId) -> CheckResponse {
+    name_request(&mut response, id);
+    let (head, body) = response.into_parts();
+    let body = read_at_most(body, MAX_REFUSAL).await.unwrap_or_default();
+    let denied = DeniedHttpResponse {
+        status: Some(HttpStatus { code: head.status.as_u16().into() }),
+        headers: options(&head.headers),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    CheckResponse {
+        status: Some(RpcStatus { code: Code::PermissionDenied.into() }),
+        http_response: Some(HttpResponse::Denied(denied)),
+    }
+}
+
+fn options(headers: &HeaderMap) -> Vec<HeaderValueOption> {
+    headers.iter().filter_map(|(name, value)| option(name, value)).collect()
+}
+
+/// `None` for bytes that a protobuf string cannot hold; neither ours nor a credential has any.
+fn option(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValueOption> {
+    let value = value.to_str().ok()?.to_owned();
+    let header = messages::HeaderValue { key: name.to_string(), value, raw_value: Vec::new() };
+    Some(HeaderValueOption { header: Some(header), append: Some(BoolValue { value: false }) })
+}
