@@ -56,7 +56,9 @@ impl TokenExchange {
     fn subject<'a>(&self, who: &'a Principal) -> Option<&'a Arc<Presented>> {
         match &who.authenticated_by {
             AuthenticatedBy::AccessToken(Some(one)) if one.issuer == self.issuer => Some(one),
-            AuthenticatedBy::AccessToken(_) | AuthenticatedBy::Session(_) => None,
+            AuthenticatedBy::AccessToken(_)
+            | AuthenticatedBy::PersonalToken(_)
+            | AuthenticatedBy::Session(_) => None,
         }
     }
 

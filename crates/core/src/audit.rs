@@ -71,7 +71,7 @@ words! {
         ClientApprove = "client_approve",
         TokenIssue = "token_issue",
         TokenRefresh = "token_refresh",
-        TokenRevoke = "token_revoke",
+        GrantRevoke = "grant_revoke",
         /// A code or a refresh token came back that was spent: its grant was ended.
         TokenReplay = "token_replay",
         /// Injections that were not written, because the queue was full or the store away.

@@ -147,7 +147,7 @@ impl Bearers {
             AuthenticatedBy::PersonalToken(token) => {
                 self.personal.is_there(&who.user, token).await.map_err(unavailable)
             }
-            AuthenticatedBy::AccessToken | AuthenticatedBy::Session(_) => Ok(true),
+            AuthenticatedBy::AccessToken(_) | AuthenticatedBy::Session(_) => Ok(true),
         }
     }
 

@@ -111,7 +111,7 @@ impl OwnTokens {
             email: person.profile.email,
             name: person.profile.name,
             groups: person.profile.groups,
-            authenticated_by: AuthenticatedBy::AccessToken,
+            authenticated_by: AuthenticatedBy::AccessToken(None),
             reach: match token.resource.upstream {
                 Some(upstream) => Reach::only([upstream]),
                 None => Reach::everything(),

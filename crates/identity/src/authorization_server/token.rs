@@ -79,7 +79,7 @@ impl AuthorizationServer {
             },
         };
         match grant.filter(|grant| grant.client_id == client.id) {
-            Some(grant) => self.end(&grant, Action::TokenRevoke, Outcome::Success, request).await,
+            Some(grant) => self.end(&grant, Action::GrantRevoke, Outcome::Success, request).await,
             None => Ok(()),
         }
     }

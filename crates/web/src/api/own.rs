@@ -55,7 +55,7 @@ pub(crate) async fn sessions(
     let sessions = sessions.map_err(|error| store_failed(&parts, &error))?;
     let this = match who.authenticated_by {
         AuthenticatedBy::Session(digest) => Some(digest),
-        AuthenticatedBy::AccessToken | AuthenticatedBy::PersonalToken(_) => None,
+        AuthenticatedBy::AccessToken(_) | AuthenticatedBy::PersonalToken(_) => None,
     };
     let sessions = sessions.into_iter().map(|session| SignIn::new(&session, this)).collect();
     Ok(Json(Sessions { sessions }))
