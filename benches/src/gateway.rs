@@ -8,6 +8,7 @@ use attache_broker::{
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
+    notices::Agenda,
     vault::Vault,
 };
 use attache_core::{
@@ -88,6 +89,7 @@ impl Gateway {
             random: Arc::clone(&random),
             metrics: Metrics::default(),
             outage: Arc::clone(&outage),
+            agenda: Agenda::default(),
         });
         let settings = IdentitySettings {
             authorization_server: None,

@@ -5,6 +5,7 @@ mod authorization_server;
 mod changes;
 mod client_address;
 pub(crate) mod keys;
+mod notices;
 mod store;
 pub(crate) mod upstreams;
 
@@ -51,6 +52,7 @@ pub(crate) use self::store::location;
 use self::{
     authorization_server::ClientRedirectError,
     keys::{KeyRingError, Keys},
+    notices::WebhookError,
     upstreams::{Common, UpstreamError, Upstreams},
 };
 use crate::metrics;
@@ -87,6 +89,8 @@ pub enum WireError {
     Keys(#[from] KeyRingError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Notices(#[from] WebhookError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
@@ -151,6 +155,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         Arc::clone(&world.random),
         metrics.clone(),
     ));
+    let agenda = notices::wire(config, &common, &brokered, &audit, &tasks, &stop)?;
     let broker = Broker::new(Parts {
         store: Arc::clone(&stores.credentials),
         demands: Arc::clone(&stores.demands),
@@ -161,6 +166,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         random: Arc::clone(&world.random),
         metrics,
         outage: Arc::clone(&outage),
+        agenda,
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));

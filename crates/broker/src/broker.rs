@@ -25,6 +25,7 @@ use crate::{
     flight::Flights,
     injection::Injection,
     metrics::Metrics,
+    notices::Agenda,
     ready::{Belief, Ready},
     refresh::{Errand, Purpose},
     step_up::Told,
@@ -104,6 +105,7 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Of `store`.
     pub outage: Arc<Outage>,
+    pub agenda: Agenda,
 }
 
 #[derive(Debug)]

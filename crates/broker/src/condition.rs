@@ -49,8 +49,12 @@ pub(crate) fn validity(credential: &Credential, dialect: &Dialect) -> Option<Val
 }
 
 pub(crate) fn is_ending(validity: Validity, now: Timestamp) -> bool {
+    now >= notice_at(validity)
+}
+
+pub(crate) fn notice_at(validity: Validity) -> Timestamp {
     let life = validity.until.since(validity.from);
-    now >= validity.until.minus(NOTICE.min(life / 10))
+    validity.until.minus(NOTICE.min(life / 10))
 }
 
 impl From<ObtainError> for Condition {

@@ -31,6 +31,7 @@ use crate::{
     connect::{Asked, OauthConnect, ProviderError},
     demands::Demands,
     disconnect::{Disconnect, revoke},
+    notices::Written,
     replacement::end_lapsed,
     upstream::{Brokered, Mode},
     vault::{Vault, VaultError},
@@ -465,6 +466,7 @@ impl Connections {
                     self.broker.ready.forget(key);
                     self.broker.forgive(key);
                     self.broker.demands_approved(key, version).await;
+                    self.plan(key, &record, credential);
                     return Ok(());
                 }
             }
@@ -492,6 +494,21 @@ impl Connections {
             return Ok(scope::union(&granted, &demanded));
         }
         Ok(scope::union(&terms.scopes, &demanded))
+    }
+
+    /// What there will be to tell of it.
+    fn plan(&self, key: &CredentialKey, record: &Record, credential: &Credential) {
+        let Slot::Upstream(name) = &key.slot else { return };
+        let Some(upstream) = self.upstream(name) else { return };
+        let written = Written {
+            key,
+            version: record.version,
+            credential,
+            health: record.health,
+            upstream,
+            at: record.updated_at,
+        };
+        self.broker.parts.agenda.plan(&self.broker.parts.tasks, &written);
     }
 
     /// A record's state as its owner sees it.

@@ -12,6 +12,7 @@
 //!   [`api_key`], [`exchange`];
 //! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
 //! - [`condition`] says whose move a connection is, and when it ends;
+//! - [`notices`] tells of what will end, or ended;
 //! - [`audit`] writes down what happened;
 //! - [`metrics`] counts what went wrong.
 
@@ -32,6 +33,7 @@ pub mod exchange;
 pub mod flight;
 pub mod injection;
 pub mod metrics;
+pub mod notices;
 pub mod offboarding;
 mod plaintext;
 mod ready;

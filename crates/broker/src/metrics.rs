@@ -35,6 +35,26 @@ impl ProviderState {
     }
 }
 
+/// What came of telling a webhook of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Delivered,
+    Postponed,
+    GivenUp,
+}
+
+impl Told {
+    const ALL: [Self; 3] = [Self::Delivered, Self::Postponed, Self::GivenUp];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Postponed => "postponed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -43,6 +63,7 @@ pub struct Metrics {
     exchanges: Family<UpstreamLabels, Counter>,
     providers: Family<UpstreamLabels, Gauge>,
     client_secrets: Family<UpstreamLabels, Gauge>,
+    notices: Family<Label, Counter>,
     audit_dropped: Counter,
 }
 
@@ -80,6 +101,14 @@ impl Metrics {
             "Entries that were not written to the audit",
             metrics.audit_dropped.clone(),
         );
+        registry.register(
+            "notices",
+            "Notices to the webhook, by outcome: delivered, postponed to another try, or given up",
+            metrics.notices.clone(),
+        );
+        for told in Told::ALL {
+            drop(metrics.notices.get_or_create(&[("outcome", told.as_str())]));
+        }
         for reason in [Reason::Unreadable, Reason::KeyMissing] {
             drop(metrics.unreadable_records.get_or_create(&by_reason(reason)));
         }
@@ -105,6 +134,10 @@ impl Metrics {
             let labels = [("upstream", upstream.to_string()), ("secret", word.to_owned())];
             self.client_secrets.get_or_create(&labels).set(i64::from(one == taken));
         }
+    }
+
+    pub(crate) fn told(&self, told: Told) {
+        self.notices.get_or_create(&[("outcome", told.as_str())]).inc();
     }
 
     pub(crate) fn unreadable(&self, reason: Reason) {

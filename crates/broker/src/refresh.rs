@@ -15,6 +15,7 @@ use crate::{
     connect::{OauthConnect, ProviderError},
     disconnect::revoke,
     injection::Injection,
+    notices::Written,
     ready::Reading,
     upstream::Brokered,
     vault::{Unreadable, VaultError},
@@ -364,6 +365,15 @@ impl Errand {
         };
         self.parts().store.commit(lease, &record).await?;
         self.parts().vault.saw(&self.key, version);
+        let written = Written {
+            key: &self.key,
+            version,
+            credential,
+            health,
+            upstream: &self.upstream,
+            at: record.updated_at,
+        };
+        self.parts().agenda.plan(&self.parts().tasks, &written);
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub authorization_server: Option<AuthorizationServer>,
     pub audit: Audit,
     pub egress: Egress,
+    /// Absent: nobody is told.
+    pub notices: Option<Notices>,
     /// In the order of the file, each name once.
     pub upstreams: Vec<Upstream>,
     /// Each name and each secret once.
@@ -199,6 +201,15 @@ pub struct AuthBroker {
     pub step_up: bool,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
+}
+
+/// Who is told of connections that end.
+#[derive(Clone, Debug)]
+pub struct Notices {
+    /// An https URL, or http on a loopback address.
+    pub webhook: Secret,
+    /// `whsec_` and the base64 of 24 to 64 bytes.
+    pub secret: Secret,
 }
 
 #[derive(Clone, Debug)]

@@ -58,6 +58,7 @@ pub struct File {
     pub authorization_server: AuthorizationServer,
     pub audit: Audit,
     pub egress: Egress,
+    pub notices: Notices,
     /// A folder of provider templates, one `NAME.toml` each, which win over those in the program.
     pub provider_dir: Option<String>,
     /// The servers and APIs that are reached through the gateway.
@@ -82,6 +83,7 @@ impl Default for File {
             authorization_server: AuthorizationServer::default(),
             audit: Audit::default(),
             egress: Egress::default(),
+            notices: Notices::default(),
             provider_dir: None,
             upstream: Vec::new(),
             forward_auth: Vec::new(),
@@ -583,6 +585,16 @@ impl JsonSchema for Span {
             "pattern": "^[0-9]+(ms|s|m|h|d)$",
         })
     }
+}
+
+/// Who hears of connections that end, before they do.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Notices {
+    /// Where notices are posted, signed as Standard Webhooks has it. Its path may be a secret.
+    pub webhook: Option<SecretSource>,
+    /// What they are signed with: `whsec_` and the base64 of 24 to 64 bytes.
+    pub secret: Option<SecretSource>,
 }
 
 // --- secrets ------------------------------------------------------------------------------------

@@ -58,6 +58,10 @@ refresh_grace = "60s"
 [audit]
 retention = "90d"
 
+[notices]
+webhook = { env = "WEBHOOK" }
+secret = { env = "WEBHOOK_SECRET" }
+
 [egress]
 allow_private = ["10.1.0.0/16"]
 
@@ -119,6 +123,8 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "K1" | "K2" => Some("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned()),
         "IDP_SECRET" => Some("hunter2-idp".to_owned()),
+        "WEBHOOK" => Some("https://hooks.example.com/hunter2-hook".to_owned()),
+        "WEBHOOK_SECRET" => Some("whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjIt".to_owned()),
         "OLD_SECRET" => Some("hunter2-old".to_owned()),
         "EDGE_SECRET" => Some("hunter2-edge-0123456789-0123456789".to_owned()),
         _ => None,
@@ -152,6 +158,9 @@ fn every_key_means_what_it_says() {
     let claims: Vec<&str> =
         config.identity.jwt.iter().map(|jwt| jwt.subject_claim.as_str()).collect();
     assert_eq!(claims, ["oid", "sub"]);
+    let notices = config.notices.unwrap();
+    assert_eq!(notices.webhook.expose(), "https://hooks.example.com/hunter2-hook");
+    assert!(notices.secret.expose().starts_with("whsec_"));
     let broker = config.upstreams[0].broker.as_ref().unwrap();
     assert_eq!(broker.client_auth, Some(ClientAuth::Basic));
     let secret = broker.client_secret.as_ref().unwrap();

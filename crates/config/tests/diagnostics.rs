@@ -546,6 +546,26 @@ fn a_client_has_one_secret_or_two() {
     }
 }
 
+#[test]
+fn notices_go_somewhere_and_are_signed() {
+    const GOOD: &str = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjIt";
+    let lines = |webhook: &str, secret: &str| {
+        format!("{HEAD}\n[notices]\nwebhook = '{webhook}'\nsecret = '{secret}'")
+    };
+    accepts(&lines("https://hooks.example.com/a", GOOD));
+    accepts(HEAD);
+    let signed = format!("{HEAD}\n[notices]\nsecret = '{GOOD}'");
+    refuses(&signed, "notices.webhook", "notices.webhook is required with a secret");
+    let unsigned = format!("{HEAD}\n[notices]\nwebhook = 'https://hooks.example.com'");
+    refuses(&unsigned, "notices.secret", "notices.secret is required with a webhook");
+    let plain = lines("http://hooks.example.com/a", GOOD);
+    refuses(&plain, "notices.webhook", "this URL must be https");
+    for secret in ["hunter2", &GOOD.replace("whsec_", ""), "whsec_c2hvcnQ=", "whsec_%%%%"] {
+        let weak = lines("https://hooks.example.com/a", secret);
+        refuses(&weak, "notices.secret", "this is no secret to sign with");
+    }
+}
+
 /// OC-6, OC-10
 #[test]
 fn what_is_for_one_server_needs_its_name() {

@@ -60,6 +60,8 @@ words! {
         /// A personal access token.
         TokenCreate = "token_create",
         TokenRevoke = "token_revoke",
+        /// The webhook was told of a connection that ends, or ended.
+        Notify = "notify",
         /// A person was switched off.
         Disable = "disable",
         Enable = "enable",
@@ -180,6 +182,8 @@ words! {
         KeysUnavailable = "keys_unavailable",
         Conflict = "conflict",
         RevocationUnsupported = "revocation_unsupported",
+        /// The webhook did not take a notice, however often it was tried.
+        NotDelivered = "not_delivered",
         // Anything an authorization server says that is not on the list.
         Other = "other",
     }

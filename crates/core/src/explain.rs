@@ -137,6 +137,9 @@ pub fn explain(reason: Reason) -> Explanation {
             "The provider has no way to be told, so the old token may work there until it expires.",
             "To be sure, also remove this gateway in your account's settings there.",
         ),
+        Reason::NotDelivered => {
+            ("A notice about the connection could not be delivered.", TELL_OPERATOR)
+        }
         Reason::Other => (
             "The provider refused for a reason that it did not explain.",
             "Begin again. If it happens twice, tell whoever runs this gateway.",

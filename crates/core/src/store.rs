@@ -11,6 +11,7 @@
 
 mod demand;
 mod grant;
+mod notice;
 mod personal_token;
 mod registration;
 mod wrapped;
@@ -26,6 +27,7 @@ use crate::{
 pub use self::{
     demand::{DemandStore, DemandedScope},
     grant::{ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
+    notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
     registration::{RegistrationStore, SealedRegistration, Turn},
     wrapped::{
@@ -61,6 +63,7 @@ pub struct Stores {
     pub data_keys: Arc<dyn DataKeyStore>,
     pub service_keys: Arc<dyn ServiceKeyStore>,
     pub registrations: Arc<dyn RegistrationStore>,
+    pub notices: Arc<dyn NoticeStore>,
     pub wrapped_keys: Arc<dyn WrappedKeys>,
     pub grants: Arc<dyn GrantStore>,
     pub clients: Arc<dyn ClientStore>,

@@ -9,6 +9,7 @@ pub mod jose;
 pub mod keyring;
 pub mod random;
 pub mod seal;
+pub mod webhook;
 pub mod wrap;
 
 /// Makes `aws-lc-rs` what verifies signatures in this process. Called first in `main` and in tests;

@@ -15,7 +15,7 @@ use attache_core::{
     principal::SessionDigest,
     store::{
         Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind, KeyOwner, Lease,
-        Leased, Person, PersonalToken, Profile, Record, RegisteredClient, Sealed,
+        Leased, News, Person, PersonalToken, Planned, Profile, Record, RegisteredClient, Sealed,
         SealedRegistration, Session, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
@@ -61,6 +61,8 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     what_is_demanded_goes_with_its_credential(one, other).await;
     one_registers_for_all(one, other).await;
     a_registration_is_replaced_by_one(one, other).await;
+    one_tells_for_all(one, other).await;
+    news_go_with_what_they_are_about(one, other).await;
     the_first_key_stays(one, other).await;
     a_wrapped_key_is_replaced_by_one(one, other, trail).await;
     wrapped_keys_are_paged_and_counted(one, other).await;
@@ -909,6 +911,91 @@ async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
     let back = other.people.upsert(&issuer, "roster-1", &profile, person.id.clone(), NOW).await;
     let back = back.expect("upsert");
     assert_eq!((back.id.as_str(), back.disabled), ("roster-4", true));
+}
+
+// --- notices ------------------------------------------------------------------------------------
+
+async fn one_tells_for_all(one: &Stores, other: &Stores) {
+    let ada = person(one, "told").await;
+    let (first, second) = (key(&ada, "first"), key(&ada, "second"));
+    let due_at = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let ending = |seconds| Planned { news: News::Ending { at: NOW }, due_at: due_at(seconds) };
+    for (key, seconds) in [(&second, 2), (&first, 1)] {
+        one.credentials.put(key, &record(1), None).await.expect("put");
+        one.notices.plan(key, Version(1), Some(ending(seconds))).await.expect("plan");
+    }
+    assert!(other.notices.claim(NOW, NOW, due_at(60)).await.expect("claim").is_none(), "not yet");
+
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let notices = pick(rival, one, other).notices.clone();
+        rivals
+            .spawn(async move { notices.claim(due_at(1), NOW, due_at(60)).await.expect("claim") });
+    }
+    let mut claimed: Vec<_> = rivals.join_all().await.into_iter().flatten().collect();
+    let claim = claimed.pop().expect("somebody's");
+    assert!(claimed.is_empty(), "{claimed:?}");
+    assert_eq!((&claim.key, claim.version, claim.tries), (&first, Version(1), 1));
+    assert_eq!(claim.news, ending(1).news);
+
+    // What is told stays told, and what failed comes back, as does what nobody settled.
+    one.notices.settle(&claim).await.expect("settle");
+    let claim =
+        other.notices.claim(due_at(2), NOW, due_at(60)).await.expect("claim").expect("the other");
+    assert_eq!(claim.key, second);
+    other.notices.postpone(&claim, due_at(30)).await.expect("postpone");
+    assert!(one.notices.claim(due_at(29), NOW, due_at(60)).await.expect("claim").is_none());
+    for (now, tries) in [(30, 2), (90, 3)] {
+        let again = one.notices.claim(due_at(30), due_at(now), due_at(now + 60)).await;
+        let again = again.expect("claim").expect("due again");
+        assert_eq!((&again.key, again.tries), (&second, tries));
+        let held = one.notices.claim(due_at(30), due_at(now + 59), due_at(999)).await;
+        assert!(held.expect("claim").is_none(), "somebody tells it");
+    }
+    // Who was too slow settles nothing.
+    one.notices.settle(&claim).await.expect("settle");
+    let left = one
+        .notices
+        .claim(due_at(150), due_at(150), due_at(210))
+        .await
+        .expect("claim")
+        .expect("due");
+    one.notices.settle(&left).await.expect("settle");
+}
+
+async fn news_go_with_what_they_are_about(one: &Stores, other: &Stores) {
+    let ada = person(one, "newsworthy").await;
+    let key = key(&ada, "github");
+    let ended = News::Ended { at: NOW, reason: Reason::InvalidGrant };
+    let ending = News::Ending { at: NOW.plus(Duration::from_secs(9)) };
+    let planned = |news| Some(Planned { news, due_at: NOW });
+    let plan = async |version, news| {
+        one.notices.plan(&key, Version(version), news).await.expect("plan");
+    };
+    let told = async || {
+        let claim = other.notices.claim(NOW, NOW, NOW.plus(Duration::from_mins(1))).await;
+        let claim = claim.expect("claim")?;
+        other.notices.settle(&claim).await.expect("settle");
+        Some((claim.version, claim.news))
+    };
+    one.credentials.put(&key, &record(1), None).await.expect("put");
+    plan(2, None).await;
+    assert_eq!(told().await, None);
+    plan(2, planned(ending)).await;
+    plan(1, planned(ended)).await;
+    assert_eq!(told().await, Some((Version(2), ending)), "an older version changes nothing");
+    plan(3, planned(ending)).await;
+    assert_eq!(told().await, None, "the same is not told twice");
+    plan(4, planned(ended)).await;
+    assert_eq!(told().await, Some((Version(4), ended)));
+    plan(5, None).await;
+    plan(6, planned(ended)).await;
+    assert_eq!(told().await, Some((Version(6), ended)), "what was over may happen again");
+    plan(7, planned(ending)).await;
+    one.credentials.remove(&key).await.expect("remove");
+    assert_eq!(told().await, None, "nobody is told of what is gone");
+    let stray = one.notices.plan(&key, Version(8), planned(ending)).await;
+    assert!(matches!(stray, Err(StoreError::Conflict)), "{stray:?}");
 }
 
 // --- audit --------------------------------------------------------------------------------------

@@ -116,6 +116,7 @@ impl Store {
             data_keys: self.db.clone(),
             service_keys: self.db.clone(),
             registrations: self.db.clone(),
+            notices: self.db.clone(),
             wrapped_keys: self.db.clone(),
             grants: self.db.clone(),
             clients: self.db.clone(),

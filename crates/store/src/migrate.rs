@@ -59,6 +59,7 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "personal token",
         sql: include_str!("../migrations/0008_personal_token.sqlite.sql"),
     },
+    Step { version: 9, name: "notice", sql: include_str!("../migrations/0009_notice.sqlite.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -97,6 +98,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 8,
         name: "personal token",
         sql: include_str!("../migrations/0008_personal_token.postgres.sql"),
+    },
+    Step {
+        version: 9,
+        name: "notice",
+        sql: include_str!("../migrations/0009_notice.postgres.sql"),
     },
 ];
 

@@ -11,6 +11,7 @@ mod credential;
 mod demand;
 mod grant;
 mod login;
+mod notice;
 mod own_key;
 mod person;
 mod personal_token;

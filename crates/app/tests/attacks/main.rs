@@ -35,6 +35,7 @@ mod forward_auth;
 mod hygiene;
 mod keys;
 mod limits;
+mod notices;
 mod offboarding;
 mod sign_in;
 mod step_up;

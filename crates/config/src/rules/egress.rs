@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use crate::{
     diagnose::Place,
-    schema::{AuthBroker, File, Upstream},
+    schema::{AuthBroker, File, SecretSource, Upstream},
 };
 
 /// Every URL that the gateway itself connects to.
@@ -26,6 +26,9 @@ pub(super) fn reachable(file: &File, allowed: &[IpNet], root: &Place<'_>) {
     check(oidc.and_then(|oidc| oidc.issuer.as_ref()), identity.key("oidc").key("issuer"));
     for (index, jwt) in file.identity.jwt.iter().enumerate() {
         check(jwt.issuer.as_ref(), identity.key("jwt").index(index).key("issuer"));
+    }
+    if let Some(SecretSource::Text(webhook)) = &file.notices.webhook {
+        check(Some(&webhook.expose().to_owned()), root.key("notices").key("webhook"));
     }
     for (index, Upstream { url, auth_broker, .. }) in file.upstream.iter().enumerate() {
         let place = root.key("upstream").index(index);

@@ -11,6 +11,7 @@ pub(crate) mod header;
 mod identity;
 mod keys;
 pub(crate) mod net;
+mod notices;
 mod store;
 mod tools;
 mod traffic;
@@ -61,6 +62,7 @@ pub(crate) fn config(
     let audit = audit(&file.audit, &root.key("audit"));
     let allow_private =
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
+    let notices = notices::notices(&file.notices, secrets, &root.key("notices"));
     let upstreams =
         upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
     let forward_auth = forward_auth::proxies(file, &upstreams, secrets, &root.key("forward_auth"));
@@ -81,6 +83,7 @@ pub(crate) fn config(
         authorization_server: Some(authorization_server?).filter(|_| serves_clients),
         audit: audit?,
         egress: Egress { allow_private: allow_private? },
+        notices: notices.ok()?,
         upstreams,
         forward_auth,
     })

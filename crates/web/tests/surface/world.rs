@@ -9,6 +9,7 @@ use attache_broker::{
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
+    notices::Agenda,
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
@@ -118,6 +119,7 @@ impl World {
             random: random.clone(),
             metrics: Metrics::default(),
             outage: Arc::default(),
+            agenda: Agenda::default(),
         });
         let upstreams = vec![
             brokered("github", Access::Everyone),

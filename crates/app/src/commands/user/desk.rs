@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use attache_broker::{
     Broker, Metrics, Offboarding, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
+    notices::Agenda,
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
 };
@@ -116,6 +117,7 @@ impl Desk {
             random: world.random,
             metrics,
             outage: Arc::default(),
+            agenda: Agenda::default(),
         });
         let offboarding = Offboarding::new(broker, &stores, upstreams.brokered);
         Ok(Self { stores, offboarding, store, ledger, tasks, stop })

@@ -9,6 +9,7 @@ use attache_broker::{
     connect::OauthConnect,
     connections::Revocation,
     injection::HeaderForm,
+    notices::Agenda,
     offboarding::Receipt,
     upstream::{Brokered, Mode},
     vault::Vault,
@@ -129,6 +130,7 @@ impl World {
             random,
             metrics: self.metrics.clone(),
             outage: Arc::default(),
+            agenda: Agenda::new(self.stores.notices.clone()),
         });
         let upstreams = vec![self.notes(), self.tickets()];
         let connections =
