@@ -43,6 +43,12 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
             assert_eq!(Demand::read(&headers([&written])).as_ref(), Some(demand), "{written:?}");
         }
     }
+    if let Some(lacking) = demand.clone().and_then(Demand::lacking) {
+        assert_scopes(&lacking);
+        assert!(!lacking.is_empty() && !lacking.iter().any(|scope| scope == "offline_access"));
+        let scopes = demand.iter().flat_map(|demand| &demand.scopes).collect::<Vec<_>>();
+        assert!(lacking.iter().all(|scope| scopes.contains(&scope)), "nothing is made up");
+    }
     let demanded = demand.map_or(0, |demand| {
         1 + demand.scopes.len().min(3)
             + 4 * usize::from(demand.resource_metadata.is_some())
