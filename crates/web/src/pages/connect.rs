@@ -34,7 +34,7 @@ impl ConnectPage {
             }
             Status::Connected if !offer.wanted.is_empty() => (
                 "Reconnect",
-                "It needs more permissions than you gave for something you did. Everything else \
+                "Something you asked of it needs more permissions than you gave. Everything else \
                  goes on working, whether you approve them or not.",
             ),
             Status::Connected => (

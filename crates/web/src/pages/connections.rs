@@ -146,8 +146,8 @@ impl Row {
                 (Tone::Warn, "Expiring", ending(connection, now), connection.ends_at)
             }
             (Status::Connected, _) if !connection.wanted_scopes.is_empty() => {
-                let note = "It works, but needs more permissions than you gave for something you \
-                            did. Reconnect to give them.";
+                let note = "It works, but something you asked of it needs more permissions than \
+                            you gave. Reconnect to give them.";
                 (Tone::Warn, "Connected", note.into(), None)
             }
             (Status::Connected, _) => match until {
