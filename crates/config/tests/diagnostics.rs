@@ -817,6 +817,16 @@ fn a_proxy_has_a_secret_and_upstreams_of_its_own() {
     for (lines, key, message) in twice {
         refuses(&with(&lines), &format!("forward_auth[1].{key}"), message);
     }
+    let open = broker(&format!("mode = 'oauth_connect'\n[[forward_auth]]\n{edge}"));
+    for line in ["methods = ['GET']", "paths = ['/users']"] {
+        let closed =
+            open.replace("name = \"gh\"", &format!("name = \"gh\"\nprotocol = 'http'\n{line}"));
+        refuses(
+            &closed,
+            "forward_auth[0].upstreams[0]",
+            "the gateway cannot keep the rules of gh there",
+        );
+    }
     let tools = "mode = 'oauth_connect'\n[[upstream.tools]]\nallow = ['read_*']\n";
     refuses(
         &broker(&format!("{tools}[[forward_auth]]\n{edge}")),
