@@ -53,7 +53,9 @@ impl<'a> Asked<'a> {
         }
         let proxy = snapshot.proxies.proven(&head.headers).ok_or(Refusal::UnknownProxy)?;
         let theirs = name.filter(|name| proxy.may_ask_for(name));
-        let route = theirs.and_then(|name| snapshot.upstream(name));
+        // Rules about tools are about bodies, which such a proxy keeps to itself.
+        let route =
+            theirs.and_then(|name| snapshot.upstream(name)).filter(|route| route.tools.is_empty());
         let Some((route, Some(broker))) = route.map(|route| (route, &route.broker)) else {
             tracing::warn!(proxy = proxy.name, "a proxy asks for what is not among its upstreams");
             return Err(Refusal::UnknownProxy);

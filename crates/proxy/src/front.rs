@@ -198,6 +198,10 @@ impl Front {
         let guard = Guard::new(&self.parts, &who, route, seat);
         let protocol = asked.protocol;
         let handshake = handshake.filter(|_| protocol == Protocol::Http);
+        if handshake.is_some() && who.reach.is_read_only() {
+            // What is said on a socket afterwards is not for the gateway to see.
+            return Err(Refusal::ReadOnly);
+        }
         let stand_in = StandIn {
             origin: &snapshot.origin,
             upstream: &name,
