@@ -85,10 +85,10 @@ async fn what_is_open_ends_with_its_connection_and_with_its_person_on_every_repl
         world.grace().await.connect(upstream).await;
     }
     let [here, there] = replicas.programs(ADA);
-    let [_, hers] = replicas.programs(GRACE);
+    let [_, grace] = replicas.programs(GRACE);
     let mut rooms = [listen(&here).await, listen(&there).await];
     let mut files = [download(&here).await, download(&there).await];
-    let mut others = [listen(&hers).await, download(&hers).await];
+    let mut others = [listen(&grace).await, download(&grace).await];
     assert_eq!(world.bare.open(), 6);
 
     disconnect(&here, "rooms").await;

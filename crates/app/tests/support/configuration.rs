@@ -100,12 +100,8 @@ protocol = "streamable-http"
 [[upstream]]
 name = "guarded"
 url = "{bare}guarded"
-[[upstream.tools]]
-allow = ["read_*", "delete_draft"]
-deny = ["*_secret"]
-[[upstream.tools]]
-groups = ["engineering"]
-allow = ["delete_*"]
+tools = [{{ allow = ["read_*", "delete_draft"], deny = ["*_secret"] }},
+  {{ groups = ["engineering"], allow = ["delete_*"] }}]
 {more}"#,
         address = world.surroundings.address,
         store = world.store,

@@ -7,12 +7,12 @@ use attache_core::{
     Timestamp, TokenId,
     principal::{AuthenticatedBy, SessionDigest},
     problem::Kind,
-    store::{PersonalToken, Session},
+    store::{PersonalToken, Session, StoreError},
 };
 use axum::{
     Json,
     extract::{Path, State},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
@@ -39,10 +39,10 @@ pub(crate) async fn revoke(
     Caller(who): Caller,
     Path(id): Path<String>,
     parts: Parts,
-) -> Result<StatusCode, Response> {
+) -> Response {
     let revoked = web.identity.revoke_token(&who, &TokenId::new(id)).await;
     web.connections.look_again(&who);
-    ended(&parts, revoked.map_err(|error| store_failed(&parts, &error))?)
+    ended(&parts, revoked)
 }
 
 /// `GET /api/v1/user/sessions`
@@ -67,16 +67,19 @@ pub(crate) async fn end_session(
     Caller(who): Caller,
     Path(id): Path<String>,
     parts: Parts,
-) -> Result<StatusCode, Response> {
-    let Ok(digest) = id.parse::<SessionDigest>() else {
-        return Err(refuse(&parts, Kind::NotFound));
-    };
-    let there = web.identity.end_session(&who, digest).await;
-    ended(&parts, there.map_err(|error| store_failed(&parts, &error))?)
+) -> Response {
+    match id.parse::<SessionDigest>() {
+        Ok(digest) => ended(&parts, web.identity.end_session(&who, digest).await),
+        Err(_) => refuse(&parts, Kind::NotFound),
+    }
 }
 
-fn ended(parts: &Parts, was_there: bool) -> Result<StatusCode, Response> {
-    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(refuse(parts, Kind::NotFound)) }
+fn ended(parts: &Parts, was_there: Result<bool, StoreError>) -> Response {
+    match was_there {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => refuse(parts, Kind::NotFound),
+        Err(error) => store_failed(parts, &error),
+    }
 }
 
 #[derive(Debug, Serialize)]
