@@ -41,15 +41,22 @@ const REMEMBERED: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Bearers {
-    /// Those that we gave ourselves.
-    own: Option<Arc<OwnTokens>>,
+    ours: Ours,
     accepts: Vec<Accepts>,
-    personal: Arc<PersonalTokens>,
     registry: Registry,
     /// By SHA-256 of the token, so that memory holds none but those that are exchanged.
     remembered: Cache<[u8; 32], Remembered>,
     heard: Heard,
     outage: Arc<Outage>,
+}
+
+/// Tokens that we gave ourselves.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    /// To clients that signed people in.
+    pub(crate) access: Option<Arc<OwnTokens>>,
+    /// To people, for programs of theirs.
+    pub(crate) personal: Arc<PersonalTokens>,
 }
 
 /// Where callers become people.
@@ -74,9 +81,8 @@ impl Bearers {
         origin: &PublicOrigin,
         oidc: Option<&OidcSettings>,
         issuers: &mut Issuers,
-        personal: Arc<PersonalTokens>,
+        ours: Ours,
         registry: Registry,
-        own: Option<Arc<OwnTokens>>,
         outage: Arc<Outage>,
     ) -> Self {
         let mut accepts: Vec<Accepts> = Vec::new();
@@ -101,9 +107,8 @@ impl Bearers {
             });
         }
         Self {
-            own,
+            ours,
             accepts,
-            personal,
             registry,
             remembered: Cache::new(REMEMBERED),
             heard: Heard::default(),
@@ -112,7 +117,7 @@ impl Bearers {
     }
 
     pub(crate) fn issuers(&self) -> Vec<&str> {
-        let ours = self.own.iter().map(|own| own.issuer());
+        let ours = self.ours.access.iter().map(|own| own.issuer());
         let theirs = self.accepts.iter().map(|accepts| accepts.issuer.id.as_str());
         let mut issuers = Vec::new();
         for issuer in ours.chain(theirs) {
@@ -145,7 +150,7 @@ impl Bearers {
         }
         match &who.authenticated_by {
             AuthenticatedBy::PersonalToken(token) => {
-                self.personal.is_there(&who.user, token).await.map_err(unavailable)
+                self.ours.personal.is_there(&who.user, token).await.map_err(unavailable)
             }
             AuthenticatedBy::AccessToken(_) | AuthenticatedBy::Session(_) => Ok(true),
         }
@@ -165,7 +170,7 @@ impl Bearers {
         let recognized = match proof {
             Proof::Ours(own, token) => own.recognize(token, self.registry.clock.now()).await,
             Proof::Theirs(token) => self.registry.recognize(token).await,
-            Proof::Personal => self.personal.authenticate(token).await,
+            Proof::Personal => self.ours.personal.authenticate(token).await,
         };
         let now = self.registry.clock.now();
         if let Err(error @ AuthnError::Unavailable(_)) = recognized {
@@ -190,7 +195,7 @@ impl Bearers {
         }
         let (issuer, now) = (jose::claimed_issuer(token), self.registry.clock.now());
         let issuer = issuer.as_deref();
-        if let Some(own) = self.own.as_deref().filter(|own| Some(own.issuer()) == issuer) {
+        if let Some(own) = self.ours.access.as_deref().filter(|own| Some(own.issuer()) == issuer) {
             return own.check(token, now).await.map(|checked| Proof::Ours(own, checked));
         }
         let mut outcome = Err(AuthnError::Rejected("the token is of an issuer not trusted here"));

@@ -102,14 +102,13 @@ impl Identity {
             &origin,
             settings.oidc.as_ref(),
             &mut issuers,
-            Arc::clone(&personal),
+            bearer::Ours { access: own.clone(), personal: Arc::clone(&personal) },
             bearer::Registry {
                 people: Arc::clone(&stores.people),
                 clock: Arc::clone(clock),
                 random: Arc::clone(random),
                 admission: admission.clone(),
             },
-            own.clone(),
             outage,
         ));
         let authorization_server = settings
