@@ -14,13 +14,6 @@ pub struct Traffic {
     pub paths: Option<Vec<OpenPath>>,
 }
 
-impl Traffic {
-    /// Whether it takes a look at each request to know what is open.
-    pub fn opens_only_some(&self) -> bool {
-        self.methods.is_some() || self.paths.is_some()
-    }
-}
-
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -105,10 +105,6 @@ impl Front {
             // What the request would do is not for the gateway to see.
             return Err(Refusal::ReadOnly);
         }
-        if asked.route.traffic.opens_only_some() {
-            // Nor is it whether that is open.
-            return Err(Refusal::PathClosed);
-        }
         original::judge(&head.headers)?;
         asked.proxy.pace.take(&who.user, self.now()).map_err(Refusal::TooOften)?;
         let injection = self.credential(&who, asked.broker).await.map_err(Refusal::NoCredential)?;

@@ -307,23 +307,3 @@ fn look(answer: &Page, name: &str) -> String {
     assert!(name.len() < 4 || !answer.body.contains(&format!("/{name}")), "{}", answer.body);
     format!("{}\n{headers:?}\n{}", answer.status, answer.body).replace(id, "ID")
 }
-
-/// A credential that is given away opens everything: not where only some of it is open.
-#[tokio::test]
-async fn what_is_partly_closed_is_given_to_no_proxy() {
-    let more = format!(
-        "[[upstream]]\nname = \"narrow\"\nurl = \"{{bare}}base\"\nprotocol = \"http\"\n\
-         paths = [\"/open\"]\n[upstream.auth_broker]\n{{broker}}\n\
-         [[forward_auth]]\nname = \"edge\"\nsecret = \"{EDGE}\"\nupstreams = [\"narrow\"]\n"
-    );
-    let surroundings = Surroundings { more, ..Surroundings::default() };
-    let world = World::among("sqlite:attache.db", surroundings).await;
-    world.ada().await.connect("narrow").await;
-    let ada = world.program(ADA);
-    ada.witness.keep_proof(EDGE);
-    assert_eq!(ada.get("/http/narrow/open").await.status, 200);
-    let refused = asked_by(EDGE, &ada, "narrow", &[("x-original-uri", "/open")]).await;
-    assert_eq!(refused.status, 403);
-    assert!(refused.body.contains("/problems/path-closed"), "{}", refused.body);
-    world.end().await;
-}
