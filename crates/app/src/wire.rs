@@ -23,7 +23,7 @@ use attache_config::{
     model::{ForwardAuth, Oidc},
 };
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
-use attache_crypto::random::Random;
+use attache_crypto::{keyring::KeyRing, random::Random};
 use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
 use attache_net::{
     address::EgressRules,
@@ -113,12 +113,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let outage = Arc::new(Outage::default());
     let tasks = Tasks::new(Handle::current());
     let stop = CancellationToken::new();
-    let ledger = Arc::new(Ledger::new(
-        store.trail(),
-        ring.clone(),
-        Arc::clone(&world.clock),
-        Arc::clone(&world.random),
-    ));
+    let ledger = ledger(&store, &ring, &world);
     ledger.keep(config.audit.retention, &tasks, stop.clone());
     let stores = Stores { audit: ledger.clone(), ..store.stores() };
     tasks.spawn(keys::complain_of_missing(Arc::clone(&stores.wrapped_keys), ring.clone()));
@@ -204,6 +199,11 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         fallback: fallback(web, tasks.clone(), config.trusted_proxies.clone()),
     };
     Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
+}
+
+fn ledger(store: &Store, ring: &KeyRing, world: &World) -> Arc<Ledger> {
+    let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+    Arc::new(Ledger::new(store.trail(), ring.clone(), clock, random))
 }
 
 fn proxy(proxy: &ForwardAuth) -> Proxy {

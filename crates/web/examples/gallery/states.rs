@@ -90,32 +90,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         };
         pages.push((name, AccountPage::new(ada(), &asked).to_string()));
     }
-    let site = Destination::Site("app.example.net".to_owned());
-    let program = Destination::Program("cursor".to_owned());
-    for (name, who, client, vouched, destination, upstream) in [
-        ("consent", Some(ada()), "Notepad", Vouched::Nobody, Destination::ThisMachine, true),
-        ("consent-signed-out", None, "Desk", Vouched::Operator, site.clone(), true),
-        (
-            "consent-published",
-            Some(ada()),
-            "The editor with the very long name of a whole company",
-            Vouched::Host("editor.example.net".to_owned()),
-            site,
-            false,
-        ),
-        ("consent-program", Some(ada()), "Cursor", Vouched::Nobody, program, true),
-    ] {
-        let asked = Asked {
-            client: client.to_owned(),
-            vouched,
-            destination,
-            upstream: upstream.then(|| self::name("github")),
-            request: "response_type=code&client_id=x".to_owned(),
-            ticket: "ticket".to_owned(),
-            cookie: HeaderValue::from_static("x"),
-        };
-        pages.push((name, ConsentPage::new(who, asked).to_string()));
-    }
+    pages.extend(consents());
     for (name, failed) in [("join", None), ("join-declined", Some(Reason::AccessDenied))] {
         let offer = offer("github", "https://github.com/login", &["repo"], Status::NotConnected);
         pages.push((name, JoinPage::new(ada(), offer, failed).to_string()));
@@ -139,6 +114,38 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         pages.push((kind.facts().slug, Notice::of(*kind, id()).to_string()));
     }
     pages
+}
+
+/// What a client may be that asks to act for somebody.
+fn consents() -> Vec<(&'static str, String)> {
+    let site = Destination::Site("app.example.net".to_owned());
+    let program = Destination::Program("cursor".to_owned());
+    [
+        ("consent", Some(ada()), "Notepad", Vouched::Nobody, Destination::ThisMachine, true),
+        ("consent-signed-out", None, "Desk", Vouched::Operator, site.clone(), true),
+        (
+            "consent-published",
+            Some(ada()),
+            "The editor with the very long name of a whole company",
+            Vouched::Host("editor.example.net".to_owned()),
+            site,
+            false,
+        ),
+        ("consent-program", Some(ada()), "Cursor", Vouched::Nobody, program, true),
+    ]
+    .map(|(name, who, client, vouched, destination, upstream)| {
+        let asked = Asked {
+            client: client.to_owned(),
+            vouched,
+            destination,
+            upstream: upstream.then(|| self::name("github")),
+            request: "response_type=code&client_id=x".to_owned(),
+            ticket: "ticket".to_owned(),
+            cookie: HeaderValue::from_static("x"),
+        };
+        (name, ConsentPage::new(who, asked).to_string())
+    })
+    .into()
 }
 
 const NOW: Timestamp = Timestamp(1_795_435_200_000);
