@@ -124,13 +124,13 @@ impl Gateway {
     /// nothing else.
     pub fn recall(&self, request: &request::Parts) -> Option<Arc<Injection>> {
         let who = self.authenticator.recall(request, self.clock.now())?;
-        self.broker.ready(&who, &self.upstream, self.clock.now())
+        self.broker.ready(&who, &self.upstream, None, self.clock.now())
     }
 
     /// The same for somebody whom memory does not know.
     pub async fn resolve(&self, request: &request::Parts) -> Result<Arc<Injection>> {
         let who = self.authenticator.authenticate(request).await?;
-        Ok(self.broker.obtain(&who, &self.upstream).await?)
+        Ok(self.broker.obtain(&who, &self.upstream, None).await?)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use attache_config::schema::Span;
-use attache_core::{UpstreamName, audit::Action};
+use attache_core::{ConnectionName, UpstreamName, audit::Action};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -166,12 +166,21 @@ pub enum Credential {
     /// Every server you may connect, and how it stands.
     List,
     /// How one connection stands.
-    Status { server: String },
+    Status {
+        /// NAME, or NAME@ACCOUNT for another account of yours there.
+        server: ConnectionName,
+    },
     /// Open the connect page in your browser and wait until it is done.
-    Connect { server: String },
+    Connect {
+        /// NAME, or NAME@ACCOUNT to add an account and call it so.
+        server: ConnectionName,
+    },
     /// Disconnect: the credential is deleted, and revoked at the provider where it can be.
     #[command(visible_aliases = ["remove", "disconnect"])]
-    Rm { server: String },
+    Rm {
+        /// NAME, or NAME@ACCOUNT.
+        server: ConnectionName,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -308,9 +317,9 @@ pub struct AuditFilter {
     /// Of one person, by their id.
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
-    /// Of one upstream.
-    #[arg(long, value_name = "NAME", value_parser = |name: &str| UpstreamName::parse(name))]
-    pub server: Option<UpstreamName>,
+    /// Of one upstream with all its accounts, or of one account: NAME@ACCOUNT.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<ConnectionName>,
     /// Of one kind: acquire, refresh, inject, connect, deny, disconnect, revoke, sign_in, …
     #[arg(long, value_parser = |word: &str| Action::parse(word).ok_or("no such action"))]
     pub action: Option<Action>,

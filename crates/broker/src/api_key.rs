@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Credential, Principal, Secret, Timestamp, UpstreamName,
+    ConnectionName, Credential, Principal, Secret, Timestamp,
     audit::{Action, Outcome, Reason},
     outbound::{FetchError, Limits, Outbound},
 };
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri, header};
 
 use crate::{
-    connections::{Act, ConnectError, Connections, Status},
+    connections::{Act, ConnectError, Connections, Status, check_room},
     injection::HeaderForm,
     upstream::{Brokered, Mode},
 };
@@ -56,7 +56,7 @@ pub enum Entered {
 /// What the page asks a person for.
 #[derive(Clone, Debug)]
 pub struct KeyOffer {
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     pub kind: KeyKind,
     pub status: Status,
 }
@@ -66,7 +66,7 @@ impl Connections {
     pub async fn key_offer(
         &self,
         who: &Principal,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<Option<KeyOffer>, ConnectError> {
         let Some((_, api_key)) = self.keyed(who, server) else { return Ok(None) };
         let Some(connection) = self.find(who, server).await? else { return Ok(None) };
@@ -98,8 +98,9 @@ impl Connections {
         entered: &Entered,
     ) -> Result<(), ConnectError> {
         let token = api_key.kind.read(entered).ok_or(ConnectError(Reason::KeyMalformed))?;
-        let key = upstream.key(&act.who);
+        let key = upstream.key(&act.who, act.server.account.as_ref());
         self.vault().can_seal_for(&key).await?;
+        check_room(&self.broker.parts.store.list(&act.who.user).await?, &act.server)?;
         if let Some(test) = &api_key.test {
             test.ask(&upstream.form, &token).await.map_err(ConnectError)?;
         }
@@ -108,7 +109,7 @@ impl Connections {
         self.store(&key, &credential, upstream.obtained_via()).await
     }
 
-    fn keyed(&self, who: &Principal, server: &UpstreamName) -> Option<(&Brokered, &ApiKey)> {
+    fn keyed(&self, who: &Principal, server: &ConnectionName) -> Option<(&Brokered, &ApiKey)> {
         let upstream = self.permitted(who, server)?;
         match &upstream.mode {
             Mode::ApiKey(api_key) => Some((upstream, api_key)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use attache_core::{
-    Clock, CredentialKey, Principal, RequestId, Timestamp, UserId,
+    AccountName, Clock, ConnectionName, CredentialKey, Principal, RequestId, Timestamp, UserId,
     audit::{Action, AuditEvent, Method, Outcome, Reason},
     changes::{Change, Memory},
     outage::Outage,
@@ -169,12 +169,13 @@ impl Broker {
         self: &Arc<Self>,
         who: &Principal,
         upstream: &Arc<Brokered>,
+        account: Option<&AccountName>,
         now: Timestamp,
     ) -> Option<Arc<Injection>> {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
             return self.exchanges.recall(who, upstream, exchange, now);
         }
-        let key = upstream.key(who);
+        let key = upstream.key(who, account);
         let (injection, belief) = self.ready.recall(&key, now)?;
         let purpose = match belief {
             Belief::Doubtful if !self.parts.outage.is_on(now) => return None,
@@ -194,11 +195,12 @@ impl Broker {
         self: &Arc<Self>,
         who: &Principal,
         upstream: &Arc<Brokered>,
+        account: Option<&AccountName>,
     ) -> Result<Arc<Injection>, ObtainError> {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
             return self.exchange(who, upstream, exchange).await;
         }
-        let key = upstream.key(who);
+        let key = upstream.key(who, account);
         let work = || self.errand(key.clone(), upstream, Purpose::Use);
         let landed = self.flights.join(key.clone(), work).await;
         let obtained = landed.unwrap_or_else(|abandoned| {
@@ -215,12 +217,18 @@ impl Broker {
 
     /// The upstream answered 401 to this version: it is not served again, and the next
     /// [`Broker::obtain`] refreshes it. A late answer about an older one changes nothing.
-    pub fn rejected(&self, who: &Principal, upstream: &Brokered, version: Version) {
+    pub fn rejected(
+        &self,
+        who: &Principal,
+        upstream: &Brokered,
+        account: Option<&AccountName>,
+        version: Version,
+    ) {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
             let now = self.parts.clock.now();
             return self.exchanges.rejected(who, upstream, exchange, version, now);
         }
-        let key = upstream.key(who);
+        let key = upstream.key(who, account);
         let earlier = self.rejections.get(&key);
         if earlier.is_some_and(|earlier| version < earlier.version) {
             return;
@@ -245,8 +253,9 @@ impl Broker {
         &self,
         who: &Principal,
         upstream: &Brokered,
+        account: Option<&AccountName>,
     ) -> Result<bool, StoreError> {
-        let found = self.parts.store.find(&upstream.key(who)).await?;
+        let found = self.parts.store.find(&upstream.key(who, account)).await?;
         Ok(match found {
             Some(stored) => stored.record.health == Health::Good,
             // The others are obtained without the person, and stored nowhere but in passing.
@@ -255,21 +264,40 @@ impl Broker {
     }
 
     /// Notes in the audit that the credential left on a request.
-    pub fn injected(&self, who: &Principal, upstream: &Brokered, request: &RequestId) {
-        self.used(Action::Inject, who, upstream, request);
+    pub fn injected(
+        &self,
+        who: &Principal,
+        upstream: &Brokered,
+        account: Option<&AccountName>,
+        request: &RequestId,
+    ) {
+        self.used(Action::Inject, who, upstream.connection(account), upstream.method(), request);
     }
 
     /// Notes in the audit that the credential was given to a proxy.
-    pub fn vended(&self, who: &Principal, upstream: &Brokered, request: &RequestId) {
-        self.used(Action::Vend, who, upstream, request);
+    pub fn vended(
+        &self,
+        who: &Principal,
+        upstream: &Brokered,
+        account: Option<&AccountName>,
+        request: &RequestId,
+    ) {
+        self.used(Action::Vend, who, upstream.connection(account), upstream.method(), request);
     }
 
-    fn used(&self, action: Action, who: &Principal, upstream: &Brokered, request: &RequestId) {
+    fn used(
+        &self,
+        action: Action,
+        who: &Principal,
+        server: ConnectionName,
+        method: Method,
+        request: &RequestId,
+    ) {
         self.parts.audit.note(AuditEvent {
             at: self.parts.clock.now(),
             user: Some(who.user.clone()),
-            server: Some(upstream.name.clone()),
-            method: Some(upstream.method()),
+            server: Some(server),
+            method: Some(method),
             action,
             outcome: Outcome::Success,
             request_id: Some(request.clone()),

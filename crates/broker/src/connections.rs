@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Account, Credential, CredentialKey, ObtainedVia, Principal, RequestId, Secret, Slot, Timestamp,
-    UpstreamName, UserId,
+    Account, AccountName, ConnectionName, Credential, CredentialKey, ObtainedVia, Principal,
+    RequestId, Secret, Slot, Timestamp, UpstreamName, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     changes::{Change, Memory as _},
     principal::SessionDigest,
@@ -41,6 +41,9 @@ use crate::{
 pub const FLOW_LIFE: Duration = Duration::from_mins(10);
 /// Consents one person may have under way; the oldest gives way.
 const FLOWS_PER_PERSON: u32 = 10;
+/// Accounts of one upstream that one person may connect, the first one among them. Compared before
+/// they are sent off and again when they come back; who comes back twice at once may have one more.
+pub const ACCOUNTS_PER_UPSTREAM: usize = 8;
 /// A reconnect races with a refresh; whoever loses looks again, this often.
 const PUT_TRIES: u32 = 5;
 
@@ -57,7 +60,7 @@ pub struct BrowserSession {
 #[derive(Clone, Debug)]
 pub struct Act {
     pub who: Arc<Principal>,
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     /// Of the request that asked for it.
     pub request_id: Option<RequestId>,
 }
@@ -65,7 +68,7 @@ pub struct Act {
 /// One line of "my connections".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     /// `auth_broker.mode`.
     pub mode: &'static str,
     pub status: Status,
@@ -77,6 +80,8 @@ pub struct Connection {
     pub account: Option<Account>,
     /// Where people sign in to the provider: a host name, as far as it is known.
     pub provider: Option<String>,
+    /// Another connection of theirs that is this very account at the provider.
+    pub same_account_as: Option<ConnectionName>,
     pub token_type: Option<String>,
     pub scopes: Vec<String>,
     /// What the upstream wants besides, while it waits for the person (OC-14).
@@ -87,6 +92,17 @@ pub struct Connection {
     /// When the connection ends unless it is used or made again before, as far as that is known.
     pub ends_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
+}
+
+impl Connection {
+    fn is_same_account_as(&self, other: &Self) -> bool {
+        match (&self.account, &other.account) {
+            (Some(one), Some(two)) => {
+                self.server.upstream == other.server.upstream && !one.is_other_than(two)
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +131,7 @@ impl Status {
 /// What the connect page puts before a person.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     /// Where their browser will be sent.
     pub authorization_endpoint: Url,
     /// What will be asked for; empty leaves it to the authorization server.
@@ -167,6 +183,14 @@ pub enum Finished {
     Undecided,
 }
 
+/// How an attempt to connect ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which of the person's accounts it was for, as far as that is known.
+    pub server: ConnectionName,
+    pub outcome: Result<Finished, ConnectError>,
+}
+
 /// What a disconnect did beyond deleting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
@@ -195,21 +219,37 @@ impl Connections {
         Self { broker, flows, upstreams, accounts: Accounts::new() }
     }
 
-    /// Every brokered upstream this person may use.
+    /// Every brokered upstream this person may use, each followed by the further accounts that they
+    /// connected there.
     pub async fn list(&self, who: &Principal) -> Result<Vec<Connection>, StoreError> {
-        let permitted = self.upstreams.iter().filter(|upstream| upstream.permits(who));
-        let permitted: Vec<_> =
-            permitted.map(|upstream| (upstream, self.vault().seen(&upstream.key(who)))).collect();
-        let stored = self.broker.parts.store.list(&who.user).await?;
+        let store = &self.broker.parts.store;
+        let held = store.list(&who.user).await?;
+        let mut listed = Vec::new();
+        for upstream in self.upstreams.iter().filter(|upstream| upstream.permits(who, None)) {
+            end_lapsed(&self.broker, upstream, &who.user, &held).await?;
+            let named = accounts(&held, &upstream.name).filter_map(|name| name.account.as_ref());
+            for account in std::iter::once(None).chain(named.map(Some)) {
+                let key = upstream.key(who, account);
+                let seen = self.vault().seen(&key);
+                listed.push((upstream, account, key, seen));
+            }
+        }
+        // Once more, now that it is known what was seen of each before.
+        let held_now = store.list(&who.user).await?;
         let demanded = self.broker.parts.demands.list(&who.user).await?;
-        let mut connections = Vec::new();
-        for (upstream, seen) in permitted {
-            end_lapsed(&self.broker, upstream, &who.user, &stored).await?;
-            let slot = Slot::Upstream(upstream.name.clone());
-            let found = stored.iter().find(|(held, _)| *held == slot).map(|(_, stored)| stored);
-            let demanded = demanded.iter().filter(|(held, _)| *held == slot);
+        let mut connections: Vec<Connection> = Vec::new();
+        for (upstream, account, key, seen) in listed {
+            let found = held_now.iter().find(|(slot, _)| *slot == key.slot);
+            let found = found.map(|(_, stored)| stored);
+            if account.is_some() && found.is_none() {
+                continue;
+            }
+            let demanded = demanded.iter().filter(|(slot, _)| *slot == key.slot);
             let demands = Demands::new(demanded.map(|(_, scope)| scope.clone()));
-            connections.push(self.describe(who, upstream, found, &demands, seen).await);
+            let mut connection = self.describe(who, upstream, account, found, &demands, seen).await;
+            let twin = connections.iter().find(|other| other.is_same_account_as(&connection));
+            connection.same_account_as = twin.map(|twin| twin.server.clone());
+            connections.push(connection);
         }
         Ok(connections)
     }
@@ -222,7 +262,7 @@ impl Connections {
 
     /// The brokered upstreams this person may use, by name.
     pub fn servers(&self, who: &Principal) -> Vec<UpstreamName> {
-        let permitted = self.upstreams.iter().filter(|upstream| upstream.permits(who));
+        let permitted = self.upstreams.iter().filter(|upstream| upstream.permits(who, None));
         permitted.map(|upstream| upstream.name.clone()).collect()
     }
 
@@ -230,14 +270,15 @@ impl Connections {
     pub async fn find(
         &self,
         who: &Principal,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<Option<Connection>, StoreError> {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
-        let key = upstream.key(who);
+        let account = server.account.as_ref();
+        let key = upstream.key(who, account);
         let seen = self.vault().seen(&key);
         let stored = self.broker.parts.store.find(&key).await?;
         let demands = self.demands(&key).await?;
-        Ok(Some(self.describe(who, upstream, stored.as_ref(), &demands, seen).await))
+        Ok(Some(self.describe(who, upstream, account, stored.as_ref(), &demands, seen).await))
     }
 
     /// What we publish about ourselves as the client of an upstream's authorization server, whoever
@@ -262,15 +303,16 @@ impl Connections {
     pub async fn offer(
         &self,
         who: &Principal,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<Option<Offer>, ConnectError> {
         let Ok((upstream, connect)) = self.consented(who, server) else { return Ok(None) };
+        let key = upstream.key(who, server.account.as_ref());
         let Some(connection) = self.find(who, server).await? else { return Ok(None) };
         let terms = connect.terms().await?;
         Ok(Some(Offer {
-            server: upstream.name.clone(),
+            server: connection.server,
             authorization_endpoint: terms.authorization_endpoint.clone(),
-            scopes: self.asked_for(upstream, who, &terms).await?,
+            scopes: self.asked_for(&key, &terms).await?,
             wanted: connection.wanted_scopes,
             granted: connection.scopes,
             status: connection.status,
@@ -283,12 +325,13 @@ impl Connections {
         &self,
         who: &Principal,
         browser: &BrowserSession,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<Url, ConnectError> {
         let (upstream, connect) = self.consented(who, server)?;
         // Nobody is sent to approve what could not be kept afterwards.
-        let key = upstream.key(who);
+        let key = upstream.key(who, server.account.as_ref());
         self.vault().can_seal_for(&key).await?;
+        check_room(&self.broker.parts.store.list(&who.user).await?, server)?;
         let terms = connect.terms().await?;
         let now = self.broker.parts.clock.now();
         let state = random::token(&*self.broker.parts.random);
@@ -296,10 +339,10 @@ impl Connections {
             state: sha256(state.as_bytes()),
             user: who.user.clone(),
             session: browser.digest,
-            upstream: upstream.name.clone(),
+            connection: server.clone(),
             issuer: terms.issuer.clone(),
             redirect_uri: connect.redirect_uri.clone(),
-            scopes: self.asked_for(upstream, who, &terms).await?,
+            scopes: self.asked_for(&key, &terms).await?,
             resource: terms.resource.clone(),
             created_at: now,
             expires_at: now.plus(FLOW_LIFE),
@@ -322,18 +365,24 @@ impl Connections {
     ///
     /// To be driven to its end: the code is redeemed once, and a consent dropped in between is
     /// lost. So a caller runs it on a task of its own, which the person's leaving does not end.
-    pub async fn callback(
+    pub async fn callback(&self, mut act: Act, browser: &BrowserSession, query: &str) -> Ended {
+        let outcome = self.conclude(&mut act, browser, query).await;
+        Ended { server: act.server, outcome }
+    }
+
+    /// From here on `act` says which account the consent is for, once that is known.
+    async fn conclude(
         &self,
-        act: &Act,
+        act: &mut Act,
         browser: &BrowserSession,
         query: &str,
     ) -> Result<Finished, ConnectError> {
         let (upstream, credential) = match self.finish(act, browser, query).await {
             Ok(granted) => granted,
             Err(ConnectError(reason)) => {
-                if let (Reason::InvalidScope, Some(upstream)) = (reason, self.upstream(&act.server))
-                {
-                    self.broker.demands_refused(&upstream.key(&act.who)).await;
+                if reason == Reason::InvalidScope {
+                    let (user, server) = (act.who.user.clone(), act.server.clone());
+                    self.broker.demands_refused(&CredentialKey::upstream(user, server)).await;
                 }
                 let denied = reason == Reason::AccessDenied;
                 let action = if denied { Action::Deny } else { Action::Connect };
@@ -364,12 +413,13 @@ impl Connections {
                 return Ok(None);
             }
         }
-        let Some(upstream) = self.upstream(&act.server) else { return Ok(None) };
+        let Some(upstream) = self.upstream(&act.server.upstream) else { return Ok(None) };
         let disconnect = Disconnect {
             broker: Arc::clone(&self.broker),
             flows: Arc::clone(&self.flows),
             upstream: Arc::clone(upstream),
             user: act.who.user.clone(),
+            server: act.server.clone(),
             request_id: act.request_id.clone(),
         };
         let ended = self.broker.parts.tasks.finish(disconnect.run()).await;
@@ -378,7 +428,7 @@ impl Connections {
 
     async fn finish(
         &self,
-        act: &Act,
+        act: &mut Act,
         browser: &BrowserSession,
         query: &str,
     ) -> Result<(&Arc<Brokered>, Credential), ConnectError> {
@@ -398,9 +448,10 @@ impl Connections {
         if flow.session != browser.digest {
             return refuse(Reason::WrongBrowser);
         }
-        if flow.upstream != *server {
+        if flow.connection.upstream != server.upstream {
             return refuse(Reason::WrongUpstream);
         }
+        server.clone_from(&flow.connection);
         // From here on the state is spent, whatever the outcome.
         let Some(flow) = self.flows.take(state).await? else {
             return refuse(Reason::FlowUnknown);
@@ -481,15 +532,13 @@ impl Connections {
     /// What an approval asks for: what every first one does, and what the upstream wanted since.
     async fn asked_for(
         &self,
-        upstream: &Brokered,
-        who: &Principal,
+        key: &CredentialKey,
         terms: &Terms,
     ) -> Result<Vec<String>, StoreError> {
-        let key = upstream.key(who);
-        let demanded = self.demands(&key).await?.asked_for(self.broker.parts.clock.now());
+        let demanded = self.demands(key).await?.asked_for(self.broker.parts.clock.now());
         if terms.scopes.is_empty() && !demanded.is_empty() {
             // The authorization server chose at first: what it gave then is no part of the demand.
-            let held = self.held(&key).await.ok().flatten();
+            let held = self.held(key).await.ok().flatten();
             let granted = held.map(|(_, held)| held.scopes).unwrap_or_default();
             return Ok(scope::union(&granted, &demanded));
         }
@@ -499,7 +548,7 @@ impl Connections {
     /// What there will be to tell of it.
     fn plan(&self, key: &CredentialKey, record: &Record, credential: &Credential) {
         let Slot::Upstream(name) = &key.slot else { return };
-        let Some(upstream) = self.upstream(name) else { return };
+        let Some(upstream) = self.upstream(&name.upstream) else { return };
         let written = Written {
             key,
             version: record.version,
@@ -516,18 +565,20 @@ impl Connections {
         &self,
         who: &Principal,
         upstream: &Brokered,
+        account: Option<&AccountName>,
         stored: Option<&Stored>,
         demands: &Demands,
         seen: Option<Version>,
     ) -> Connection {
         let mut connection = Connection {
-            server: upstream.name.clone(),
+            server: upstream.connection(account),
             mode: upstream.mode(),
             status: Status::NotConnected,
             condition: None,
             reason: None,
             account: None,
             provider: None,
+            same_account_as: None,
             token_type: None,
             scopes: Vec::new(),
             wanted_scopes: demands.waiting(self.broker.parts.clock.now()),
@@ -552,7 +603,7 @@ impl Connections {
         connection.expires_at = record.expires_at;
         connection.updated_at = Some(record.updated_at);
 
-        let key = upstream.key(who);
+        let key = upstream.key(who, account);
         let credential = match self.vault().open(&key, record, seen, None).await {
             Ok(credential) => credential,
             Err(error) => {
@@ -631,23 +682,24 @@ impl Connections {
     pub(crate) fn permitted(
         &self,
         who: &Principal,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Option<&Arc<Brokered>> {
-        self.upstream(server).filter(|upstream| upstream.permits(who))
+        let upstream = self.upstream(&server.upstream)?;
+        upstream.permits(who, server.account.as_ref()).then_some(upstream)
     }
 
     /// An upstream whose people consent at its authorization server.
     fn consented(
         &self,
         who: &Principal,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<(&Arc<Brokered>, &Arc<OauthConnect>), ConnectError> {
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
         Ok((upstream, upstream.connect().ok_or(ConnectError(Reason::WrongUpstream))?))
     }
 
-    fn upstream(&self, server: &UpstreamName) -> Option<&Arc<Brokered>> {
-        self.upstreams.iter().find(|upstream| upstream.name == *server)
+    fn upstream(&self, name: &UpstreamName) -> Option<&Arc<Brokered>> {
+        self.upstreams.iter().find(|upstream| upstream.name == *name)
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -660,10 +712,31 @@ impl Connections {
         action: Action,
         outcome: Outcome,
     ) -> Result<(), StoreError> {
-        let upstream = self.upstream(&act.server).map(|upstream| &**upstream);
+        let upstream = self.upstream(&act.server.upstream).map(|upstream| &**upstream);
         let by = (&act.who.user, act.request_id.as_ref());
-        audit(&self.broker, by, upstream, action, outcome).await
+        let of = upstream.map(|upstream| (upstream, &act.server));
+        audit(&self.broker, by, of, action, outcome).await
     }
+}
+
+/// The accounts of `upstream` among what a person has.
+fn accounts<'a>(
+    held: &'a [(Slot, Stored)],
+    upstream: &'a UpstreamName,
+) -> impl Iterator<Item = &'a ConnectionName> {
+    held.iter().filter_map(move |(slot, _)| match slot {
+        Slot::Upstream(name) if name.upstream == *upstream => Some(name),
+        _ => None,
+    })
+}
+
+/// What is connected already can always be connected again.
+pub(crate) fn check_room(
+    held: &[(Slot, Stored)],
+    server: &ConnectionName,
+) -> Result<(), ConnectError> {
+    let others = accounts(held, &server.upstream).filter(|name| *name != server).count();
+    if others < ACCOUNTS_PER_UPSTREAM { Ok(()) } else { Err(ConnectError(Reason::TooManyAccounts)) }
 }
 
 /// A security act: written before the answer, and the answer fails with it. A server that is not
@@ -671,15 +744,15 @@ impl Connections {
 pub(crate) async fn audit(
     broker: &Broker,
     (user, request_id): (&UserId, Option<&RequestId>),
-    upstream: Option<&Brokered>,
+    of: Option<(&Brokered, &ConnectionName)>,
     action: Action,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
     let event = AuditEvent {
         at: broker.parts.clock.now(),
         user: Some(user.clone()),
-        server: upstream.map(|upstream| upstream.name.clone()),
-        method: upstream.map(Brokered::method),
+        server: of.map(|(_, server)| server.clone()),
+        method: of.map(|(upstream, _)| upstream.method()),
         action,
         outcome,
         request_id: request_id.cloned(),

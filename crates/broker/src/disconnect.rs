@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use attache_core::{
-    Credential, CredentialKey, RequestId, UserId,
+    ConnectionName, Credential, CredentialKey, RequestId, UserId,
     audit::{Action, Outcome, Reason},
-    store::{ConnectFlowStore, StoreError},
+    store::{ConnectFlowStore, StoreError, Stored},
 };
 
 use crate::{
@@ -23,16 +23,20 @@ pub(crate) struct Disconnect {
     pub(crate) flows: Arc<dyn ConnectFlowStore>,
     pub(crate) upstream: Arc<Brokered>,
     pub(crate) user: UserId,
+    /// Which of their accounts at `upstream`.
+    pub(crate) server: ConnectionName,
     pub(crate) request_id: Option<RequestId>,
 }
 
 impl Disconnect {
     /// As [`Connections::disconnect`](crate::Connections::disconnect) answers.
     pub(crate) async fn run(self) -> Result<Option<Option<Revocation>>, StoreError> {
-        let key = CredentialKey::upstream(self.user.clone(), self.upstream.name.clone());
-        self.flows.clear(&self.user, &self.upstream.name).await?;
-        let held = self.broker.parts.store.list(&self.user).await?;
-        end_undecided(&self.broker, &self.upstream, &self.user, &held, |_| true).await?;
+        let Self { user, server, .. } = &self;
+        let key = CredentialKey::upstream(user.clone(), server.clone());
+        self.flows.clear(user, server).await?;
+        let held = self.broker.parts.store.list(user).await?;
+        let of_it = |name: &ConnectionName, _: &Stored| name == server;
+        end_undecided(&self.broker, &self.upstream, user, &held, of_it).await?;
         let seen = self.broker.parts.vault.seen(&key);
         let removed = self.broker.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.
@@ -64,7 +68,7 @@ impl Disconnect {
 
     async fn audit(&self, action: Action, outcome: Outcome) -> Result<(), StoreError> {
         let by = (&self.user, self.request_id.as_ref());
-        audit(&self.broker, by, Some(&self.upstream), action, outcome).await
+        audit(&self.broker, by, Some((&self.upstream, &self.server)), action, outcome).await
     }
 }
 

@@ -252,7 +252,7 @@ impl Errand {
         let event = AuditEvent {
             at: now,
             user: Some(self.key.user.clone()),
-            server: Some(self.upstream.name.clone()),
+            server: Some(self.upstream.connection(None)),
             method: Some(self.upstream.method()),
             action: Action::Acquire,
             outcome,

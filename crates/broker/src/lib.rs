@@ -52,7 +52,7 @@ pub use api_key::{ApiKey, Entered, KeyKind, KeyOffer, KeyTest};
 pub use broker::{Broker, ObtainError, Parts};
 pub use condition::Condition;
 pub use connections::{
-    Act, BrowserSession, ConnectError, Connection, Connections, Finished, Offer, Status,
+    Act, BrowserSession, ConnectError, Connection, Connections, Ended, Finished, Offer, Status,
 };
 pub use exchange::TokenExchange;
 pub use injection::{Destination, HeaderForm, Injection};

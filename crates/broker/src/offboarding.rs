@@ -93,17 +93,18 @@ impl Offboarding {
     async fn end(&self, user: &UserId, slot: Slot) -> Result<Option<Receipt>, StoreError> {
         let upstream = match &slot {
             Slot::Upstream(name) | Slot::Undecided(name, _) => {
-                self.upstreams.iter().find(|upstream| upstream.name == *name)
+                self.upstreams.iter().find(|upstream| upstream.name == name.upstream)
             }
             Slot::SubjectToken(_) => None,
         };
         let revocation = match (&slot, upstream) {
-            (Slot::Upstream(_), Some(upstream)) => {
+            (Slot::Upstream(server), Some(upstream)) => {
                 let disconnect = Disconnect {
                     broker: Arc::clone(&self.broker),
                     flows: Arc::clone(&self.flows),
                     upstream: Arc::clone(upstream),
                     user: user.clone(),
+                    server: server.clone(),
                     request_id: None,
                 };
                 disconnect.run().await?

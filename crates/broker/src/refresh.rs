@@ -465,7 +465,7 @@ impl Errand {
         let event = AuditEvent {
             at: self.parts().clock.now(),
             user: Some(self.key.user.clone()),
-            server: Some(self.upstream.name.clone()),
+            server: self.key.connection().cloned(),
             method: Some(self.upstream.method()),
             action,
             outcome,

@@ -8,14 +8,16 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Account, Credential, CredentialKey, Principal, Slot, Timestamp, UpstreamName, UserId,
+    Account, ConnectionName, Credential, CredentialKey, Principal, Slot, Timestamp, UserId,
     audit::{Action, Outcome, Reason},
     store::{StoreError, Stored, Version},
 };
 
 use crate::{
     broker::Broker,
-    connections::{Act, BrowserSession, ConnectError, Connections, Finished, Revocation},
+    connections::{
+        Act, BrowserSession, ConnectError, Connections, Finished, Revocation, check_room,
+    },
     disconnect::revoke,
     upstream::Brokered,
 };
@@ -27,7 +29,7 @@ pub const DECISION_LIFE: Duration = Duration::from_mins(10);
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     /// The approval that waits: an answer names it, so that it is about no other.
     pub attempt: Version,
     pub connected: Account,
@@ -49,7 +51,7 @@ impl Connections {
         &self,
         who: &Principal,
         browser: &BrowserSession,
-        server: &UpstreamName,
+        server: &ConnectionName,
     ) -> Result<Option<Replacement>, ConnectError> {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
         let waiting = self.held(&undecided_key(who, browser, server)).await?;
@@ -57,7 +59,7 @@ impl Connections {
         if has_lapsed(waiting.obtained_at, self.broker.parts.clock.now()) {
             return Ok(None);
         }
-        let connected = self.held(&upstream.key(who)).await?;
+        let connected = self.held(&upstream.key(who, server.account.as_ref())).await?;
         let accounts = (connected.and_then(|(_, held)| held.account), waiting.account);
         let (Some(connected), Some(approved)) = accounts else { return Ok(None) };
         Ok(Some(Replacement { server: server.clone(), attempt, connected, approved }))
@@ -100,7 +102,7 @@ impl Connections {
         Ok(())
     }
 
-    /// Keeps what was just granted, or asks first. An earlier question about the same upstream is
+    /// Keeps what was just granted, or asks first. An earlier question about the same connection is
     /// answered by this newer approval.
     pub(crate) async fn keep(
         &self,
@@ -113,13 +115,16 @@ impl Connections {
         let via = upstream.obtained_via();
         self.audit(act, Action::Acquire, Outcome::Success).await?;
         let held = self.broker.parts.store.list(&who.user).await?;
-        end_undecided(&self.broker, upstream, &who.user, &held, |_| true).await?;
-        if self.is_of_another_account(&upstream.key(who), credential).await? {
+        check_room(&held, server)?;
+        let of_it = |name: &ConnectionName, _: &Stored| name == server;
+        end_undecided(&self.broker, upstream, &who.user, &held, of_it).await?;
+        let key = upstream.key(who, server.account.as_ref());
+        if self.is_of_another_account(&key, credential).await? {
             self.store(&undecided_key(who, browser, server), credential, via).await?;
             return Ok(Finished::Undecided);
         }
         self.audit(act, Action::Connect, Outcome::Success).await?;
-        self.store(&upstream.key(who), credential, via).await?;
+        self.store(&key, credential, via).await?;
         Ok(Finished::Connected)
     }
 
@@ -130,7 +135,7 @@ impl Connections {
         upstream: &Arc<Brokered>,
         new: &Credential,
     ) -> Result<Option<Credential>, ConnectError> {
-        let key = upstream.key(&act.who);
+        let key = upstream.key(&act.who, act.server.account.as_ref());
         let replaced = async {
             let old = self.held(&key).await?;
             self.audit(act, Action::Connect, Outcome::Success).await?;
@@ -194,12 +199,13 @@ pub(crate) async fn end_undecided(
     upstream: &Arc<Brokered>,
     user: &UserId,
     held: &[(Slot, Stored)],
-    in_vain: impl Fn(&Stored) -> bool,
+    in_vain: impl Fn(&ConnectionName, &Stored) -> bool,
 ) -> Result<(), StoreError> {
     for (slot, stored) in held {
-        let of_it = matches!(slot, Slot::Undecided(name, _) if *name == upstream.name);
-        if !of_it || !in_vain(stored) {
-            continue;
+        match slot {
+            Slot::Undecided(name, _) if name.upstream == upstream.name && in_vain(name, stored) => {
+            }
+            _ => continue,
         }
         let key = CredentialKey { user: user.clone(), slot: slot.clone() };
         let Some(removed) = broker.parts.store.remove(&key).await? else { continue };
@@ -221,14 +227,14 @@ pub(crate) async fn end_lapsed(
     held: &[(Slot, Stored)],
 ) -> Result<(), StoreError> {
     let now = broker.parts.clock.now();
-    let lapsed = |stored: &Stored| has_lapsed(stored.record.updated_at, now);
+    let lapsed = |_: &ConnectionName, stored: &Stored| has_lapsed(stored.record.updated_at, now);
     end_undecided(broker, upstream, user, held, lapsed).await
 }
 
 fn undecided_key(
     who: &Principal,
     browser: &BrowserSession,
-    server: &UpstreamName,
+    server: &ConnectionName,
 ) -> CredentialKey {
     let slot = Slot::Undecided(server.clone(), browser.digest);
     CredentialKey { user: who.user.clone(), slot }

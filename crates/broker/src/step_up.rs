@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    CredentialKey, Principal, Timestamp,
+    AccountName, CredentialKey, Principal, Timestamp,
     audit::Reason,
     store::{StoreError, Version},
 };
@@ -40,12 +40,13 @@ impl Broker {
         self: &Arc<Self>,
         who: &Principal,
         upstream: &Arc<Brokered>,
+        account: Option<&AccountName>,
         version: Version,
         answer: &HeaderMap,
     ) -> Option<ObtainError> {
         let wanted = Demand::read(answer).and_then(Demand::lacking)?;
         upstream.connect().filter(|connect| connect.step_up)?;
-        let key = upstream.key(who);
+        let key = upstream.key(who, account);
         let (at, digest) = (self.parts.clock.now(), sha256(wanted.join(" ").as_bytes()));
         let same = |told: &Told| {
             (told.version, told.wanted) == (version, digest) && at.since(told.at) < SAME_FOR

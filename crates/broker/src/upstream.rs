@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_core::{
-    Access, CredentialKey, ObtainedVia, Principal, UpstreamName,
+    Access, AccountName, ConnectionName, CredentialKey, ObtainedVia, Principal, UpstreamName,
     audit::{Method, Reason},
 };
 
@@ -31,12 +31,24 @@ pub enum Mode {
 
 impl Brokered {
     /// Whether this person may use it, and with the proof they gave (RS-9, RS-18).
-    pub fn permits(&self, who: &Principal) -> bool {
-        who.reach.includes(&self.name) && self.access.permits(who)
+    pub fn permits(&self, who: &Principal, account: Option<&AccountName>) -> bool {
+        (account.is_none() || self.has_accounts())
+            && who.reach.includes(&self.connection(account))
+            && self.access.permits(who)
     }
 
-    pub fn key(&self, who: &Principal) -> CredentialKey {
-        CredentialKey::upstream(who.user.clone(), self.name.clone())
+    /// Whether people may connect several. Where their own identity is exchanged, there is one.
+    pub fn has_accounts(&self) -> bool {
+        !matches!(self.mode, Mode::TokenExchange(_))
+    }
+
+    /// Of the account of this name; without one, of their first.
+    pub fn key(&self, who: &Principal, account: Option<&AccountName>) -> CredentialKey {
+        CredentialKey::upstream(who.user.clone(), self.connection(account))
+    }
+
+    pub fn connection(&self, account: Option<&AccountName>) -> ConnectionName {
+        ConnectionName { upstream: self.name.clone(), account: account.cloned() }
     }
 
     /// Its authorization server, where it has one that people consent at.

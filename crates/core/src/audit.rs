@@ -3,13 +3,13 @@
 
 pub mod trail;
 
-use crate::{ObtainedVia, RequestId, Timestamp, UpstreamName, UserId};
+use crate::{ConnectionName, ObtainedVia, RequestId, Timestamp, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     pub at: Timestamp,
     pub user: Option<UserId>,
-    pub server: Option<UpstreamName>,
+    pub server: Option<ConnectionName>,
     pub method: Option<Method>,
     pub action: Action,
     pub outcome: Outcome,
@@ -146,6 +146,7 @@ words! {
         WrongIssuer = "wrong_issuer",
         MalformedCallback = "malformed_callback",
         TooManyFlows = "too_many_flows",
+        TooManyAccounts = "too_many_accounts",
         // The operator's move.
         InvalidClient = "invalid_client",
         UnauthorizedClient = "unauthorized_client",

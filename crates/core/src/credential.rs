@@ -4,21 +4,24 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use url::Url;
 
-use crate::{Account, IssuerId, Secret, Timestamp, UpstreamName, UserId, principal::SessionDigest};
+use crate::{
+    Account, ConnectionName, IssuerId, Secret, Timestamp, UserId, principal::SessionDigest,
+};
 
 /// What a stored secret is *for*.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
-    /// The person's credential for an upstream.
-    Upstream(UpstreamName),
+    /// The person's credential for one of their accounts at an upstream.
+    Upstream(ConnectionName),
     /// A credential for another account than the connected one, until the person decides which to
     /// keep, in the browser that brought it.
-    Undecided(UpstreamName, SessionDigest),
+    Undecided(ConnectionName, SessionDigest),
     /// The person's token from their identity provider, kept to be exchanged.
     SubjectToken(IssuerId),
 }
 
-/// `upstream:NAME`, `undecided:NAME:SESSION` or `subject:ISSUER`; the first colon is the delimiter, and no kind contains one.
+/// `upstream:NAME`, `undecided:NAME:SESSION` or `subject:ISSUER`; the first colon is the delimiter,
+/// and no kind and no name contains one.
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -34,12 +37,10 @@ impl FromStr for Slot {
 
     fn from_str(text: &str) -> Result<Self, InvalidSlot> {
         match text.split_once(':') {
-            Some(("upstream", name)) => {
-                UpstreamName::parse(name).map(Self::Upstream).map_err(|_| InvalidSlot)
-            }
+            Some(("upstream", name)) => name.parse().map(Self::Upstream).map_err(|_| InvalidSlot),
             Some(("undecided", rest)) => {
                 let (name, session) = rest.split_once(':').ok_or(InvalidSlot)?;
-                let name = UpstreamName::parse(name).map_err(|_| InvalidSlot)?;
+                let name = name.parse().map_err(|_| InvalidSlot)?;
                 Ok(Self::Undecided(name, session.parse().map_err(|_| InvalidSlot)?))
             }
             Some(("subject", issuer)) => Ok(Self::SubjectToken(IssuerId::new(issuer))),
@@ -60,8 +61,16 @@ pub struct CredentialKey {
 }
 
 impl CredentialKey {
-    pub fn upstream(user: UserId, upstream: UpstreamName) -> Self {
-        Self { user, slot: Slot::Upstream(upstream) }
+    pub fn upstream(user: UserId, connection: impl Into<ConnectionName>) -> Self {
+        Self { user, slot: Slot::Upstream(connection.into()) }
+    }
+
+    /// `None`: what does not serve requests.
+    pub fn connection(&self) -> Option<&ConnectionName> {
+        match &self.slot {
+            Slot::Upstream(connection) => Some(connection),
+            Slot::Undecided(..) | Slot::SubjectToken(_) => None,
+        }
     }
 }
 
@@ -138,13 +147,19 @@ mod tests {
 
     #[test]
     fn a_slot_survives_the_database() {
+        let waiting = format!("undecided:github@work:{}", "ab".repeat(32));
         let slots = [
-            Slot::Upstream(UpstreamName::parse("github").unwrap()),
-            Slot::Undecided(UpstreamName::parse("github").unwrap(), SessionDigest([0xab; 32])),
-            Slot::SubjectToken(IssuerId::new("https://idp.example.com/a:b")),
+            (Slot::Upstream("github".parse().unwrap()), "upstream:github"),
+            (Slot::Upstream("github@work".parse().unwrap()), "upstream:github@work"),
+            (Slot::Undecided("github@work".parse().unwrap(), SessionDigest([0xab; 32])), &waiting),
+            (
+                Slot::SubjectToken(IssuerId::new("https://idp.example.com/a:b")),
+                "subject:https://idp.example.com/a:b",
+            ),
         ];
-        for slot in slots {
-            assert_eq!(slot.to_string().parse(), Ok(slot));
+        for (slot, text) in slots {
+            assert_eq!(slot.to_string(), text);
+            assert_eq!(text.parse(), Ok(slot));
         }
         let upper = format!("undecided:github:{}", "AB".repeat(32));
         let signed = format!("undecided:github:{}", "+b".repeat(32));
@@ -154,6 +169,7 @@ mod tests {
             "upstream",
             "upstream:",
             "upstream:A/B",
+            "upstream:github@",
             "other:x",
             "undecided:github",
             "undecided:github:ab",

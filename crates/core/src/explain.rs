@@ -78,6 +78,10 @@ pub fn explain(reason: Reason) -> Explanation {
         Reason::TooManyFlows => {
             ("Too many attempts are open.", "Wait a few minutes, then begin again.")
         }
+        Reason::TooManyAccounts => (
+            "You have as many accounts of this server as can be connected.",
+            "Disconnect one that you no longer use.",
+        ),
         Reason::InvalidClient => {
             ("The provider does not accept this gateway's registration.", TELL_OPERATOR)
         }

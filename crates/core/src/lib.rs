@@ -30,7 +30,9 @@ pub use access::Access;
 pub use account::Account;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
-pub use ids::{IssuerId, RequestId, ServiceKeyName, TokenId, UpstreamName, UserId};
+pub use ids::{
+    AccountName, ConnectionName, IssuerId, RequestId, ServiceKeyName, TokenId, UpstreamName, UserId,
+};
 pub use origin::PublicOrigin;
 pub use principal::Principal;
 pub use reach::Reach;

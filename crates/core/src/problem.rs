@@ -86,6 +86,10 @@ kinds! {
     NoSuchUpstream: NOT_FOUND "no-such-upstream", "No such upstream",
         "There is no upstream of this name that you may use here.",
         "Look at your connections. If one is missing, ask whoever runs this gateway.";
+    AccountUnclear: BAD_REQUEST "account-unclear", "Which account?",
+        "The request names two accounts, or one in words that are no account's name.",
+        "Name one, in the path after the upstream's name and an @, or in Attache-Account: 1 to 32 \
+         of a-z, 0-9 and -, beginning with a letter or a digit.";
     MethodNotAllowed: METHOD_NOT_ALLOWED "method-not-allowed", "That cannot be done here",
         "This address exists, but not for this method.",
         "Begin from your connections.";

@@ -6,24 +6,25 @@
 
 use std::collections::BTreeSet;
 
-use crate::UpstreamName;
+use crate::ConnectionName;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
     /// `None`: all of them, and what is beside them.
-    upstreams: Option<BTreeSet<UpstreamName>>,
+    routes: Option<BTreeSet<ConnectionName>>,
     read_only: bool,
 }
 
 impl Reach {
     /// All that the person may use: every upstream, and the API.
     pub const fn everything() -> Self {
-        Self { upstreams: None, read_only: false }
+        Self { routes: None, read_only: false }
     }
 
-    /// These upstreams' routes, and nothing beside them.
-    pub fn only(upstreams: impl IntoIterator<Item = UpstreamName>) -> Self {
-        Self { upstreams: Some(upstreams.into_iter().collect()), read_only: false }
+    /// These routes, and nothing beside them. An upstream's is every account of the person there,
+    /// an account's that account alone.
+    pub fn only<T: Into<ConnectionName>>(routes: impl IntoIterator<Item = T>) -> Self {
+        Self { routes: Some(routes.into_iter().map(Into::into).collect()), read_only: false }
     }
 
     /// The same, to look and not to act.
@@ -34,7 +35,7 @@ impl Reach {
 
     /// Whether it opens more than single upstreams: the API, where a person's connections are.
     pub fn is_everything(&self) -> bool {
-        self.upstreams.is_none()
+        self.routes.is_none()
     }
 
     /// Whether it changes nothing: safe methods of HTTP, and of MCP those that only read.
@@ -43,11 +44,39 @@ impl Reach {
     }
 
     /// Which ones, where it is not everything.
-    pub fn upstreams(&self) -> Option<&BTreeSet<UpstreamName>> {
-        self.upstreams.as_ref()
+    pub fn routes(&self) -> Option<&BTreeSet<ConnectionName>> {
+        self.routes.as_ref()
     }
 
-    pub fn includes(&self, upstream: &UpstreamName) -> bool {
-        self.upstreams.as_ref().is_none_or(|some| some.contains(upstream))
+    pub fn includes(&self, asked: &ConnectionName) -> bool {
+        let opens = |route: &ConnectionName| {
+            route.upstream == asked.upstream
+                && (route.account.is_none() || route.account == asked.account)
+        };
+        self.routes.as_ref().is_none_or(|some| some.iter().any(opens))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accounts_route_is_that_account_alone() {
+        let reach = |routes: &[&str]| {
+            Reach::only(routes.iter().map(|name| name.parse::<ConnectionName>().unwrap()))
+        };
+        for (routes, asked, expected) in [
+            (&["a"][..], "a", true),
+            (&["a"], "a@work", true),
+            (&["a"], "b", false),
+            (&["a@work"], "a@work", true),
+            (&["a@work"], "a", false),
+            (&["a@work"], "a@home", false),
+            (&["a@work", "b"], "b@work", true),
+            (&[], "a", false),
+        ] {
+            assert_eq!(reach(routes).includes(&asked.parse().unwrap()), expected, "{asked}");
+        }
     }
 }

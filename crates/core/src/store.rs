@@ -19,7 +19,7 @@ mod wrapped;
 use std::{error::Error, sync::Arc};
 
 use crate::{
-    CredentialKey, IssuerId, ObtainedVia, Slot, Timestamp, UpstreamName, UserId,
+    ConnectionName, CredentialKey, IssuerId, ObtainedVia, Slot, Timestamp, UserId,
     audit::{AuditEvent, Reason},
     principal::SessionDigest,
 };
@@ -191,7 +191,7 @@ pub struct ConnectFlow {
     pub state: [u8; 32],
     pub user: UserId,
     pub session: SessionDigest,
-    pub upstream: UpstreamName,
+    pub connection: ConnectionName,
     /// The authorization server this was sent to, when it is known by name.
     pub issuer: Option<IssuerId>,
     pub redirect_uri: String,
@@ -213,8 +213,8 @@ pub trait ConnectFlowStore: std::fmt::Debug + Send + Sync {
     /// Deletes and returns, atomically: of two callers, one gets the flow.
     async fn take(&self, state: [u8; 32]) -> Result<Option<ConnectFlow>>;
 
-    /// Drops this person's pending flows for an upstream (a disconnect ends them).
-    async fn clear(&self, user: &UserId, upstream: &UpstreamName) -> Result<()>;
+    /// Drops this person's pending flows for one of their accounts (a disconnect ends them).
+    async fn clear(&self, user: &UserId, connection: &ConnectionName) -> Result<()>;
 }
 
 // --- credentials --------------------------------------------------------------------------------

@@ -106,14 +106,14 @@ mod tests {
     const PLAINTEXT: &[u8] = b"a refresh token";
 
     fn upstream(name: &str) -> Slot {
-        Slot::Upstream(UpstreamName::parse(name).unwrap())
+        Slot::Upstream(name.parse().unwrap())
     }
 
     #[test]
     fn opens_only_in_its_own_place() {
         let (key, other) = (DataKey::generate(&SystemRandom), DataKey::generate(&SystemRandom));
         let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
-        let (github, gitlab) = (upstream("github"), upstream("gitlab"));
+        let [github, gitlab, work] = ["github", "gitlab", "github@work"].map(upstream);
         let subject = Slot::SubjectToken(IssuerId::new("github"));
         let home = Binding { user: &ada, slot: &github, version: Version(7) };
         let sealed = seal(&key, &home, PLAINTEXT);
@@ -123,6 +123,7 @@ mod tests {
         for elsewhere in [
             Binding { user: &grace, ..home },
             Binding { slot: &gitlab, ..home },
+            Binding { slot: &work, ..home },
             Binding { slot: &subject, ..home },
             Binding { version: Version(8), ..home },
         ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attache_core::{PublicOrigin, Reach, UpstreamName};
+use attache_core::{ConnectionName, PublicOrigin, Reach};
 
 use crate::claims::Claims;
 
@@ -33,7 +33,7 @@ impl Audiences {
             return Some(Reach::everything());
         }
         let named = claims.texts("aud").filter(|audience| self.may_name(audience));
-        let routes: BTreeSet<UpstreamName> = named.filter_map(|name| self.route(name)).collect();
+        let routes: BTreeSet<ConnectionName> = named.filter_map(|name| self.route(name)).collect();
         (!routes.is_empty()).then(|| Reach::only(routes))
     }
 
@@ -41,12 +41,12 @@ impl Audiences {
         self.configured.iter().any(|ours| ours == audience || ours == self.origin.as_str())
     }
 
-    /// The upstream whose route this is the URL of: as our metadata writes it (RS-2), or with a
+    /// The upstream, or account there, whose route this is the URL of: as our metadata writes it (RS-2), or with a
     /// slash at the end, as some clients do.
-    fn route(&self, audience: &str) -> Option<UpstreamName> {
+    fn route(&self, audience: &str) -> Option<ConnectionName> {
         let path = audience.strip_prefix(self.origin.as_str())?;
         let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
-        UpstreamName::parse(name.strip_suffix('/').unwrap_or(name)).ok()
+        name.strip_suffix('/').unwrap_or(name).parse().ok()
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_token_reaches_what_its_audience_names() {
         let only = |names: &[&str]| {
-            Some(Reach::only(names.iter().map(|name| UpstreamName::parse(name).unwrap())))
+            Some(Reach::only(names.iter().map(|name| name.parse::<ConnectionName>().unwrap())))
         };
         let all = Some(Reach::everything());
         let (a, b) = ("https://gw.example.com/mcp/a", "https://gw.example.com/http/b");
@@ -84,6 +84,9 @@ mod tests {
             (&[GATEWAY], json!("https://gw.example.com/mcp/a/"), only(&["a"])),
             (&[a], json!([a, b]), only(&["a"])),
             (&[a, b], json!([a, b]), only(&["a", "b"])),
+            (&[GATEWAY], json!("https://gw.example.com/mcp/a@work"), only(&["a@work"])),
+            (&[GATEWAY], json!("https://gw.example.com/mcp/a@"), None),
+            (&[a], json!("https://gw.example.com/mcp/a@work"), None),
             (&[a], json!(GATEWAY), None),
             (&[a], json!(b), None),
             // Who may only say a word of the operator's may say nothing else.

@@ -25,7 +25,7 @@ mod token;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Principal, PublicOrigin, RequestId, UpstreamName, UserId,
+    Clock, ConnectionName, Principal, PublicOrigin, RequestId, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     changes::Change,
     outbound::Outbound,
@@ -102,7 +102,7 @@ pub struct Asked {
     pub vouched: Vouched,
     pub destination: Destination,
     /// `None`: the whole gateway.
-    pub upstream: Option<UpstreamName>,
+    pub upstream: Option<ConnectionName>,
     /// For the form: the request, and what proves that it was shown.
     pub request: String,
     pub ticket: String,
@@ -201,7 +201,11 @@ impl AuthorizationServer {
 
     /// What this browser was approved for lately and is not finished: the upstream, if it is one.
     /// `None` when there is nothing.
-    pub fn under_way(&self, headers: &HeaderMap, who: &Principal) -> Option<Option<UpstreamName>> {
+    pub fn under_way(
+        &self,
+        headers: &HeaderMap,
+        who: &Principal,
+    ) -> Option<Option<ConnectionName>> {
         let approval = self.approval(headers, who)?;
         let params = Params::parse(approval.query.as_bytes());
         let resource = self.resources().asked(params.get("resource"))?;
@@ -319,7 +323,7 @@ impl AuthorizationServer {
         action: Action,
         outcome: Outcome,
         user: Option<UserId>,
-        server: Option<UpstreamName>,
+        server: Option<ConnectionName>,
         request_id: Option<RequestId>,
     ) -> attache_core::store::Result<()> {
         let at = self.clock.now();

@@ -11,7 +11,7 @@ mod messages;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use attache_broker::Injection;
-use attache_core::{RequestId, UpstreamName};
+use attache_core::{ConnectionName, RequestId, UpstreamName};
 use attache_net::body::read_at_most;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
@@ -27,6 +27,7 @@ use self::messages::{
     HeaderValueOption, HttpRequest, HttpResponse, HttpStatus, OkHttpResponse, RpcStatus,
 };
 use crate::{
+    account::ATTACHE_ACCOUNT,
     body::{BodyError, ResponseBody},
     forward_auth::{Asked, ORIGINAL_METHOD, ORIGINAL_URI},
     front::{Front, name_request},
@@ -60,15 +61,18 @@ impl Front {
         let name = name.and_then(|name| UpstreamName::parse(name).ok());
         let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
             Ok(asked) => {
-                let known = Some((asked.route.protocol, &asked.route.name));
+                let known = (asked.route.protocol, ConnectionName::from(asked.route.name.clone()));
                 let caller = caller(attributes);
-                (known, self.vend(&asked, &caller, &id).await)
+                (Some(known), self.vend(&asked, &caller, &id).await)
             }
             Err(refusal) => (None, Err(refusal)),
         };
         match answered {
             Ok(injection) => granted(&injection),
-            Err(refusal) => denied(refusal.into_response(&snapshot.origin, known, &id), &id).await,
+            Err(refusal) => {
+                let known = known.as_ref().map(|(protocol, name)| (*protocol, name));
+                denied(refusal.into_response(&snapshot.origin, known, &id), &id).await
+            }
         }
     }
 }
@@ -91,7 +95,8 @@ impl<'a> UnaryService<CheckRequest> for Call<'a> {
     }
 }
 
-/// Of the request that Envoy asks about: what proves the caller, what it would do, and nothing else.
+/// Of the request that Envoy asks about: what proves the caller, which account it is for, what it
+/// would do, and nothing else.
 fn caller(attributes: AttributeContext) -> request::Parts {
     let http = attributes.request.and_then(|request| request.http).unwrap_or_default();
     let (mut head, ()) = Request::new(()).into_parts();
@@ -101,22 +106,26 @@ fn caller(attributes: AttributeContext) -> request::Parts {
         let value = HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("/.."));
         head.headers.insert(name, value);
     }
-    for value in proofs(http) {
+    for (name, value) in headers(http) {
+        let known = [header::AUTHORIZATION, ATTACHE_ACCOUNT];
+        let Some(name) = known.into_iter().find(|one| name.eq_ignore_ascii_case(one.as_str()))
+        else {
+            continue;
+        };
         let value = HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static(""));
-        head.headers.append(header::AUTHORIZATION, value);
+        head.headers.append(name, value);
     }
     head
 }
 
-/// Every `Authorization`, in whichever of the two ways Envoy writes headers.
-fn proofs(http: HttpRequest) -> impl Iterator<Item = Vec<u8>> {
-    let is_proof = |name: &str| name.eq_ignore_ascii_case("authorization");
-    let merged = http.headers.into_iter().filter(move |(name, _)| is_proof(name));
-    let raw = http.header_map.unwrap_or_default().headers.into_iter();
-    let raw = raw
-        .filter(move |one| is_proof(&one.key))
-        .map(|one| if one.raw_value.is_empty() { one.value.into_bytes() } else { one.raw_value });
-    merged.map(|(_, value)| value.into_bytes()).chain(raw)
+/// All of them, in whichever of the two ways Envoy writes them.
+fn headers(http: HttpRequest) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let merged = http.headers.into_iter().map(|(name, value)| (name, value.into_bytes()));
+    let raw = http.header_map.unwrap_or_default().headers.into_iter().map(|one| {
+        let plain = one.raw_value.is_empty();
+        (one.key, if plain { one.value.into_bytes() } else { one.raw_value })
+    });
+    merged.chain(raw)
 }
 
 /// The credential in place of whatever the caller sent by its name; what proved the caller to us goes

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use attache_broker::{Injection, ObtainError};
-use attache_core::{Principal, RequestId, audit::Reason, traffic::Timeouts};
+use attache_core::{ConnectionName, Principal, RequestId, audit::Reason, traffic::Timeouts};
 use attache_net::upstream::SendError;
 use bytes::Bytes;
 use http::{
@@ -47,6 +47,8 @@ pub(crate) struct Errand<'a> {
     pub front: &'a Front,
     pub who: &'a Arc<Principal>,
     pub route: &'a Route,
+    /// Which of the caller's accounts behind it.
+    pub name: &'a ConnectionName,
     pub id: &'a RequestId,
     pub drain: CancellationToken,
     /// What of the answer the caller may see, where that is not all of it.
@@ -96,8 +98,9 @@ impl Errand<'_> {
         };
         drop(first);
         let broker = self.front.broker();
-        broker.rejected(self.who, upstream, refused.version);
-        let renewed = match self.front.credential(self.who, upstream).await {
+        let account = self.name.account.as_ref();
+        broker.rejected(self.who, upstream, account, refused.version);
+        let renewed = match self.front.credential(self.who, upstream, self.name).await {
             Ok(renewed) => renewed,
             Err(error) => return Ok(Outcome::Refused(error, copy.whole())),
         };
@@ -108,7 +111,7 @@ impl Errand<'_> {
             return Ok(Outcome::Refused(more, Some(whole)));
         }
         if second.status() == StatusCode::UNAUTHORIZED {
-            broker.rejected(self.who, upstream, renewed.version);
+            broker.rejected(self.who, upstream, account, renewed.version);
             return Ok(Outcome::Refused(upstream.rejected(), Some(whole)));
         }
         self.inward(&head.method, second, guard, handshake).await.map(Outcome::Answered)
@@ -125,7 +128,8 @@ impl Errand<'_> {
             return None;
         }
         let (upstream, refused) = (self.route.broker.as_ref()?, injection?);
-        self.front.step_up(self.who, upstream, refused.version, answer.headers()).await
+        let (version, headers) = (refused.version, answer.headers());
+        self.front.step_up(self.who, upstream, self.name, version, headers).await
     }
 
     /// The headers as the upstream shall see them, but for the credential.
@@ -133,8 +137,8 @@ impl Errand<'_> {
         let session = headers.remove(MCP_SESSION_ID);
         headers::clean_request(&mut headers);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
-            let (user, upstream) = (&self.who.user, &self.route.name);
-            let theirs = self.front.sessions().await?.inward(user, upstream, &session);
+            let user = &self.who.user;
+            let theirs = self.front.sessions().await?.inward(user, self.name, &session);
             headers.insert(MCP_SESSION_ID, theirs.ok_or(Refusal::UnknownSession)?);
         }
         for (name, value) in &self.route.headers {
@@ -167,7 +171,8 @@ impl Errand<'_> {
                 destination.redirect(&mut request).map_err(|_| Refusal::PathEscapes)?;
             }
             if let Some(upstream) = &self.route.broker {
-                self.front.broker().injected(self.who, upstream, self.id);
+                let account = self.name.account.as_ref();
+                self.front.broker().injected(self.who, upstream, account, self.id);
             }
         }
         // Where a person's requests go to a host of their own, it says nothing about the others'.
@@ -181,7 +186,7 @@ impl Errand<'_> {
         let answered = select! {
             biased;
             answered = patiently(answer, sent, self.route.traffic.timeouts) => answered?,
-            cut = &mut *guard => return Err(cut.into()),
+            cut = &mut *guard => return Err(Refusal::cut(cut, self.name)),
         };
         if let Some(breaker) = breaker {
             match answered {
@@ -232,8 +237,8 @@ impl Errand<'_> {
         }
         let session = head.headers.remove(MCP_SESSION_ID);
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
-            let (user, upstream) = (&self.who.user, &self.route.name);
-            if let Some(ours) = self.front.sessions().await?.outward(user, upstream, &session) {
+            let user = &self.who.user;
+            if let Some(ours) = self.front.sessions().await?.outward(user, self.name, &session) {
                 head.headers.insert(MCP_SESSION_ID, ours);
             }
         }

@@ -12,7 +12,7 @@ mod proxies;
 use std::sync::Arc;
 
 use attache_broker::{Brokered, Injection, ObtainError};
-use attache_core::{RequestId, UpstreamName, audit::Reason};
+use attache_core::{ConnectionName, RequestId, UpstreamName, audit::Reason};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
 
 #[cfg(feature = "ext-authz")]
@@ -20,6 +20,7 @@ pub(crate) use self::original::{ORIGINAL_METHOD, ORIGINAL_URI};
 pub(crate) use self::proxies::Proxies;
 pub use self::proxies::Proxy;
 use crate::{
+    account::{AccountUnclear, choose},
     body::ResponseBody,
     front::{Front, OTHER_UPSTREAM, empty, name_request},
     refusal::Refusal,
@@ -74,14 +75,17 @@ impl Front {
         let (id, snapshot) = (self.request_id(), self.snapshot());
         let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
             Ok(asked) => {
-                let known = Some((asked.route.protocol, &asked.route.name));
-                (known, self.vend(&asked, head, &id).await)
+                let known = (asked.route.protocol, ConnectionName::from(asked.route.name.clone()));
+                (Some(known), self.vend(&asked, head, &id).await)
             }
             Err(refusal) => (None, Err(refusal)),
         };
         let mut response = match answered {
             Ok(injection) => granted(&injection),
-            Err(refusal) => refusal.into_verdict(&snapshot.origin, known, &id),
+            Err(refusal) => {
+                let known = known.as_ref().map(|(protocol, name)| (*protocol, name));
+                refusal.into_verdict(&snapshot.origin, known, &id)
+            }
         };
         name_request(&mut response, &id);
         response
@@ -95,7 +99,12 @@ impl Front {
         id: &RequestId,
     ) -> Result<Arc<Injection>, Refusal> {
         let who = self.caller(head).await.map_err(Refusal::Unauthenticated)?;
-        if !who.reach.includes(&asked.route.name) {
+        let name = ConnectionName::from(asked.route.name.clone());
+        let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
+        if name.account.is_some() && !asked.broker.has_accounts() {
+            return Err(Refusal::NoSuchUpstream);
+        }
+        if !who.reach.includes(&name) {
             return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
         }
         if !asked.route.access.permits(&who) {
@@ -107,13 +116,14 @@ impl Front {
         }
         original::judge(&head.headers)?;
         asked.proxy.pace.take(&who.user, self.now()).map_err(Refusal::TooOften)?;
-        let injection = self.credential(&who, asked.broker).await.map_err(Refusal::NoCredential)?;
+        let refuse = |error| Refusal::NoCredential(error, name.clone());
+        let injection = self.credential(&who, asked.broker, &name).await.map_err(refuse)?;
         if injection.destination.is_some() {
             // It is for a host that the proxy does not know.
             let misconfigured = ObtainError::Operator { reason: Reason::Misconfigured };
-            return Err(Refusal::NoCredential(misconfigured));
+            return Err(Refusal::NoCredential(misconfigured, name));
         }
-        self.broker().vended(&who, asked.broker, id);
+        self.broker().vended(&who, asked.broker, name.account.as_ref(), id);
         Ok(injection)
     }
 }

@@ -14,7 +14,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use attache_broker::{Broker, ObtainError, ServiceKey};
 use attache_core::{
-    Clock, Principal, PublicOrigin, RequestId, Timestamp, UpstreamName,
+    Clock, ConnectionName, Principal, PublicOrigin, RequestId, Timestamp, UpstreamName,
     audit::Reason,
     authenticator::{Authenticator, AuthnError},
     explain::explain,
@@ -36,6 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account::{AccountUnclear, choose},
     body::{REPLAY_LIMIT, RequestBody, ResponseBody},
     forward::{Errand, Head, Outcome},
     forward_auth,
@@ -176,12 +177,17 @@ impl Front {
 
         let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
         let name = asked.name.ok_or(Refusal::NoSuchUpstream)?;
+        let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
         if !who.reach.includes(&name) {
             return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
         }
         let route = snapshot
-            .route(&name, asked.protocol)
+            .route(&name.upstream, asked.protocol)
             .filter(|route| route.access.permits(&who))
+            .filter(|route| {
+                let broker = route.broker.as_ref();
+                name.account.is_none() || broker.is_some_and(|broker| broker.has_accounts())
+            })
             .ok_or(Refusal::NoSuchUpstream)?;
         learned.route = Some(Arc::clone(route));
         let uri = match asked.protocol {
@@ -195,7 +201,7 @@ impl Front {
 
         // Before the credential is looked up: what changes from here on ends this request.
         let seat = route.live.crowd.enter(&who.user)?;
-        let guard = Guard::new(&self.parts, &who, route, seat);
+        let guard = Guard::new(&self.parts, &who, route, name.account.as_ref(), seat);
         let protocol = asked.protocol;
         let handshake = handshake.filter(|_| protocol == Protocol::Http);
         if handshake.is_some() && who.reach.is_read_only() {
@@ -204,20 +210,20 @@ impl Front {
         }
         let stand_in = StandIn {
             origin: &snapshot.origin,
-            upstream: &name,
+            server: &name,
             is_post: head.method == Method::POST,
             is_modern: is_modern(&head.headers),
         };
         let injection = match &route.broker {
             None => None,
-            Some(upstream) => match self.credential(&who, upstream).await {
+            Some(upstream) => match self.credential(&who, upstream, &name).await {
                 Ok(injection) => Some(injection),
                 Err(error) if protocol == Protocol::Mcp => {
                     let body = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
                     let body = body.map_err(|_| Refusal::BodyTooSlow)?;
                     return Ok(stand_in.speak(error, &body.map_err(|_| Refusal::BodyTooLarge)?));
                 }
-                Err(error) => return Err(Refusal::NoCredential(error)),
+                Err(error) => return Err(Refusal::NoCredential(error, name)),
             },
         };
 
@@ -228,6 +234,7 @@ impl Front {
             front: self,
             who: &who,
             route,
+            name: &name,
             id,
             drain: drain.unwrap_or_else(CancellationToken::new),
             listing,
@@ -240,7 +247,7 @@ impl Front {
             Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))
             }
-            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error)),
+            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error, name)),
         }
     }
 
@@ -260,12 +267,13 @@ impl Front {
         &self,
         who: &Principal,
         upstream: &Arc<attache_broker::Brokered>,
+        name: &ConnectionName,
     ) -> Result<Arc<attache_broker::Injection>, ObtainError> {
-        let broker = &self.parts.broker;
-        if let Some(injection) = broker.ready(who, upstream, self.now()) {
+        let (broker, account) = (&self.parts.broker, name.account.as_ref());
+        if let Some(injection) = broker.ready(who, upstream, account, self.now()) {
             return Ok(injection);
         }
-        let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream)).await;
+        let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream, account)).await;
         obtained.unwrap_or(Err(ObtainError::Unavailable {
             reason: Reason::ProviderUnavailable,
             retry_after: None,
@@ -278,10 +286,12 @@ impl Front {
         &self,
         who: &Principal,
         upstream: &Arc<attache_broker::Brokered>,
+        name: &ConnectionName,
         version: Version,
         answer: &HeaderMap,
     ) -> Option<ObtainError> {
-        let told = self.parts.broker.step_up(who, upstream, version, answer);
+        let account = name.account.as_ref();
+        let told = self.parts.broker.step_up(who, upstream, account, version, answer);
         let late = ObtainError::Unavailable { reason: Reason::StoreUnavailable, retry_after: None };
         timeout(OBTAIN_LIMIT, told).await.unwrap_or(Some(late))
     }
@@ -363,7 +373,7 @@ pub(crate) fn name_request(response: &mut Response<ResponseBody>, id: &RequestId
 /// Answers MCP in the place of an upstream for which there is no credential.
 struct StandIn<'a> {
     origin: &'a PublicOrigin,
-    upstream: &'a UpstreamName,
+    server: &'a ConnectionName,
     is_post: bool,
     is_modern: bool,
 }
@@ -378,15 +388,15 @@ impl StandIn<'_> {
         }
         let words = explain(error.reason());
         let connectable = matches!(error, ObtainError::NotConnected { .. });
-        let mut text = format!("{}: {} {}", self.upstream, words.happened, words.next);
+        let mut text = format!("{}: {} {}", self.server, words.happened, words.next);
         if connectable {
-            let url = connect_url(self.origin, self.upstream);
+            let url = connect_url(self.origin, self.server);
             text.push_str(" Open ");
             text.push_str(&url);
             text.push_str(" in your browser, then try again.");
         }
         let prompt = Prompt {
-            upstream: self.upstream.as_str(),
+            upstream: self.server.upstream.as_str(),
             text: &text,
             connectable,
             modern: self.is_modern,

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use attache_core::{Principal, Timestamp};
+use attache_core::{AccountName, Principal, Timestamp};
 use tokio::{
     select,
     sync::futures::OwnedNotified,
@@ -77,6 +77,7 @@ impl Guard {
         parts: &Arc<FrontParts>,
         who: &Arc<Principal>,
         route: &Arc<Route>,
+        account: Option<&AccountName>,
         seat: Seat,
     ) -> Self {
         let pulse = Arc::new(Pulse {
@@ -88,6 +89,7 @@ impl Guard {
             parts: Arc::clone(parts),
             who: Arc::clone(who),
             route: Arc::clone(route),
+            account: account.cloned(),
             pulse: Arc::clone(&pulse),
             _seat: seat,
         };
@@ -140,6 +142,7 @@ struct Watch {
     parts: Arc<FrontParts>,
     who: Arc<Principal>,
     route: Arc<Route>,
+    account: Option<AccountName>,
     pulse: Arc<Pulse>,
     /// Taken for as long as the request lasts.
     _seat: Seat,
@@ -215,6 +218,7 @@ impl Watch {
     async fn verdict(&self) -> Option<Cut> {
         let (parts, who, route) =
             (Arc::clone(&self.parts), Arc::clone(&self.who), Arc::clone(&self.route));
+        let account = self.account.clone();
         let snapshot = parts.snapshot.load();
         if !snapshot.route(&route.name, route.protocol).is_some_and(|now| now.access.permits(&who))
         {
@@ -227,7 +231,7 @@ impl Watch {
                 return Some(Cut::SwitchedOff);
             }
             let upstream = route.broker.as_ref()?;
-            let connected = parts.broker.is_connected(&who, upstream).await;
+            let connected = parts.broker.is_connected(&who, upstream, account.as_ref()).await;
             matches!(connected, Ok(false)).then_some(Cut::Disconnected)
         });
         asked.await.ok().flatten()

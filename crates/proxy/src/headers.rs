@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::forward_auth::PROXY_SECRET;
+use crate::{account::ATTACHE_ACCOUNT, forward_auth::PROXY_SECRET};
 
 /// RFC 9110 section 7.6.1, and the obsolete ones still seen.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -19,9 +19,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// The caller's proofs, which are for us, and their claims about the way here, which an upstream
 /// might believe.
-const CALLERS_OWN: [HeaderName; 13] = [
+const CALLERS_OWN: [HeaderName; 14] = [
     header::AUTHORIZATION,
     PROXY_SECRET,
+    ATTACHE_ACCOUNT,
     header::COOKIE,
     HeaderName::from_static("dpop"),
     header::FORWARDED,
@@ -153,6 +154,8 @@ mod tests {
         let request = map(&[
             ("accept", "application/json"),
             ("attache-proxy-secret", "of a proxy that sends it everywhere"),
+            ("attache-account", "work"),
+            ("attache_account", "work"),
             ("authorization", "Bearer caller"),
             ("connection", "keep-alive, X-Smuggled , authorization"),
             ("content-type", "application/json"),

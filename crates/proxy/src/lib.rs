@@ -2,6 +2,7 @@
 //!
 //! [`front`] is the life of a request, top to bottom; every other file is one of its steps.
 
+mod account;
 pub mod body;
 mod breaker;
 mod crowd;

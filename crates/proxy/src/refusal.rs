@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use attache_broker::ObtainError;
 use attache_core::{
-    PublicOrigin, RequestId, UpstreamName, audit::Reason, authenticator::AuthnError,
+    ConnectionName, PublicOrigin, RequestId, audit::Reason, authenticator::AuthnError,
     explain::explain, problem::Kind,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -24,6 +24,7 @@ pub(crate) enum Refusal {
     TooOften(Duration),
     /// Not there, or not for this person: the two look the same.
     NoSuchUpstream,
+    AccountUnclear,
     PathEscapes,
     /// TRACE or CONNECT.
     Method,
@@ -47,7 +48,8 @@ pub(crate) enum Refusal {
     Unclear(Unclear),
     BodyTooLarge,
     BodyTooSlow,
-    NoCredential(ObtainError),
+    /// For this account.
+    NoCredential(ObtainError, ConnectionName),
     /// The credential was renewed, but this request's body cannot be sent a second time.
     SendAgain,
     UpstreamUnreachable,
@@ -67,9 +69,9 @@ impl From<Full> for Refusal {
     }
 }
 
-/// Before there was an answer that could be cut.
-impl From<Cut> for Refusal {
-    fn from(cut: Cut) -> Self {
+impl Refusal {
+    /// Before there was an answer that could be cut.
+    pub(crate) fn cut(cut: Cut, server: &ConnectionName) -> Self {
         match cut {
             Cut::Idle | Cut::Lifetime => Self::UpstreamSilent,
             Cut::Expired => {
@@ -80,19 +82,18 @@ impl From<Cut> for Refusal {
             )),
             Cut::NoAccess => Self::NoSuchUpstream,
             Cut::Disconnected => {
-                Self::NoCredential(ObtainError::NotConnected { reason: Reason::NotConnected })
+                let error = ObtainError::NotConnected { reason: Reason::NotConnected };
+                Self::NoCredential(error, server.clone())
             }
             Cut::Shutdown => Self::SendAgain,
         }
     }
-}
 
-impl Refusal {
     /// The answer in a plain API's language (RFC 9457).
     pub(crate) fn into_response(
         self,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &UpstreamName)>,
+        asked: Option<(Protocol, &ConnectionName)>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
         if let Self::ToolNotOpen { id } = &self {
@@ -107,7 +108,7 @@ impl Refusal {
     pub(crate) fn into_verdict(
         self,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &UpstreamName)>,
+        asked: Option<(Protocol, &ConnectionName)>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
         let status = match self.kind().facts().status {
@@ -123,13 +124,13 @@ impl Refusal {
         self,
         status: StatusCode,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &UpstreamName)>,
+        asked: Option<(Protocol, &ConnectionName)>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
         let facts = self.kind().facts();
-        let connect_url = match (&self, asked) {
-            (Self::NoCredential(ObtainError::NotConnected { .. }), Some((_, upstream))) => {
-                Some(connect_url(origin, upstream))
+        let connect_url = match &self {
+            Self::NoCredential(ObtainError::NotConnected { .. }, server) => {
+                Some(connect_url(origin, server))
             }
             _ => None,
         };
@@ -179,6 +180,7 @@ impl Refusal {
             Self::UnknownProxy => Kind::UnknownProxy,
             Self::TooOften(_) => Kind::TooOften,
             Self::NoSuchUpstream => Kind::NoSuchUpstream,
+            Self::AccountUnclear => Kind::AccountUnclear,
             Self::PathEscapes => Kind::UnsafePath,
             Self::Method | Self::MethodClosed(_) => Kind::MethodNotAllowed,
             Self::PathClosed => Kind::PathClosed,
@@ -192,7 +194,7 @@ impl Refusal {
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,
             // 403 and not 401: the caller's token for this gateway is fine (PX-21).
-            Self::NoCredential(error) => match error {
+            Self::NoCredential(error, _) => match error {
                 ObtainError::NotConnected { reason: Reason::InsufficientScope } => {
                     Kind::InsufficientScope
                 }
@@ -225,7 +227,7 @@ impl Refusal {
                 (*why).to_owned()
             }
             Self::Unclear(why) => format!("{} Here, {why}.", Kind::UnclearMessage.facts().detail()),
-            Self::NoCredential(error) => {
+            Self::NoCredential(error, _) => {
                 let words = explain(error.reason());
                 match connect_url {
                     Some(url) => format!("{} {} {url}", words.happened, words.next),
@@ -238,7 +240,7 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::NoCredential(ObtainError::Unavailable { retry_after, .. }) => {
+            Self::NoCredential(ObtainError::Unavailable { retry_after, .. }, _) => {
                 Some(retry_after.unwrap_or(SHORTLY))
             }
             Self::Unauthenticated(AuthnError::Unavailable(_)) | Self::NoSessionKey => Some(SHORTLY),
@@ -255,7 +257,7 @@ impl Refusal {
     fn challenge(
         &self,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &UpstreamName)>,
+        asked: Option<(Protocol, &ConnectionName)>,
     ) -> Option<HeaderValue> {
         let error = match self {
             Self::Unauthenticated(AuthnError::Missing) => String::new(),
@@ -286,8 +288,8 @@ const CONNECT_URL: HeaderName = HeaderName::from_static("attache-connect-url");
 const SHORTLY: Duration = Duration::from_secs(5);
 
 /// The one place a person is sent to; it asks them to sign in and is worth nothing to others.
-pub(crate) fn connect_url(origin: &PublicOrigin, upstream: &UpstreamName) -> String {
-    origin.url(&format!("/connect/{upstream}"))
+pub(crate) fn connect_url(origin: &PublicOrigin, server: &ConnectionName) -> String {
+    origin.url(&format!("/connect/{server}"))
 }
 
 /// JSON-RPC's "invalid params", as servers answer for a tool that they do not have.

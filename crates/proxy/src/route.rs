@@ -1,6 +1,6 @@
 //! From a request's path to an upstream and the path there.
 
-use attache_core::UpstreamName;
+use attache_core::ConnectionName;
 use http::{Uri, uri::PathAndQuery};
 
 use crate::snapshot::{Protocol, Target};
@@ -9,8 +9,8 @@ use crate::snapshot::{Protocol, Target};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asked<'a> {
     pub protocol: Protocol,
-    /// `None`: no name that an upstream could have.
-    pub name: Option<UpstreamName>,
+    /// `None`: no name that an upstream, or an account there, could have.
+    pub name: Option<ConnectionName>,
     /// Below `/http/{name}`, with its slash; empty under `/mcp/`.
     pub rest: &'a str,
 }
@@ -20,12 +20,12 @@ impl<'a> Asked<'a> {
     pub(crate) fn parse(path: &'a str) -> Option<Self> {
         if let Some(name) = path.strip_prefix("/mcp/") {
             // Claude Code sometimes appends a slash to a resource it was given.
-            let name = UpstreamName::parse(name.strip_suffix('/').unwrap_or(name)).ok();
+            let name = name.strip_suffix('/').unwrap_or(name).parse().ok();
             return Some(Self { protocol: Protocol::Mcp, name, rest: "" });
         }
         let below = path.strip_prefix("/http/")?;
         let (name, rest) = below.split_at(below.find('/').unwrap_or(below.len()));
-        Some(Self { protocol: Protocol::Http, name: UpstreamName::parse(name).ok(), rest })
+        Some(Self { protocol: Protocol::Http, name: name.parse().ok(), rest })
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn paths_name_an_upstream() {
-        let name = |name| UpstreamName::parse(name).ok();
+        let name = |name: &str| name.parse().ok();
         let asked = |protocol, name, rest| Some(Asked { protocol, name, rest });
         assert_eq!(Asked::parse("/mcp/notes"), asked(Protocol::Mcp, name("notes"), ""));
         assert_eq!(Asked::parse("/mcp/notes/"), asked(Protocol::Mcp, name("notes"), ""));
@@ -136,6 +136,15 @@ mod tests {
         assert_eq!(Asked::parse("/http/api"), asked(Protocol::Http, name("api"), ""));
         assert_eq!(Asked::parse("/http/api/a//b"), asked(Protocol::Http, name("api"), "/a//b"));
         assert_eq!(Asked::parse("/http/%61pi/x"), asked(Protocol::Http, None, "/x"));
+        let work = || name("notes@work");
+        assert_eq!(Asked::parse("/mcp/notes@work"), asked(Protocol::Mcp, work(), ""));
+        assert_eq!(Asked::parse("/mcp/notes@work/"), asked(Protocol::Mcp, work(), ""));
+        assert_eq!(Asked::parse("/http/notes@work/@a"), asked(Protocol::Http, work(), "/@a"));
+        assert_eq!(Asked::parse("/http/api/@work"), asked(Protocol::Http, name("api"), "/@work"));
+        for forged in ["@", "@work@home", "@Work", "%40work", "@w%6frk", "@.."] {
+            let path = format!("/mcp/notes{forged}");
+            assert_eq!(Asked::parse(&path), asked(Protocol::Mcp, None, ""), "{forged}");
+        }
         assert_eq!(Asked::parse("/connect/notes"), None);
         assert_eq!(Asked::parse("/mcp"), None);
     }

@@ -1,13 +1,13 @@
 //! Upstream session ids never leave the gateway: a caller gets one sealed for them (PX-12).
 //!
 //! `Mcp-Session-Id` towards the caller is the upstream's id under a key that all replicas share,
-//! bound to person and upstream. There is no table to fill or to lose, and any replica continues
+//! bound to person, upstream and account. There is no table to fill or to lose, and any replica continues
 //! what another began; in somebody else's hands an id is unknown.
 
 use std::sync::Arc;
 
 use attache_core::{
-    Slot, UpstreamName, UserId,
+    ConnectionName, Slot, UserId,
     store::{Sealed, Version},
 };
 use attache_crypto::{
@@ -29,23 +29,23 @@ impl SessionIds {
     pub(crate) fn outward(
         &self,
         user: &UserId,
-        upstream: &UpstreamName,
+        server: &ConnectionName,
         id: &HeaderValue,
     ) -> Option<HeaderValue> {
-        let slot = Slot::Upstream(upstream.clone());
+        let slot = Slot::Upstream(server.clone());
         let sealed = seal::seal(&self.0, &binding(user, &slot), id.as_bytes());
         HeaderValue::from_str(&base64url(&sealed.0)).ok()
     }
 
-    /// `None`: not an id that a replica gave to this person for this upstream.
+    /// `None`: not an id that a replica gave to this person for this account.
     pub(crate) fn inward(
         &self,
         user: &UserId,
-        upstream: &UpstreamName,
+        server: &ConnectionName,
         id: &HeaderValue,
     ) -> Option<HeaderValue> {
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(id.as_bytes()).ok()?);
-        let slot = Slot::Upstream(upstream.clone());
+        let slot = Slot::Upstream(server.clone());
         let opened = seal::open(&self.0, &binding(user, &slot), &sealed).ok()?;
         HeaderValue::from_bytes(&opened).ok()
     }
@@ -62,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_opens_for_its_person_and_upstream_only() {
+    fn a_session_opens_for_its_person_and_account_only() {
         let fresh = || SessionIds(Arc::new(DataKey::generate(&SystemRandom)));
         let ids = fresh();
         let (ada, grace) = (UserId::new("ada"), UserId::new("grace"));
-        let notes = UpstreamName::parse("notes").unwrap();
-        let other = UpstreamName::parse("other").unwrap();
+        let [notes, other, work]: [ConnectionName; 3] =
+            ["notes", "other", "notes@work"].map(|name| name.parse().unwrap());
         let upstream_id = HeaderValue::from_static("s-1");
 
         let given = ids.outward(&ada, &notes, &upstream_id).unwrap();
@@ -75,6 +75,7 @@ mod tests {
         assert_eq!(ids.inward(&ada, &notes, &given), Some(upstream_id.clone()));
         assert_eq!(ids.inward(&grace, &notes, &given), None);
         assert_eq!(ids.inward(&ada, &other, &given), None);
+        assert_eq!(ids.inward(&ada, &work, &given), None);
         assert_eq!(ids.inward(&ada, &notes, &upstream_id), None);
         assert_eq!(fresh().inward(&ada, &notes, &given), None);
     }

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use attache_broker::Brokered;
-use attache_core::{Access, PublicOrigin, UpstreamName, tools::ToolRules, traffic::Traffic};
+use attache_core::{
+    Access, ConnectionName, PublicOrigin, UpstreamName, tools::ToolRules, traffic::Traffic,
+};
 use http::{HeaderName, HeaderValue, Uri};
 use url::Url;
 
@@ -66,10 +68,10 @@ pub enum Protocol {
 
 impl Protocol {
     /// `/mcp/notes`
-    pub(crate) fn path(self, upstream: &UpstreamName) -> String {
+    pub(crate) fn path(self, name: &ConnectionName) -> String {
         match self {
-            Self::Mcp => format!("/mcp/{upstream}"),
-            Self::Http => format!("/http/{upstream}"),
+            Self::Mcp => format!("/mcp/{name}"),
+            Self::Http => format!("/http/{name}"),
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use attache_core::{
-    CredentialKey, IssuerId, ObtainedVia, Reach, RequestId, ServiceKeyName, Slot, Timestamp,
-    TokenId, UpstreamName, UserId,
+    ConnectionName, CredentialKey, IssuerId, ObtainedVia, Reach, RequestId, ServiceKeyName, Slot,
+    Timestamp, TokenId, UpstreamName, UserId,
     audit::{
         Action, AuditEvent, Method, Outcome, Reason,
-        trail::{AuditTrail, Head, Writer, WriterId},
+        trail::{AuditTrail, Filter, Head, Writer, WriterId},
     },
     principal::SessionDigest,
     store::{
@@ -43,7 +43,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     sign_ins_that_came_back_are_bounded(one).await;
     a_connect_flow_is_taken_by_one(one, other).await;
     connect_flows_are_bounded_by_person(one).await;
-    a_disconnect_clears_the_flows_of_one_upstream(one).await;
+    a_disconnect_clears_the_flows_of_one_account(one).await;
     a_credential_comes_back_as_it_was_put(one, other).await;
     a_credential_comes_with_its_persons_data_key(one, other).await;
     a_put_over_another_version_is_a_conflict(one, other).await;
@@ -73,6 +73,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     grants_are_bounded_by_person_and_end(one, other).await;
     registered_clients_are_bounded_and_forgotten(one, other).await;
     audit_is_listed_newest_first(one, other).await;
+    audit_of_an_upstream_is_of_all_its_accounts(one, trail).await;
 }
 
 /// Spoils a stored word with `sql`, which runs outside the store, and looks who is told what.
@@ -344,15 +345,18 @@ async fn connect_flows_are_bounded_by_person(one: &Stores) {
     assert_eq!(expired, None, "expired ones are swept, whoever's they are");
 }
 
-async fn a_disconnect_clears_the_flows_of_one_upstream(one: &Stores) {
+async fn a_disconnect_clears_the_flows_of_one_account(one: &Stores) {
     let user = person(one, "clear").await;
-    let (ends, stays) = (connect(&user, "github", 31, 0), connect(&user, "gitlab", 32, 0));
-    for flow in [&ends, &stays] {
+    let ends = connect(&user, "github", 31, 0);
+    let stay = [connect(&user, "gitlab", 32, 0), connect(&user, "github@work", 33, 0)];
+    for flow in stay.iter().chain([&ends]) {
         one.connects.insert(flow, 5, NOW).await.expect("insert");
     }
-    one.connects.clear(&user, &ends.upstream).await.expect("clear");
+    one.connects.clear(&user, &ends.connection).await.expect("clear");
     assert_eq!(one.connects.take(ends.state).await.expect("take"), None);
-    assert_eq!(one.connects.take(stays.state).await.expect("take"), Some(stays));
+    for flow in stay {
+        assert_eq!(one.connects.take(flow.state).await.expect("take"), Some(flow));
+    }
 }
 
 // --- credentials --------------------------------------------------------------------------------
@@ -387,8 +391,10 @@ async fn a_credential_comes_with_its_persons_data_key(one: &Stores, other: &Stor
     let found = other.credentials.find_with_key(&key).await.expect("find");
     assert_eq!(found, Some((stored, Some(wrapped("1", 7)))));
 
-    let elsewhere = CredentialKey { slot: Slot::Upstream(upstream("mail")), ..key };
-    assert_eq!(other.credentials.find_with_key(&elsewhere).await.expect("find"), None);
+    for elsewhere in ["mail", "github@work"] {
+        let elsewhere = CredentialKey::upstream(key.user.clone(), connection(elsewhere));
+        assert_eq!(other.credentials.find_with_key(&elsewhere).await.expect("find"), None);
+    }
 }
 
 async fn a_put_over_another_version_is_a_conflict(one: &Stores, other: &Stores) {
@@ -409,13 +415,13 @@ async fn a_put_over_another_version_is_a_conflict(one: &Stores, other: &Stores) 
 async fn credentials_are_listed_by_slot(one: &Stores) {
     let (user, neighbour) = (person(one, "list").await, person(one, "list2").await);
     // Locales order these in other ways than bytes do.
-    for upstream in ["ab", "a_c", "a-d", "0", "z"] {
-        one.credentials.put(&key(&user, upstream), &record(1), None).await.expect("put");
+    for name in ["ab", "a_c", "a-d", "0", "ab@work", "z"] {
+        one.credentials.put(&key(&user, name), &record(1), None).await.expect("put");
     }
     one.credentials.put(&key(&neighbour, "b"), &record(1), None).await.expect("put");
     let listed = one.credentials.list(&user).await.expect("list");
     let slots: Vec<_> = listed.iter().map(|(slot, _)| slot.to_string()).collect();
-    let expected = ["upstream:0", "upstream:a-d", "upstream:a_c", "upstream:ab", "upstream:z"];
+    let expected = ["0", "a-d", "a_c", "ab", "ab@work", "z"].map(|name| format!("upstream:{name}"));
     assert_eq!(slots, expected);
 }
 
@@ -1004,7 +1010,7 @@ async fn audit_is_listed_newest_first(one: &Stores, other: &Stores) {
     let event = |seconds, user: Option<&str>, outcome| AuditEvent {
         at: NOW.plus(Duration::from_secs(seconds)),
         user: user.map(UserId::new),
-        server: user.map(upstream),
+        server: user.map(connection),
         method: user.map(|_| Method::Connect),
         action: Action::Refresh,
         outcome,
@@ -1027,6 +1033,29 @@ async fn audit_is_listed_newest_first(one: &Stores, other: &Stores) {
     assert_eq!(one.audit.list(Some(&grace), 1).await.expect("list"), [late]);
 }
 
+async fn audit_of_an_upstream_is_of_all_its_accounts(one: &Stores, trail: &dyn AuditTrail) {
+    let event = |server| AuditEvent {
+        at: NOW,
+        user: None,
+        server: Some(connection(server)),
+        method: None,
+        action: Action::Connect,
+        outcome: Outcome::Success,
+        request_id: None,
+        count: None,
+    };
+    let servers = ["a_b", "a_b@work", "a_b@home", "a_bc", "a-b@work"];
+    one.audit.append(&servers.map(event)).await.expect("append");
+    for (asked, expected) in
+        [("a_b", &["a_b@home", "a_b@work", "a_b"][..]), ("a_b@work", &["a_b@work"])]
+    {
+        let filter = Filter { server: Some(connection(asked)), ..Filter::default() };
+        let listed = trail.newest(&filter, 10).await.expect("newest");
+        let listed = listed.into_iter().filter_map(|one| one.event.server);
+        assert_eq!(listed.map(|name| name.to_string()).collect::<Vec<_>>(), expected);
+    }
+}
+
 // --- props --------------------------------------------------------------------------------------
 
 fn pick<'s>(rival: u8, one: &'s Stores, other: &'s Stores) -> &'s Stores {
@@ -1039,6 +1068,10 @@ fn issuer() -> IssuerId {
 
 fn upstream(name: &str) -> UpstreamName {
     UpstreamName::parse(name).expect("a name")
+}
+
+fn connection(name: &str) -> ConnectionName {
+    name.parse().expect("a name")
 }
 
 fn digest(number: u8) -> [u8; 32] {
@@ -1062,7 +1095,7 @@ fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> Conne
         state: digest(number),
         user: user.clone(),
         session: SessionDigest(digest(number)),
-        upstream: upstream(server),
+        connection: connection(server),
         issuer: Some(issuer()),
         redirect_uri: "https://gw.example.com/api/v1/user/credentials/github/callback".to_owned(),
         scopes: vec!["repo".to_owned(), "read:user".to_owned()],
@@ -1077,7 +1110,7 @@ fn wrapped(by: &str, byte: u8) -> WrappedKey {
 }
 
 fn key(user: &UserId, server: &str) -> CredentialKey {
-    CredentialKey::upstream(user.clone(), upstream(server))
+    CredentialKey::upstream(user.clone(), connection(server))
 }
 
 fn record(number: i64) -> Record {

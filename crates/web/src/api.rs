@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use attache_broker::{Condition, Connection, connections::Revocation};
 use attache_core::{
-    Account, ObtainedVia, Timestamp, UpstreamName, audit::Reason, problem::Kind, store::StoreError,
+    Account, ConnectionName, ObtainedVia, Timestamp, audit::Reason, problem::Kind,
+    store::StoreError,
 };
 use axum::{
     Json,
@@ -42,7 +43,7 @@ pub(crate) async fn disconnect(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Result<Json<Receipt>, Response> {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse::<ConnectionName>() else {
         return Err(refuse(&parts, Kind::NoSuchUpstream));
     };
     let unavailable = |error: StoreError| store_failed(&parts, &error);
@@ -60,13 +61,13 @@ pub(crate) async fn disconnect(
 
 /// `GET /api/v1/user/credentials/{server}/connect`: begins nothing; the page there asks first.
 pub(crate) async fn connect(Path(server): Path<String>, parts: Parts) -> Response {
-    match UpstreamName::parse(&server) {
+    match server.parse() {
         Ok(server) => Redirect::to(&connect_path(&server)).into_response(),
         Err(_) => refuse(&parts, Kind::NoSuchUpstream),
     }
 }
 
-pub(crate) fn connect_path(server: &UpstreamName) -> String {
+pub(crate) fn connect_path(server: &ConnectionName) -> String {
     format!("/connect/{server}")
 }
 
@@ -78,13 +79,15 @@ pub(crate) struct Credentials {
 /// What may be known about a credential; every key is always there.
 #[derive(Debug, Serialize)]
 pub(crate) struct Credential {
-    server: UpstreamName,
+    server: ConnectionName,
     mode: &'static str,
     status: &'static str,
     /// Whose move it is; `null` where nothing is connected.
     health: Option<&'static str>,
     reason: Option<&'static str>,
     account: Option<Account>,
+    /// Another connection that is this very account at the provider.
+    same_account_as: Option<ConnectionName>,
     token_type: Option<String>,
     scopes: Vec<String>,
     /// What the upstream wants besides, until the person approves or an hour has passed.
@@ -108,6 +111,7 @@ impl From<Connection> for Credential {
             health: connection.condition.map(Condition::as_str),
             reason: connection.reason.map(Reason::as_str),
             account: connection.account,
+            same_account_as: connection.same_account_as,
             token_type: connection.token_type,
             scopes: connection.scopes,
             wanted_scopes: connection.wanted_scopes,
@@ -123,7 +127,7 @@ impl From<Connection> for Credential {
 /// What a disconnect did: here always, at the provider if it could be told.
 #[derive(Debug, Serialize)]
 pub(crate) struct Receipt {
-    server: UpstreamName,
+    server: ConnectionName,
     deleted: bool,
     revoked: bool,
     /// Why it was not revoked.
@@ -131,7 +135,7 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    fn new(server: UpstreamName, revocation: Option<Revocation>) -> Self {
+    fn new(server: ConnectionName, revocation: Option<Revocation>) -> Self {
         let (revoked, reason) = match revocation {
             Some(Revocation::Revoked) => (true, None),
             Some(Revocation::Failed(reason)) => (false, Some(reason)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_broker::Act;
-use attache_core::{Principal, PublicOrigin, RequestId, UpstreamName};
+use attache_core::{ConnectionName, Principal, PublicOrigin, RequestId};
 use attache_crypto::{digest::base64url, random::Random};
 use axum::{
     extract::{Request, State},
@@ -26,7 +26,7 @@ impl Context {
     }
 
     /// What this request has somebody do.
-    pub(crate) fn act(parts: &Parts, who: Arc<Principal>, server: UpstreamName) -> Act {
+    pub(crate) fn act(parts: &Parts, who: Arc<Principal>, server: ConnectionName) -> Act {
         Act { who, server, request_id: Self::request_id(parts) }
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use attache_core::{UpstreamName, problem::Kind};
+use attache_core::{ConnectionName, problem::Kind};
 use attache_identity::authorization_server::SCOPE;
 use axum::{
     Json, Router,
@@ -55,7 +55,7 @@ async fn http(State(web): State<Web>, Path(name): Path<String>, parts: Parts) ->
 }
 
 fn upstream(web: &Web, door: &str, name: &str, parts: &Parts) -> Response {
-    match UpstreamName::parse(name) {
+    match name.parse::<ConnectionName>() {
         Ok(name) => {
             document(web, url(parts, &format!("/{door}/{name}")), format!("attache: {name}"))
         }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use attache_core::{UpstreamName, audit::Reason};
+use attache_core::{ConnectionName, audit::Reason};
 use url::form_urlencoded;
 
 /// Written as the path and query of the page that shows it; no part needs escaping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectResult {
-    pub server: UpstreamName,
+    pub server: ConnectionName,
     pub ending: Ending,
 }
 
@@ -31,7 +31,7 @@ impl ConnectResult {
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value)
         };
-        let server = UpstreamName::parse(&value("credential_server")?).ok()?;
+        let server = value("credential_server")?.parse().ok()?;
         let reason = value("credential_error").and_then(|word| Reason::parse(&word));
         let ending = if value("credential_disconnected").is_some() {
             Ending::Disconnected(reason)
@@ -68,15 +68,15 @@ mod tests {
 
     #[test]
     fn survives_the_address_bar() {
-        let github = UpstreamName::parse("github").unwrap();
-        for ending in [
-            Ending::Connected,
-            Ending::Kept,
-            Ending::Failed(Reason::AccessDenied),
-            Ending::Disconnected(None),
-            Ending::Disconnected(Some(Reason::RevocationUnsupported)),
+        for (server, ending) in [
+            ("github@work", Ending::Connected),
+            ("github", Ending::Connected),
+            ("github", Ending::Kept),
+            ("github", Ending::Failed(Reason::AccessDenied)),
+            ("github", Ending::Disconnected(None)),
+            ("github", Ending::Disconnected(Some(Reason::RevocationUnsupported))),
         ] {
-            let result = ConnectResult { server: github.clone(), ending };
+            let result = ConnectResult { server: server.parse().unwrap(), ending };
             let path = result.to_string();
             let (_, query) = path.split_once('?').unwrap();
             assert_eq!(ConnectResult::parse(query), Some(result), "{path}");

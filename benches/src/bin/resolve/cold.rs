@@ -56,7 +56,7 @@ pub(crate) async fn compare(
 }
 
 async fn obtain(gateway: Arc<Gateway>, who: Arc<Principal>) -> Result<()> {
-    gateway.broker.obtain(&who, &gateway.upstream).await?;
+    gateway.broker.obtain(&who, &gateway.upstream, None).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use attache_core::{
-    UpstreamName,
+    ConnectionName,
     outbound::{Limits, Outbound as _},
 };
 use attache_net::{address::EgressRules, outbound::ControlClient, tls::Trust};
@@ -39,12 +39,11 @@ pub(crate) async fn run(
             terminal.data(&json!({ "credentials": listed }), || table(&listed));
         }
         Credential::Status { server } => {
-            let connection = gateway.credential(&name(server)?).await?;
+            let connection = gateway.credential(server).await?;
             terminal.data(&connection, || table(std::slice::from_ref(&connection)));
         }
-        Credential::Connect { server } => connect(&gateway, &name(server)?, terminal).await?,
+        Credential::Connect { server } => connect(&gateway, server, terminal).await?,
         Credential::Rm { server } => {
-            let server = name(server)?;
             let path = format!("/api/v1/user/credentials/{server}");
             let receipt = gateway.call(Method::DELETE, &path).await?;
             if terminal.is_machine() {
@@ -67,10 +66,15 @@ pub(crate) async fn run(
 
 async fn connect(
     gateway: &Gateway,
-    server: &UpstreamName,
+    server: &ConnectionName,
     terminal: Terminal,
 ) -> Result<(), Failure> {
-    let before = gateway.credential(server).await?;
+    let before = gateway.credential_if_any(server).await?;
+    if before.is_none() {
+        // An account that is new: nothing is listed of it yet, but of its upstream.
+        gateway.credential(&server.upstream.clone().into()).await?;
+    }
+    let before = before.unwrap_or_default();
     let page = gateway.url(&format!("/connect/{server}"))?;
     terminal.message(format_args!("Opening {page}"));
     if !open_browser(&page) {
@@ -78,7 +82,7 @@ async fn connect(
     }
     for _ in 0..LOOKS {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = gateway.credential(server).await?;
+        let now = gateway.credential_if_any(server).await?.unwrap_or_default();
         let fresh = now.get("updated_at") != before.get("updated_at");
         if fresh && field(&now, "status") == "connected" {
             terminal.message(format_args!("{server} is connected"));
@@ -98,10 +102,6 @@ pub(super) fn open_browser(page: &Url) -> bool {
         .stderr(Stdio::null())
         .spawn();
     quiet.is_ok()
-}
-
-fn name(server: &str) -> Result<UpstreamName, Failure> {
-    UpstreamName::parse(server).map_err(Failure::usage)
 }
 
 fn table(credentials: &[Value]) -> Vec<Vec<String>> {
@@ -166,13 +166,20 @@ impl Gateway {
         Ok(answer.get("credentials").and_then(Value::as_array).cloned().unwrap_or_default())
     }
 
-    async fn credential(&self, server: &UpstreamName) -> Result<Value, Failure> {
-        let listed = self.credentials().await?;
-        listed.into_iter().find(|one| field(one, "server") == server.as_str()).ok_or_else(|| {
-            Failure::Failed(format!(
-                "there is no server {server} that you may connect: see `attache credential list`"
-            ))
+    async fn credential(&self, server: &ConnectionName) -> Result<Value, Failure> {
+        self.credential_if_any(server).await?.ok_or_else(|| {
+            let what = match server.account {
+                None => format!("there is no server {server} that you may connect"),
+                Some(_) => format!("you have not connected an account {server}"),
+            };
+            Failure::Failed(format!("{what}: see `attache credential list`"))
         })
+    }
+
+    async fn credential_if_any(&self, server: &ConnectionName) -> Result<Option<Value>, Failure> {
+        let name = server.to_string();
+        let listed = self.credentials().await?;
+        Ok(listed.into_iter().find(|one| field(one, "server") == name))
     }
 
     pub(super) async fn call(&self, method: Method, path: &str) -> Result<Value, Failure> {

@@ -168,6 +168,42 @@ async fn envoy_is_given_the_callers_credential_and_no_other() {
     world.end().await;
 }
 
+/// A named account is that account or nothing, in either way in which Envoy writes headers.
+#[tokio::test]
+async fn envoy_is_given_the_account_that_was_chosen() {
+    let world = world().await;
+    world.ada().await.connect("api").await;
+    let ada = world.program(ADA);
+    let choose = |question: &mut CheckRequest, name: &str| {
+        http_of(question).headers.insert("attache-account".to_owned(), name.to_owned());
+    };
+    let mut work = question("api", &ada);
+    choose(&mut work, "work");
+    let mut raw = question("api", &ada);
+    let header = RawHeader { key: "Attache-Account".into(), raw_value: "work".into() };
+    http_of(&mut raw).header_map = Some(Headers { headers: vec![header] });
+    for question in [&work, &raw] {
+        let verdict = asked(&world, ENVOY, question.clone()).await;
+        let Verdict::Stop(403, headers, _) = verdict else {
+            unreachable!("work is not connected: {verdict:?}")
+        };
+        assert_eq!(headers["attache-connect-url"], format!("{}connect/api@work", world.origin));
+    }
+    let mut forged = question("api", &ada);
+    choose(&mut forged, "work,home");
+    assert_eq!(status(&asked(&world, ENVOY, forged).await), 400);
+
+    world.ada().await.connect("api@work").await;
+    let Verdict::Go(first, _) = asked(&world, ENVOY, question("api", &ada)).await else {
+        unreachable!("it is connected")
+    };
+    let Verdict::Go(second, _) = asked(&world, ENVOY, work).await else {
+        unreachable!("so is work")
+    };
+    assert_ne!(first["authorization"], second["authorization"]);
+    world.end().await;
+}
+
 #[tokio::test]
 async fn envoy_passes_a_refusal_on_with_what_to_do() {
     let world = world().await;

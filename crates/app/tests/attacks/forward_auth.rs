@@ -108,6 +108,30 @@ async fn a_proxy_is_given_the_callers_credential_and_no_other() {
     unreachable!("eight credentials were given away, and the audit has another number");
 }
 
+/// A named account is that account or nothing.
+#[tokio::test]
+async fn a_proxy_is_given_the_account_that_was_chosen() {
+    let world = world().await;
+    world.ada().await.connect("api").await;
+    let ada = world.program(ADA);
+    let work = [("attache-account", "work")];
+    let refused = asked_by(EDGE, &ada, "api", &work).await;
+    assert_eq!(refused.status, 403);
+    let connect = format!("{}connect/api@work", world.origin);
+    assert_eq!(refused.header("attache-connect-url"), Some(connect.as_str()));
+    for unclear in [&["work", "home"][..], &["Work"], &[""]] {
+        let headers: Vec<_> = unclear.iter().map(|name| ("attache-account", *name)).collect();
+        assert_eq!(asked_by(EDGE, &ada, "api", &headers).await.status, 400, "{unclear:?}");
+    }
+
+    world.ada().await.connect("api@work").await;
+    let [first, second] =
+        [asked_by(EDGE, &ada, "api", &[]).await, asked_by(EDGE, &ada, "api", &work).await]
+            .map(|granted| granted.header("authorization").unwrap().to_owned());
+    assert_ne!(first, second);
+    world.end().await;
+}
+
 /// A secret that is wrong, missing, doubled, or for other upstreams opens nothing and tells nothing:
 /// also not which upstreams there are.
 #[tokio::test]

@@ -23,6 +23,7 @@ mod witness;
 #[path = "../support/world.rs"]
 mod world;
 
+mod accounts;
 mod callers;
 mod client_secrets;
 mod clients;

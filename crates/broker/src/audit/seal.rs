@@ -1,7 +1,7 @@
 //! What an entry's seal covers: everything it says, its place, and the seal before it.
 
 use attache_core::{
-    RequestId, Timestamp, UpstreamName, UserId,
+    RequestId, Timestamp, UserId,
     audit::{
         AuditEvent, Method, Outcome,
         trail::{Entry, Head, Position, Seal, Writer, WriterId},
@@ -59,7 +59,7 @@ impl WriterKey {
             &sequence,
             &when.0.to_be_bytes(),
             &optional(user.as_ref().map(UserId::as_str)),
-            &optional(server.as_ref().map(UpstreamName::as_str)),
+            &optional(server.as_ref().map(ToString::to_string).as_deref()),
             &optional(method.map(Method::as_str)),
             action.as_str().as_bytes(),
             outcome.as_bytes(),

@@ -126,7 +126,7 @@ impl Herald {
         now: Timestamp,
     ) -> Result<Option<(&Brokered, Message)>, StoreError> {
         let Slot::Upstream(name) = &claim.key.slot else { return Ok(None) };
-        let upstream = self.0.upstreams.iter().find(|upstream| upstream.name == *name);
+        let upstream = self.0.upstreams.iter().find(|upstream| upstream.name == name.upstream);
         let stored = self.0.credentials.find(&claim.key).await?;
         let person = self.0.people.find(&claim.key.user).await?;
         let (Some(upstream), Some(stored), Some(person)) = (upstream, stored, person) else {
@@ -135,7 +135,7 @@ impl Herald {
         if stored.record.version != claim.version || person.disabled {
             return Ok(None);
         }
-        let message = Message::new(claim, person, &upstream.name, &self.0.origin, now);
+        let message = Message::new(claim, person, name, &self.0.origin, now);
         Ok(Some((&**upstream, message)))
     }
 
@@ -173,7 +173,7 @@ impl Herald {
         let event = AuditEvent {
             at: self.0.clock.now(),
             user: Some(claim.key.user.clone()),
-            server: Some(upstream.name.clone()),
+            server: claim.key.connection().cloned(),
             method: Some(upstream.method()),
             action: Action::Notify,
             outcome,

@@ -1,7 +1,7 @@
 //! What a webhook is told, in the form of Standard Webhooks. No credential, and no word of a provider.
 
 use attache_core::{
-    PublicOrigin, Slot, Timestamp, UpstreamName, UserId,
+    ConnectionName, PublicOrigin, Slot, Timestamp, UserId,
     audit::Reason,
     store::{Claim, News, Person},
 };
@@ -20,7 +20,7 @@ pub(super) struct Message {
 #[derive(Debug, Serialize)]
 struct Data {
     user: User,
-    upstream: UpstreamName,
+    upstream: ConnectionName,
     ends_at: Timestamp,
     reason: Option<&'static str>,
     connect_url: String,
@@ -37,7 +37,7 @@ impl Message {
     pub(super) fn new(
         claim: &Claim,
         person: Person,
-        upstream: &UpstreamName,
+        upstream: &ConnectionName,
         origin: &PublicOrigin,
         now: Timestamp,
     ) -> Self {

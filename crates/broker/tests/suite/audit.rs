@@ -91,7 +91,7 @@ async fn an_injection_is_written_before_the_process_ends() {
     let (gateway, ada) = (world.gateway(), &world.ada);
     let requests = ["r-1", "r-2", "r-3"].map(RequestId::new);
     for request in &requests {
-        gateway.broker.injected(&ada.who, gateway.upstream("notes"), request);
+        gateway.broker.injected(&ada.who, gateway.upstream("notes"), None, request);
     }
     gateway.stop.cancel();
     gateway.tasks.drained().await;
@@ -111,7 +111,7 @@ async fn injections_that_were_not_written_leave_a_mark() {
     let (gateway, ada) = (world.gateway(), &world.ada);
     for number in 0..33_576 {
         let request = RequestId::new(number.to_string());
-        gateway.broker.injected(&ada.who, gateway.upstream("notes"), &request);
+        gateway.broker.injected(&ada.who, gateway.upstream("notes"), None, &request);
     }
     gateway.stop.cancel();
     gateway.tasks.drained().await;
@@ -129,7 +129,7 @@ async fn injections_wait_for_the_store() {
     let requests = ["r-1", "r-2", "r-3"].map(RequestId::new);
     world.faulty.refuse(Operation::Append, 2);
     for request in &requests {
-        gateway.broker.injected(&ada.who, gateway.upstream("notes"), request);
+        gateway.broker.injected(&ada.who, gateway.upstream("notes"), None, request);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let list = async || world.stores.audit.list(None, 100).await.unwrap();
@@ -191,7 +191,7 @@ async fn nothing_from_outside_is_written_anywhere() {
     world.provider.recover();
     world.clock.advance(LIFE);
     world.faulty.refuse(Operation::Commit, 1);
-    let served = gateway.broker.obtain(&ada.who, gateway.upstream("notes")).await;
+    let served = gateway.broker.obtain(&ada.who, gateway.upstream("notes"), None).await;
     answers.push(format!("{:?}", served.unwrap()));
     world.provider.fail(Trouble::error(400, MARK));
     answers.push(format!("{:?}", gateway.disconnect(ada, "notes").await));

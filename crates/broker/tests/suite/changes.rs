@@ -18,7 +18,7 @@ const RECHECK: Duration = Duration::from_secs(30);
 const BOUND: Duration = Duration::from_mins(1);
 
 fn ready(world: &World, gateway: &Gateway, person: &Someone) -> Option<String> {
-    let ready = gateway.broker.ready(&person.who, gateway.upstream("notes"), world.now());
+    let ready = gateway.broker.ready(&person.who, gateway.upstream("notes"), None, world.now());
     ready.map(|injection| bearer(&injection))
 }
 

@@ -287,13 +287,13 @@ async fn an_upstream_for_others_is_no_upstream() {
     let world = World::new().await;
     let (gateway, grace) = (world.gateway(), &world.grace);
     for name in ["tickets", "nothing"] {
+        assert_eq!(gateway.disconnect(grace, name).await.unwrap(), None, "{name}");
         let name = &server(name);
         let connections = &gateway.connections;
         let begun = connections.begin(&grace.who, &grace.browser, name).await;
         assert_eq!(begun, Err(ConnectError(Reason::WrongUpstream)), "{name}");
         assert_eq!(connections.find(&grace.who, name).await.unwrap(), None, "{name}");
         assert!(connections.offer(&grace.who, name).await.unwrap().is_none(), "{name}");
-        assert_eq!(gateway.disconnect(grace, name.as_str()).await.unwrap(), None, "{name}");
     }
     let names = async |person: &Someone| {
         let listed = gateway.connections.list(&person.who).await.unwrap();
@@ -320,7 +320,7 @@ async fn a_disconnect_ends_what_is_pending_and_revokes_what_was_given() {
     assert_eq!(revocations[1]["token"], token);
 
     assert!(world.stored(ada, "notes").await.is_none());
-    let served = gateway.broker.ready(&ada.who, gateway.upstream("notes"), world.now());
+    let served = gateway.broker.ready(&ada.who, gateway.upstream("notes"), None, world.now());
     assert!(served.is_none(), "nothing lives on in memory");
     assert_eq!(gateway.obtain(ada, "notes").await, Err(NOT_CONNECTED));
     let late = gateway.callback(ada, "notes", &pending).await;
@@ -394,7 +394,7 @@ async fn a_disconnect_whose_answer_was_lost_ends_what_memory_serves() {
     gateway.obtain(ada, "notes").await.unwrap();
     world.faulty.lose_answer(Operation::Remove);
     gateway.disconnect(ada, "notes").await.unwrap_err();
-    let served = gateway.broker.ready(&ada.who, gateway.upstream("notes"), world.now());
+    let served = gateway.broker.ready(&ada.who, gateway.upstream("notes"), None, world.now());
     assert!(served.is_none());
     assert_eq!(gateway.obtain(ada, "notes").await, Err(NOT_CONNECTED));
 }
@@ -408,7 +408,8 @@ async fn a_reconnect_replaces_what_was_there() {
     gateway.connect(ada, "notes").await;
     let second = gateway.obtain(ada, "notes").await.unwrap();
     assert_ne!(first, second);
-    let served = gateway.broker.ready(&ada.who, gateway.upstream("notes"), world.now()).unwrap();
+    let served =
+        gateway.broker.ready(&ada.who, gateway.upstream("notes"), None, world.now()).unwrap();
     assert_eq!(bearer(&served), second);
 }
 

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod account;
+mod accounts;
 mod audit;
 mod authority;
 mod breaker;

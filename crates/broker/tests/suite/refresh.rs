@@ -27,7 +27,7 @@ fn not_connected<T>(reason: Reason) -> Result<T, ObtainError> {
 }
 
 fn ready(world: &World, gateway: &Gateway, person: &Someone) -> Option<String> {
-    let ready = gateway.broker.ready(&person.who, gateway.upstream("notes"), world.now());
+    let ready = gateway.broker.ready(&person.who, gateway.upstream("notes"), None, world.now());
     ready.map(|injection| bearer(&injection))
 }
 
@@ -135,7 +135,7 @@ async fn what_is_due_is_renewed_behind_the_back_of_who_is_served() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
     gateway.connect(ada, "notes").await;
-    let served = gateway.broker.obtain(&ada.who, gateway.upstream("notes")).await.unwrap();
+    let served = gateway.broker.obtain(&ada.who, gateway.upstream("notes"), None).await.unwrap();
     let (first, due) = (bearer(&served), served.refresh_at.unwrap());
     world.clock.advance(due.minus(Duration::from_secs(10)).since(world.now()));
     assert_eq!(gateway.obtain(ada, "notes").await.as_ref(), Ok(&first));
@@ -537,14 +537,14 @@ async fn many_refusals_of_one_version_cause_one_refresh() {
     let (gateway, ada) = (world.gateway(), &world.ada);
     let upstream = gateway.upstream("notes");
     gateway.connect(ada, "notes").await;
-    let old = gateway.broker.obtain(&ada.who, upstream).await.unwrap().version;
-    gateway.broker.rejected(&ada.who, upstream, old);
+    let old = gateway.broker.obtain(&ada.who, upstream, None).await.unwrap().version;
+    gateway.broker.rejected(&ada.who, upstream, None, old);
     let renewed = gateway.obtain(ada, "notes").await;
 
-    gateway.broker.rejected(&ada.who, upstream, old);
+    gateway.broker.rejected(&ada.who, upstream, None, old);
     assert_eq!(gateway.obtain(ada, "notes").await, renewed, "a late 401 is about the old one");
     gateway.reject(ada, "notes").await;
-    gateway.broker.rejected(&ada.who, upstream, old);
+    gateway.broker.rejected(&ada.who, upstream, None, old);
     assert_eq!(
         gateway.obtain(ada, "notes").await,
         not_connected(Reason::UpstreamRejected),

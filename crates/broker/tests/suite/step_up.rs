@@ -15,11 +15,11 @@ const NO_MORE: Option<ObtainError> =
 /// Tells the broker that the upstream wants `scopes` beyond what it is served now.
 async fn demand(gateway: &Gateway, person: &Someone, scopes: &str) -> Option<ObtainError> {
     let upstream = gateway.upstream("notes");
-    let served = gateway.broker.obtain(&person.who, upstream).await.expect("a credential");
+    let served = gateway.broker.obtain(&person.who, upstream, None).await.expect("a credential");
     let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\"");
     let challenge = HeaderValue::try_from(challenge).expect("a header");
     let answer = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, challenge)]);
-    gateway.broker.step_up(&person.who, upstream, served.version, &answer).await
+    gateway.broker.step_up(&person.who, upstream, None, served.version, &answer).await
 }
 
 async fn begin(gateway: &Gateway, person: &Someone) -> Url {
@@ -131,10 +131,10 @@ async fn what_was_disconnected_meanwhile_is_asked_for_as_ever() {
     let (gateway, ada) = (world.gateway(), &world.ada);
     gateway.connect(ada, "notes").await;
     let upstream = gateway.upstream("notes");
-    let served = gateway.broker.obtain(&ada.who, upstream).await.unwrap();
+    let served = gateway.broker.obtain(&ada.who, upstream, None).await.unwrap();
     gateway.disconnect(ada, "notes").await.unwrap().unwrap();
     let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\", scope=\"w\"");
     let answer = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, challenge)]);
-    let told = gateway.broker.step_up(&ada.who, upstream, served.version, &answer).await;
+    let told = gateway.broker.step_up(&ada.who, upstream, None, served.version, &answer).await;
     assert_eq!(told, Some(ObtainError::NotConnected { reason: Reason::NotConnected }));
 }

@@ -73,12 +73,18 @@ async fn assert_mended_by_its_owner(gateway: &Gateway, person: &Someone, name: &
 
 #[tokio::test]
 async fn a_row_that_was_swapped_cut_or_changed_does_not_open() {
-    type Tamper = fn(&mut Record, graces: &Record, other: &Record);
-    let cases: [(&str, Tamper); 8] = [
+    type Tamper = fn(&mut Record, graces: &Record, others: [&Record; 2]);
+    let cases: [(&str, Tamper); 10] = [
         ("the row of another person", |record, graces, _| *record = graces.clone()),
         ("the bytes of another person", |record, graces, _| record.sealed = graces.sealed.clone()),
-        ("the row of another upstream", |record, _, other| *record = other.clone()),
-        ("the bytes of another upstream", |record, _, other| record.sealed = other.sealed.clone()),
+        ("the row of another upstream", |record, _, [other, _]| *record = other.clone()),
+        ("the bytes of another upstream", |record, _, [other, _]| {
+            record.sealed = other.sealed.clone();
+        }),
+        ("the row of another account", |record, _, [_, work]| *record = work.clone()),
+        ("the bytes of another account", |record, _, [_, work]| {
+            record.sealed = work.sealed.clone();
+        }),
         ("cut short", |record, _, _| record.sealed.0.truncate(40)),
         ("empty", |record, _, _| record.sealed = Sealed(Vec::new())),
         ("one bit", |record, _, _| *record.sealed.0.last_mut().unwrap() ^= 1),
@@ -87,18 +93,22 @@ async fn a_row_that_was_swapped_cut_or_changed_does_not_open() {
     for (case, tamper) in cases {
         let world = World::new().await;
         let (gateway, ada) = (world.gateway(), &world.ada);
-        for (person, name) in [(ada, "notes"), (ada, "tickets"), (&world.grace, "notes")] {
-            gateway.connect(person, name).await;
+        for name in ["notes", "tickets", "notes@work"] {
+            gateway.connect(ada, name).await;
         }
+        gateway.connect(&world.grace, "notes").await;
         let mut tampered = record(&world, ada, "notes").await;
         let graces = record(&world, &world.grace, "notes").await;
         let other = record(&world, ada, "tickets").await;
-        tamper(&mut tampered, &graces, &other);
+        let work = record(&world, ada, "notes@work").await;
+        tamper(&mut tampered, &graces, [&other, &work]);
         overwrite(&world, ada, "notes", &tampered).await;
 
         assert_unreadable(&gateway, ada, "notes", case).await;
         assert_unreadable(&world.gateway(), ada, "notes", &format!("{case}, restarted")).await;
-        gateway.obtain(ada, "tickets").await.unwrap();
+        for name in ["tickets", "notes@work"] {
+            gateway.obtain(ada, name).await.unwrap();
+        }
         gateway.obtain(&world.grace, "notes").await.unwrap();
         assert_mended_by_its_owner(&gateway, ada, "notes", case).await;
     }

@@ -17,7 +17,7 @@ use attache_broker::audit::{
     verify::{Place, Problem, Report, verify},
 };
 use attache_core::{
-    Clock, RequestId, Timestamp, UpstreamName, UserId,
+    Clock, RequestId, Timestamp, UserId,
     audit::{
         Action, AuditEvent, Method, Outcome, Reason,
         trail::{AuditTrail, Position, Writer, WriterId},
@@ -104,7 +104,7 @@ impl Desk {
         AuditEvent {
             at: self.clock.now(),
             user: Some(UserId::new("ada")),
-            server: Some(UpstreamName::parse("notes").expect("no faults here")),
+            server: Some("notes".parse().expect("no faults here")),
             method: Some(Method::Connect),
             action: Action::Refresh,
             outcome: Outcome::Failure(Reason::InvalidGrant),

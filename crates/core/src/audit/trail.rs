@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::{Action, AuditEvent};
 use crate::{
-    Timestamp, UpstreamName, UserId,
+    ConnectionName, Timestamp, UserId,
     store::{Result, WrappedKey},
 };
 
@@ -107,7 +107,8 @@ pub struct Listed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub user: Option<UserId>,
-    pub server: Option<UpstreamName>,
+    /// `github`: with every account of it.
+    pub server: Option<ConnectionName>,
     pub action: Option<Action>,
     pub since: Option<Timestamp>,
 }

@@ -1,14 +1,14 @@
 //! What tokens are for (RFC 8707, AS-7): one route of the gateway or, where the operator says so,
 //! all of it.
 
-use attache_core::{PublicOrigin, UpstreamName};
+use attache_core::{ConnectionName, PublicOrigin};
 
 /// The `aud` of a token: an address of ours, byte for byte as its metadata has it (RS-2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
     pub(crate) url: String,
     /// `None`: all of them.
-    pub(crate) upstream: Option<UpstreamName>,
+    pub(crate) upstream: Option<ConnectionName>,
 }
 
 /// What tokens are given for. Whether there is such an upstream, and whom it is for, is not asked
@@ -39,7 +39,7 @@ impl Resources {
             self.whole.then_some(None)?
         } else {
             let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
-            Some(UpstreamName::parse(name).ok()?)
+            Some(name.parse().ok()?)
         };
         Some(Resource { url: url.to_owned(), upstream })
     }

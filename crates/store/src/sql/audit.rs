@@ -1,5 +1,5 @@
 use attache_core::{
-    RequestId, UpstreamName, UserId,
+    RequestId, UserId,
     audit::{Action, AuditEvent, Method, Outcome, Reason},
     store::{AuditStore, Result},
 };
@@ -23,7 +23,10 @@ const LIST_OF_PERSON: &str = "
 #[async_trait::async_trait]
 impl AuditStore for Db {
     async fn append(&self, batch: &[AuditEvent]) -> Result<()> {
-        let rows: Vec<_> = batch.iter().map(event_values).collect();
+        let servers: Vec<_> = batch.iter().map(server_text).collect();
+        let events = batch.iter().zip(&servers);
+        let rows: Vec<_> =
+            events.map(|(event, server)| event_values(event, server.as_deref())).collect();
         let statements: Vec<_> =
             rows.iter().map(|values| Statement { sql: APPEND, values }).collect();
         self.execute_all(&statements).await
@@ -38,13 +41,18 @@ impl AuditStore for Db {
     }
 }
 
-pub(super) fn event_values(event: &AuditEvent) -> [Value<'_>; 9] {
-    let AuditEvent { at, user, server, method, action, outcome, request_id, count } = event;
+pub(super) fn server_text(event: &AuditEvent) -> Option<String> {
+    event.server.as_ref().map(ToString::to_string)
+}
+
+/// With the event's [`server_text`].
+pub(super) fn event_values<'a>(event: &'a AuditEvent, server: Option<&'a str>) -> [Value<'a>; 9] {
+    let AuditEvent { at, user, server: _, method, action, outcome, request_id, count } = event;
     let (outcome, reason) = outcome_words(*outcome);
     *values![
         *at,
         user.as_ref().map(UserId::as_str),
-        server.as_ref().map(UpstreamName::as_str),
+        server,
         method.map(Method::as_str),
         action.as_str(),
         outcome,
@@ -71,7 +79,7 @@ pub(super) fn event(row: &Row) -> Result<AuditEvent, Unreadable> {
     Ok(AuditEvent {
         at: row.time("at")?,
         user: row.maybe_text("user_id")?.map(UserId::new),
-        server: row.maybe_word("server", |name| UpstreamName::parse(name).ok())?,
+        server: row.maybe_word("server", |name| name.parse().ok())?,
         method: row.maybe_word("method", Method::parse)?,
         action: row.word("action", Action::parse)?,
         outcome: outcome(row)?,

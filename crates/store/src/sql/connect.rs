@@ -1,5 +1,8 @@
+//! Consents under way. Column `upstream` holds the name of the connection, account and all: a
+//! release that knows no accounts cannot read such a row, and so connects no other account by it.
+
 use attache_core::{
-    IssuerId, Timestamp, UpstreamName, UserId,
+    ConnectionName, IssuerId, Timestamp, UserId,
     principal::SessionDigest,
     store::{ConnectFlow, ConnectFlowStore, Result},
 };
@@ -41,7 +44,7 @@ impl ConnectFlowStore for Db {
             state,
             user,
             session,
-            upstream,
+            connection,
             issuer,
             redirect_uri,
             scopes,
@@ -50,12 +53,12 @@ impl ConnectFlowStore for Db {
             expires_at,
         } = flow;
         let others = bound.saturating_sub(1);
-        let scopes = list(scopes);
+        let (connection, scopes) = (connection.to_string(), list(scopes));
         let insert = values![
             state,
             user,
             &session.0,
-            upstream,
+            &connection,
             issuer.as_ref().map(IssuerId::as_str),
             redirect_uri,
             &scopes,
@@ -81,8 +84,8 @@ impl ConnectFlowStore for Db {
         rows.first().map(|row| flow(state, row)).transpose()
     }
 
-    async fn clear(&self, user: &UserId, upstream: &UpstreamName) -> Result<()> {
-        self.execute(CLEAR, values![user, upstream]).await.map(drop)
+    async fn clear(&self, user: &UserId, connection: &ConnectionName) -> Result<()> {
+        self.execute(CLEAR, values![user, &connection.to_string()]).await.map(drop)
     }
 }
 
@@ -92,7 +95,7 @@ fn flow(state: [u8; 32], row: &Row) -> Result<ConnectFlow> {
             state,
             user: UserId::new(row.text("user_id")?),
             session: SessionDigest(row.digest("session")?),
-            upstream: row.word("upstream", |name| UpstreamName::parse(name).ok())?,
+            connection: row.word("upstream", |name| name.parse().ok())?,
             issuer: row.maybe_text("issuer")?.map(IssuerId::new),
             redirect_uri: row.text("redirect_uri")?,
             scopes: row.list("scopes")?,

@@ -1,5 +1,5 @@
 use attache_core::{
-    Reach, Timestamp, TokenId, UpstreamName, UserId,
+    ConnectionName, Reach, Timestamp, TokenId, UserId,
     store::{Person, PersonalToken, PersonalTokenStore, Result},
 };
 
@@ -44,7 +44,7 @@ const LISTED: u32 = 1_000;
 impl PersonalTokenStore for Db {
     async fn insert(&self, token: &PersonalToken, digest: [u8; 32], bound: u32) -> Result<bool> {
         let PersonalToken { id, user, name, reach, created_at, expires_at, .. } = token;
-        let upstreams = reach.upstreams().map(|some| {
+        let upstreams = reach.routes().map(|some| {
             let names: Vec<String> = some.iter().map(ToString::to_string).collect();
             list(&names)
         });
@@ -114,7 +114,7 @@ fn reach(row: &Row) -> Result<Reach, Unreadable> {
         Reach::everything()
     } else {
         let names = row.list("upstreams")?;
-        let names = names.iter().map(|name| UpstreamName::parse(name));
+        let names = names.iter().map(|name| name.parse::<ConnectionName>());
         Reach::only(names.collect::<Result<Vec<_>, _>>().map_err(|_| Unreadable("upstreams"))?)
     };
     Ok(if row.flag("read_only")? { reach.reading() } else { reach })

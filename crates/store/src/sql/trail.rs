@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use attache_core::{
-    Timestamp, UpstreamName, UserId,
+    Timestamp, UserId,
     audit::{
         Action,
         trail::{
@@ -15,7 +15,7 @@ use attache_core::{
     store::{KeyId, Result, WrappedKey},
 };
 
-use super::audit::{event, event_values};
+use super::audit::{event, event_values, server_text};
 use crate::db::{Db, Row, Statement, Unreadable, Value, values};
 
 const INSERT_WRITER: &str = "
@@ -93,7 +93,8 @@ const NEWEST: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM audit_event
-    WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR server = $2)
+    WHERE ($1 IS NULL OR user_id = $1)
+        AND ($2 IS NULL OR server = $2 OR substr(server, 1, length($2) + 1) = $2 || '@')
         AND ($3 IS NULL OR action = $3) AND at >= $4
     ORDER BY at DESC, id DESC LIMIT $5"
 );
@@ -102,7 +103,8 @@ const PAGE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM audit_event
-    WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR server = $2)
+    WHERE ($1 IS NULL OR user_id = $1)
+        AND ($2 IS NULL OR server = $2 OR substr(server, 1, length($2) + 1) = $2 || '@')
         AND ($3 IS NULL OR action = $3) AND at >= $4 AND id > $6
     ORDER BY id LIMIT $5"
 );
@@ -199,13 +201,15 @@ impl AuditTrail for Db {
     }
 
     async fn newest(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>> {
-        let [user, server, action, since] = conditions(filter);
+        let server = filter.server.as_ref().map(ToString::to_string);
+        let [user, server, action, since] = conditions(filter, server.as_deref());
         let values = [user, server, action, since, limit.into()];
         self.read(NEWEST, &values).await?.iter().map(listed).collect()
     }
 
     async fn page(&self, filter: &Filter, after: i64, limit: u32) -> Result<Vec<Listed>> {
-        let [user, server, action, since] = conditions(filter);
+        let server = filter.server.as_ref().map(ToString::to_string);
+        let [user, server, action, since] = conditions(filter, server.as_deref());
         let values = [user, server, action, since, limit.into(), after.into()];
         self.read(PAGE, &values).await?.iter().map(listed).collect()
     }
@@ -218,9 +222,13 @@ impl Db {
         entries: &[Entry],
         after: &[Statement<'_>],
     ) -> Result<()> {
-        let seen: Vec<_> = entries.iter().map(|entry| seen_bytes(&entry.seen)).collect();
-        let rows: Vec<_> =
-            entries.iter().zip(&seen).flat_map(|(entry, seen)| row_values(entry, seen)).collect();
+        let made = |entry: &Entry| (server_text(&entry.event), seen_bytes(&entry.seen));
+        let made: Vec<_> = entries.iter().map(made).collect();
+        let rows: Vec<_> = entries
+            .iter()
+            .zip(&made)
+            .flat_map(|(entry, (server, seen))| row_values(entry, server.as_deref(), seen))
+            .collect();
         let many = rows.chunks_exact(MANY * INSERT_COLUMNS);
         let rest = many.remainder().chunks_exact(INSERT_COLUMNS);
         let inserts = many
@@ -232,10 +240,14 @@ impl Db {
     }
 }
 
-fn row_values<'a>(entry: &'a Entry, seen: &'a [u8]) -> [Value<'a>; INSERT_COLUMNS] {
+fn row_values<'a>(
+    entry: &'a Entry,
+    server: Option<&'a str>,
+    seen: &'a [u8],
+) -> [Value<'a>; INSERT_COLUMNS] {
     let Entry { at: Position { writer, sequence }, event, seen: _, seal } = entry;
     let [at, user, server, method, action, outcome, reason, request_id, count] =
-        event_values(event);
+        event_values(event, server);
     let seen = Some(seen).filter(|seen| !seen.is_empty());
     let [writer, sequence, seen, seal] = *values![writer, *sequence, seen, seal];
     [
@@ -244,11 +256,11 @@ fn row_values<'a>(entry: &'a Entry, seen: &'a [u8]) -> [Value<'a>; INSERT_COLUMN
     ]
 }
 
-fn conditions(filter: &Filter) -> [Value<'_>; 4] {
-    let Filter { user, server, action, since } = filter;
+fn conditions<'a>(filter: &'a Filter, server: Option<&'a str>) -> [Value<'a>; 4] {
+    let Filter { user, server: _, action, since } = filter;
     *values![
         user.as_ref().map(UserId::as_str),
-        server.as_ref().map(UpstreamName::as_str),
+        server,
         action.map(Action::as_str),
         since.unwrap_or(Timestamp(i64::MIN)),
     ]

@@ -81,7 +81,7 @@ async fn a_batch_that_fails_leaves_no_transaction_open() {
         state: [0; 32],
         user: UserId::new("nobody"),
         session: SessionDigest([0; 32]),
-        upstream: UpstreamName::parse("notes").unwrap(),
+        connection: "notes".parse().unwrap(),
         issuer: None,
         redirect_uri: "https://gw.example.com/callback".to_owned(),
         scopes: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
 use attache_core::{
-    Account, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId, UpstreamName, UserId,
+    Account, ConnectionName, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId, UserId,
     audit::Reason,
     principal::SessionDigest,
     problem::Kind,
@@ -159,8 +159,8 @@ fn id() -> Option<RequestId> {
     Some(RequestId::new("m3zLqkq0s7dLh1dO"))
 }
 
-fn name(name: &str) -> UpstreamName {
-    UpstreamName::parse(name).expect("a fake server has a good name")
+fn name(name: &str) -> ConnectionName {
+    name.parse().expect("a fake server has a good name")
 }
 
 fn result(server: &str, ending: Ending) -> ConnectResult {
@@ -204,7 +204,8 @@ fn step_up() -> Offer {
 }
 
 fn tokens(tokens: &[PersonalToken], made: Option<Made>) -> String {
-    let servers = ["github", "linear", "calendar-of-the-whole-company"].map(name);
+    let servers =
+        ["github", "linear", "calendar-of-the-whole-company"].map(|server| name(server).upstream);
     TokensPage::new(ada(), tokens, servers.into(), Draft::default(), made, NOW).to_string()
 }
 
@@ -244,6 +245,12 @@ fn everything() -> Vec<Connection> {
             scopes: vec!["repo".to_owned(), "read:user".to_owned()],
             account: Account::new(None, Some("ada-lovelace")),
             ..connection("github", Status::Connected)
+        },
+        Connection {
+            expires_at: Some(NOW.plus(Duration::from_mins(17))),
+            account: Account::new(None, Some("ada-lovelace")),
+            same_account_as: Some(name("github")),
+            ..connection("github@work", Status::Connected)
         },
         Connection {
             reason: Some(Reason::InvalidGrant),
@@ -305,6 +312,7 @@ fn connection(server: &str, status: Status) -> Connection {
         },
         reason: None,
         account: None,
+        same_account_as: None,
         provider: Some(format!("{server}.example.com")),
         token_type: stored.then(|| "Bearer".to_owned()),
         scopes: Vec::new(),

@@ -102,7 +102,7 @@ struct Token {
 
 impl From<PersonalToken> for Token {
     fn from(token: PersonalToken) -> Self {
-        let servers = token.reach.upstreams();
+        let servers = token.reach.routes();
         Self {
             servers: servers.map(|some| some.iter().map(ToString::to_string).collect()),
             read_only: token.reach.is_read_only(),

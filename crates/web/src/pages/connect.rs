@@ -50,13 +50,12 @@ impl ConnectPage {
             ),
         };
         let endpoint = &offer.authorization_endpoint;
-        let server = offer.server.as_str();
         let scope = |name: String| Scope { is_new: offer.wanted.contains(&name), name };
         Self {
             person: Some(who.clone()),
             who,
-            initial: initial(server),
-            server: server.to_owned(),
+            initial: initial(offer.server.upstream.as_str()),
+            server: offer.server.to_string(),
             verb,
             lead,
             provider_host: host(endpoint),

@@ -1,9 +1,9 @@
 //! `/ui/connections`: what is connected, as whom, and what to do about it.
 
 use askama::Template;
-use attache_broker::{Condition, Connection, Status};
+use attache_broker::{Condition, Connection, Status, connections::ACCOUNTS_PER_UPSTREAM};
 use attache_core::{
-    Timestamp, UpstreamName,
+    ConnectionName, Timestamp,
     audit::Reason,
     explain::{Explanation, explain},
 };
@@ -34,7 +34,7 @@ impl ConnectionsPage {
         Self {
             person: Some(person),
             banner: result.and_then(|result| Banner::new(result, connections)),
-            rows: connections.iter().map(|connection| Row::new(connection, now)).collect(),
+            rows: rows(connections, now),
         }
     }
 }
@@ -57,7 +57,10 @@ impl Banner {
     /// `None` when the link says what is not so (EL-8).
     fn new(result: &ConnectResult, connections: &[Connection]) -> Option<Self> {
         let server = &result.server;
-        let status = connections.iter().find(|one| one.server == *server)?.status;
+        connections.iter().find(|one| one.server.upstream == server.upstream)?;
+        // A named account is listed only while there is something of it.
+        let listed = connections.iter().find(|one| one.server == *server);
+        let status = listed.map_or(Status::NotConnected, |one| one.status);
         let (tone, headline, explanation) = match result.ending {
             Ending::Connected if status == Status::Connected => {
                 (Tone::Good, format!("{server} is connected."), Some(GO_BACK))
@@ -93,17 +96,34 @@ fn not_told(reason: Reason) -> Explanation {
 
 #[derive(Debug)]
 struct Row {
-    server: UpstreamName,
+    server: ConnectionName,
     tone: Tone,
     status: &'static str,
     note: String,
     account: Option<String>,
+    same_account_as: Option<ConnectionName>,
     moment: Option<Moment>,
     scopes: Vec<String>,
     wanted: Vec<String>,
     connect: Option<Connect>,
     /// There is something to delete.
     removable: bool,
+    /// Another account of the same upstream may be added.
+    extensible: bool,
+}
+
+/// Below the first account's row the others'.
+fn rows(connections: &[Connection], now: Timestamp) -> Vec<Row> {
+    let row = |connection: &Connection| {
+        let is_first = connection.server.account.is_none();
+        let of_it = connections.iter().filter(|one| {
+            one.server.upstream == connection.server.upstream && one.updated_at.is_some()
+        });
+        let row = Row::new(connection, now);
+        let extensible = is_first && (1..ACCOUNTS_PER_UPSTREAM).contains(&of_it.count());
+        Row { extensible, ..row }
+    };
+    connections.iter().map(row).collect()
 }
 
 impl Row {
@@ -115,11 +135,13 @@ impl Row {
             status,
             note,
             account: connection.account.as_ref().map(|account| account.label().to_owned()),
+            same_account_as: connection.same_account_as.clone(),
             moment: at.map(|at| Moment::new(at, now)),
             scopes: connection.scopes.clone(),
             wanted: connection.wanted_scopes.clone(),
             connect: Connect::offered(connection),
             removable: connection.updated_at.is_some(),
+            extensible: false,
         }
     }
 
@@ -173,7 +195,7 @@ impl Row {
     }
 
     fn initial(&self) -> char {
-        initial(self.server.as_str())
+        initial(self.server.upstream.as_str())
     }
 }
 

@@ -28,11 +28,10 @@ pub struct JoinPage {
 
 impl JoinPage {
     pub fn new(who: Person, offer: Offer, failed: Option<Reason>) -> Self {
-        let server = offer.server.as_str();
         Self {
             person: Some(who),
-            initial: initial(server),
-            server: server.to_owned(),
+            initial: initial(offer.server.upstream.as_str()),
+            server: offer.server.to_string(),
             verb: match offer.status {
                 Status::NotConnected => "Connect",
                 _ => "Reconnect",

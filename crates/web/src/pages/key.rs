@@ -39,12 +39,11 @@ impl KeyPage {
                 ("Replace", "The key that is stored does not work. Another one takes its place.")
             }
         };
-        let server = offer.server.as_str();
         Self {
             person: Some(who.clone()),
             who,
-            initial: initial(server),
-            server: server.to_owned(),
+            initial: initial(offer.server.upstream.as_str()),
+            server: offer.server.to_string(),
             verb,
             lead,
             is_pair: offer.kind == KeyKind::Basic,

@@ -110,7 +110,7 @@ impl Row {
             (true, true) => (Tone::Good, "Looks only"),
             (true, false) => (Tone::Good, "Looks and acts"),
         };
-        let servers = token.reach.upstreams().into_iter().flatten();
+        let servers = token.reach.routes().into_iter().flatten();
         Self {
             id: token.id.to_string(),
             name: token.name.clone(),

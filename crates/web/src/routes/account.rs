@@ -2,7 +2,7 @@
 //! the two stays.
 
 use attache_broker::Decision;
-use attache_core::{UpstreamName, audit::Reason, problem::Kind, store::Version};
+use attache_core::{ConnectionName, audit::Reason, problem::Kind, store::Version};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Where a callback ends that has something to ask.
-pub(crate) fn path(server: &UpstreamName) -> String {
+pub(crate) fn path(server: &ConnectionName) -> String {
     format!("/connect/{server}/account")
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn ask(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
     match web.connections.undecided(&who, &browser, &server).await {
@@ -49,7 +49,7 @@ pub(crate) async fn decide(
     RawQuery(query): RawQuery,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
     let (decision, ending) = match decision.as_str() {
@@ -78,6 +78,6 @@ fn attempt(query: &str) -> Option<Version> {
     number.parse().ok().map(Version)
 }
 
-fn ended(server: UpstreamName, ending: Ending) -> Response {
+fn ended(server: ConnectionName, ending: Ending) -> Response {
     Redirect::to(&ConnectResult { server, ending }.to_string()).into_response()
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use attache_broker::{Offer, Status};
-use attache_core::{Principal, UpstreamName, problem::Kind};
+use attache_core::{ConnectionName, Principal, problem::Kind};
 use attache_identity::authorization_server::{Answer, ClientError, Decided, RequestError};
 use axum::{
     body::Bytes,
@@ -132,7 +132,7 @@ async fn finish(web: &Web, who: &Principal, parts: &Parts) -> Response {
 }
 
 /// What the person would be asked to connect; nothing when they need not, or cannot just now.
-async fn to_connect(web: &Web, who: &Principal, upstream: &UpstreamName) -> Option<Offer> {
+async fn to_connect(web: &Web, who: &Principal, upstream: &ConnectionName) -> Option<Offer> {
     let offer = web.connections.offer(who, upstream).await.ok().flatten()?;
     match offer.status {
         Status::NotConnected | Status::Expired | Status::NeedsReconnect => Some(offer),

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use attache_broker::{ConnectError, Finished};
-use attache_core::{Principal, UpstreamName, audit::Reason, problem::Kind};
+use attache_broker::{ConnectError, Ended, Finished};
+use attache_core::{
+    AccountName, ConnectionName, Principal, UpstreamName, audit::Reason, problem::Kind,
+};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
 };
 use http::{HeaderValue, header, request::Parts};
+use url::form_urlencoded;
 
 use crate::{
     Web,
+    api::connect_path,
     caller::{Stranger, Visitor},
     context::Context,
     pages::{ConnectPage, KeyPage, Notice, Person},
@@ -25,11 +29,21 @@ pub(crate) async fn ask(
     State(web): State<Web>,
     Visitor { who, .. }: Visitor,
     Path(server): Path<String>,
+    RawQuery(query): RawQuery,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse::<ConnectionName>() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
+    if let Some(account) = query.as_deref().and_then(new_account) {
+        return match AccountName::parse(&account) {
+            Ok(account) if server.account.is_none() => {
+                let another = ConnectionName { account: Some(account), ..server };
+                Redirect::to(&connect_path(&another)).into_response()
+            }
+            _ => refuse(&parts, Kind::AccountUnclear),
+        };
+    }
     match web.connections.key_offer(&who, &server).await {
         Ok(None) => {}
         Ok(Some(offer)) => return KeyPage::new(Person::from(&*who), &offer).into_response(),
@@ -46,6 +60,13 @@ pub(crate) async fn ask(
     }
 }
 
+/// What the form on the connections page asks for: how another account shall be called.
+fn new_account(query: &str) -> Option<String> {
+    let (_, account) =
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "account")?;
+    Some(account.into_owned())
+}
+
 /// Off to the authorization server, by 303: what was posted stays here (RFC 9700 section 4.12).
 pub(crate) async fn begin(
     State(web): State<Web>,
@@ -53,7 +74,7 @@ pub(crate) async fn begin(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
     match web.connections.begin(&who, &browser, &server).await {
@@ -70,7 +91,7 @@ fn not_begun(who: &Principal, error: ConnectError, parts: &Parts) -> Response {
     Notice::not_begun(person, error.reason(), id).into_response()
 }
 
-/// The redirect URI. Whatever came, the browser ends at our own page, with the code out of its
+/// The redirect URI, one for all accounts of an upstream. Whatever came, the browser ends at our own page, with the code out of its
 /// address bar and out of every `Referer` (OC-20).
 pub(crate) async fn callback(
     State(web): State<Web>,
@@ -82,25 +103,29 @@ pub(crate) async fn callback(
     let Ok(server) = UpstreamName::parse(&server) else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
-    let query = query.unwrap_or_default();
-    let ended = match visitor {
+    let (query, server) = (query.unwrap_or_default(), ConnectionName::from(server));
+    let Ended { server, outcome } = match visitor {
         Ok(Visitor { who, browser }) => {
-            let act = Context::act(&parts, Arc::clone(&who), server.clone());
-            let ended = web.connections.callback(&act, &browser, &query).await;
-            let ended = ended.map_err(ConnectError::reason);
-            if let Some(page) = for_a_client(&web, &who, &server, ended, &parts) {
+            let act = Context::act(&parts, Arc::clone(&who), server);
+            let ended = web.connections.callback(act, &browser, &query).await;
+            let outcome = ended.outcome.map_err(ConnectError::reason);
+            if let Some(page) = for_a_client(&web, &who, &ended.server, outcome, &parts) {
                 return away(&page);
             }
             ended
         }
         // Nobody to compare with the one who began: the state is not spent (EL-3).
-        Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => Err(Reason::StoreUnavailable),
-        Err(_) => Err(Reason::WrongBrowser),
+        Err(Stranger { kind: Kind::IdentityUnavailable, .. }) => {
+            Ended { server, outcome: Err(ConnectError(Reason::StoreUnavailable)) }
+        }
+        Err(_) => Ended { server, outcome: Err(ConnectError(Reason::WrongBrowser)) },
     };
-    let page = match ended {
+    let page = match outcome {
         Ok(Finished::Undecided) => account::path(&server),
         Ok(Finished::Connected) => ConnectResult { server, ending: Ending::Connected }.to_string(),
-        Err(reason) => ConnectResult { server, ending: Ending::Failed(reason) }.to_string(),
+        Err(ConnectError(reason)) => {
+            ConnectResult { server, ending: Ending::Failed(reason) }.to_string()
+        }
     };
     away(&page)
 }
@@ -109,7 +134,7 @@ pub(crate) async fn callback(
 fn for_a_client(
     web: &Web,
     who: &Principal,
-    server: &UpstreamName,
+    server: &ConnectionName,
     ended: Result<Finished, Reason>,
     parts: &Parts,
 ) -> Option<String> {

@@ -1,7 +1,7 @@
 //! `/ui/connections`
 
 use attache_broker::connections::Revocation;
-use attache_core::{UpstreamName, audit::Reason, problem::Kind};
+use attache_core::{ConnectionName, audit::Reason, problem::Kind};
 use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
@@ -38,7 +38,7 @@ pub(crate) async fn disconnect(
     Path(server): Path<String>,
     parts: Parts,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse::<ConnectionName>() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
     let act = Context::act(&parts, who, server.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_broker::{Act, ConnectError, Entered};
-use attache_core::{Secret, UpstreamName, audit::Reason, problem::Kind};
+use attache_core::{ConnectionName, Secret, audit::Reason, problem::Kind};
 use axum::{
     Form, Json,
     extract::{
@@ -65,7 +65,7 @@ pub(crate) async fn enter(
     parts: Parts,
     form: Result<Form<Fields>, FormRejection>,
 ) -> Response {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse::<ConnectionName>() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
     let act = Context::act(&parts, Arc::clone(&who), server.clone());
@@ -93,7 +93,7 @@ pub(crate) async fn put(
     parts: Parts,
     body: Result<Json<Fields>, JsonRejection>,
 ) -> Result<Json<Credential>, Response> {
-    let Ok(server) = UpstreamName::parse(&server) else {
+    let Ok(server) = server.parse::<ConnectionName>() else {
         return Err(refuse(&parts, Kind::NoSuchUpstream));
     };
     let act = Context::act(&parts, Arc::clone(&who), server.clone());

@@ -118,6 +118,61 @@ async fn another_account_is_pointed_out_before_it_replaces_the_first() {
     }
 }
 
+/// Each under a name of its owner's, asked for by a form that changes nothing.
+#[tokio::test]
+async fn a_person_adds_another_account() {
+    let world = World::new().await;
+    let ada = world.signed_in("ada").await;
+    let form = "action=\"/connect/github\"";
+    assert!(!ada.get("/ui/connections").await.text().await.contains(form), "connect first");
+    ada.get(&ada.consent("github").await).await;
+    assert!(ada.get("/ui/connections").await.text().await.contains(form));
+
+    let named = ada.get("/connect/github?account=work").await;
+    assert_eq!(location(&named), "/connect/github@work");
+    for bad in ["", "Work", "work%40home", "..", "a%2Fb"] {
+        let refused = ada.get(&format!("/connect/github?account={bad}")).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let twice = ada.get("/connect/github@work?account=home").await;
+    assert_eq!(twice.status(), StatusCode::BAD_REQUEST);
+
+    assert!(ada.get("/connect/github@work").await.text().await.contains("Connect github@work"));
+    let back = ada.consent("github@work").await;
+    let page = location(&ada.get(&back).await);
+    assert_eq!(page, "/ui/connections?credential_server=github@work&credential_connected=1");
+    let html = ada.get(&page).await.text().await;
+    assert!(html.contains("github@work is connected."), "{html}");
+    assert!(html.contains("which github is, too"), "{html}");
+
+    let listed = ada.get("/api/v1/user/credentials").await.json().await;
+    let rows = listed["credentials"].as_array().unwrap();
+    let row = |key: &str| rows[..2].iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+    assert_eq!(row("server"), ["github", "github@work"]);
+    assert_eq!(row("connect_path"), ["/connect/github", "/connect/github@work"]);
+    assert_eq!(row("same_account_as"), [serde_json::Value::Null, "github".into()]);
+    let to_page = ada.get("/api/v1/user/credentials/github@work/connect").await;
+    assert_eq!(location(&to_page), "/connect/github@work");
+
+    // Another account of the provider asks, and about this one alone.
+    let asked = location(&ada.get(&ada.consent_as("grace", "github@work").await).await);
+    assert_eq!(asked, "/connect/github@work/account");
+    assert!(ada.get(&asked).await.text().await.contains("Replace the github@work account?"));
+    let nothing = ada.get("/connect/github/account").await;
+    assert_eq!(query(&location(&nothing), "credential_error").as_deref(), Some("flow_unknown"));
+
+    let gone = ada.send(Method::POST, "/ui/connections/github@work/disconnect", &[]).await;
+    let html = ada.get(&location(&gone)).await.text().await;
+    assert!(html.contains("github@work is disconnected."), "{html}");
+    let work = "/api/v1/user/credentials/github@work";
+    let again = ada.send(Method::DELETE, work, &[]).await;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
+    let connect_url = "https://gw.example.com/connect/github@work";
+    assert_eq!(again.json().await["connect_url"], connect_url);
+    let first = ada.send(Method::DELETE, SERVER, &[]).await;
+    assert_eq!(first.json().await["deleted"], true);
+}
+
 #[tokio::test]
 async fn a_person_enters_a_key_that_the_server_accepts() {
     const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
@@ -264,7 +319,21 @@ async fn a_stranger_is_sent_to_sign_in_and_back() {
 async fn a_server_that_is_not_for_this_person_does_not_exist() {
     let world = World::new().await;
     let ada = world.signed_in("ada").await;
-    for server in ["payroll", "no-such-thing", "..", "GitHub"] {
+    let long = format!("github@{}", "a".repeat(33));
+    for server in [
+        "payroll",
+        "no-such-thing",
+        "..",
+        "GitHub",
+        "payroll@work",
+        "github@",
+        "@work",
+        "github@a@b",
+        "github@Work",
+        "github@..%2Fx",
+        "github%40a%40b",
+        &long,
+    ] {
         let page = ada.get(&format!("/connect/{server}")).await;
         assert_eq!(page.status(), StatusCode::NOT_FOUND, "{server}");
         let api = format!("/api/v1/user/credentials/{server}");
@@ -339,6 +408,7 @@ async fn whoever_may_not_call_yet_learns_where_tokens_come_from() {
     for (path, resource_name) in [
         ("", "attache"),
         ("/mcp/github", "attache: github"),
+        ("/mcp/github@work", "attache: github@work"),
         ("/mcp/no-such-thing", "attache: no-such-thing"),
         ("/http/payroll", "attache: payroll"),
     ] {
@@ -369,6 +439,7 @@ async fn whoever_may_not_call_yet_learns_where_tokens_come_from() {
     for (path, headers, expected) in [
         (location, ("host", "rebound.test"), StatusCode::FORBIDDEN),
         ("/.well-known/oauth-protected-resource/mcp/GitHub", from_a_page[0], StatusCode::NOT_FOUND),
+        ("/.well-known/oauth-protected-resource/mcp/a@b@c", from_a_page[0], StatusCode::NOT_FOUND),
         ("/.well-known/oauth-protected-resource/mcp/a/b", ("accept", "*/*"), StatusCode::NOT_FOUND),
         ("/ui/connections", from_a_page[0], StatusCode::FORBIDDEN),
         ("/no-such-page", from_a_page[0], StatusCode::FORBIDDEN),

@@ -299,7 +299,8 @@ impl Browser {
         let asked = location(&begun);
         assert!(asked.starts_with("https://as.example.com/authorize?"), "{asked}");
         let state = query(&asked, "state").unwrap();
-        format!("/api/v1/user/credentials/{server}/callback?code={account}&state={state}")
+        let (upstream, _) = server.split_once('@').unwrap_or((server, ""));
+        format!("/api/v1/user/credentials/{upstream}/callback?code={account}&state={state}")
     }
 }
 

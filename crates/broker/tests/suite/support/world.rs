@@ -15,8 +15,8 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock as _, CredentialKey, IssuerId, Principal, Reach, Secret, Timestamp, UpstreamName,
-    UserId,
+    Access, Clock as _, ConnectionName, CredentialKey, IssuerId, Principal, Reach, Secret,
+    Timestamp, UserId,
     audit::{Action, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
     store::{Profile, StoreError, Stored, Stores, Version},
@@ -234,7 +234,7 @@ impl World {
             suffix: String::new(),
         };
         let mode = Mode::OauthConnect(Arc::new(connect));
-        Arc::new(Brokered { name: server(name), access, form, mode })
+        Arc::new(Brokered { name: server(name).upstream, access, form, mode })
     }
 }
 
@@ -252,7 +252,8 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn upstream(&self, name: &str) -> &Arc<Brokered> {
-        self.upstreams.iter().find(|one| one.name.as_str() == name).expect("an upstream")
+        let server = server(name);
+        self.upstreams.iter().find(|one| one.name == server.upstream).expect("an upstream")
     }
 
     /// Begins, consents and comes back, as a person does.
@@ -274,7 +275,11 @@ impl Gateway {
         name: &str,
         query: &str,
     ) -> Result<Finished, ConnectError> {
-        self.connections.callback(&person.act(name), &person.browser, query).await
+        // The redirect URI is one for all accounts.
+        let act = Act { server: server(name).upstream.into(), ..person.act(name) };
+        let ended = self.connections.callback(act, &person.browser, query).await;
+        assert!(ended.outcome.is_err() || ended.server == server(name), "{ended:?}");
+        ended.outcome
     }
 
     /// As whoever runs it does to `person`.
@@ -298,7 +303,9 @@ impl Gateway {
     }
 
     pub(crate) async fn obtain(&self, person: &Someone, name: &str) -> Result<String, ObtainError> {
-        let obtained = self.broker.obtain(&person.who, self.upstream(name)).await;
+        let account = server(name).account;
+        let upstream = self.upstream(name);
+        let obtained = self.broker.obtain(&person.who, upstream, account.as_ref()).await;
         obtained.map(|injection| bearer(&injection))
     }
 
@@ -310,14 +317,15 @@ impl Gateway {
     ) -> impl Future<Output = Result<String, ObtainError>> + Send + use<> {
         let (broker, upstream) = (Arc::clone(&self.broker), Arc::clone(self.upstream(name)));
         let who = person.who.clone();
-        async move { broker.obtain(&who, &upstream).await.map(|injection| bearer(&injection)) }
+        async move { broker.obtain(&who, &upstream, None).await.map(|injection| bearer(&injection)) }
     }
 
     /// Tells the broker that the upstream answered 401 to what it is serving now.
     pub(crate) async fn reject(&self, person: &Someone, name: &str) {
-        let upstream = self.upstream(name);
-        let served = self.broker.obtain(&person.who, upstream).await.expect("something to reject");
-        self.broker.rejected(&person.who, upstream, served.version);
+        let (upstream, account) = (self.upstream(name), server(name).account);
+        let served = self.broker.obtain(&person.who, upstream, account.as_ref()).await;
+        let version = served.expect("something to reject").version;
+        self.broker.rejected(&person.who, upstream, account.as_ref(), version);
     }
 
     pub(crate) async fn connection(&self, person: &Someone, name: &str) -> Connection {
@@ -341,8 +349,8 @@ impl Someone {
     }
 }
 
-pub(crate) fn server(name: &str) -> UpstreamName {
-    UpstreamName::parse(name).expect("a name")
+pub(crate) fn server(name: &str) -> ConnectionName {
+    name.parse().expect("a name")
 }
 
 /// The token as the upstream would see it.
