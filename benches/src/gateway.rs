@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::people::{IDP, PROVIDER, Someone, UPSTREAM};
+use crate::people::{IDP, ORIGIN, PROVIDER, Someone, UPSTREAM};
 
 const PUBLIC_URL: &str = "https://gw.example.com";
 
@@ -164,6 +164,7 @@ fn upstream(outbound: &Arc<dyn Outbound>, clock: &Arc<dyn Clock>) -> Result<Brok
     };
     let name = UpstreamName::parse(UPSTREAM)?;
     Ok(Brokered {
+        origin: ORIGIN.to_owned(),
         name,
         access: Access::Everyone,
         form,

@@ -23,6 +23,7 @@ use sqlx::{
 
 pub const STORED: usize = 100_000;
 pub const UPSTREAM: &str = "notes";
+pub const ORIGIN: &str = "https://notes.example.com";
 pub const IDP: &str = "https://idp.example.com";
 pub const PROVIDER: &str = "https://as.example.com";
 
@@ -73,6 +74,7 @@ pub struct Plaintext<'a> {
     pub issuer: Option<Cow<'a, str>>,
     pub obtained_at: i64,
     pub expires_at: Option<i64>,
+    pub origin: Option<Cow<'a, str>>,
 }
 
 /// What is stored of one person.
@@ -103,6 +105,7 @@ impl Rows {
             issuer: Some(PROVIDER.into()),
             obtained_at: now.0,
             expires_at: Some(expires_at.0),
+            origin: Some(ORIGIN.into()),
         })?;
         let data_key = DataKey::generate(&SystemRandom);
         let binding = Binding { user: &key.user, slot: &key.slot, version };

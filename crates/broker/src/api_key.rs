@@ -104,7 +104,7 @@ impl Connections {
         if let Some(test) = &api_key.test {
             test.ask(&upstream.form, &token).await.map_err(ConnectError)?;
         }
-        let credential = credential(token, self.broker.parts.clock.now());
+        let credential = credential(token, upstream.origin.clone(), self.broker.parts.clock.now());
         self.audit(act, Action::Connect, Outcome::Success).await?;
         self.store(&key, &credential, upstream.obtained_via()).await
     }
@@ -177,7 +177,7 @@ impl KeyTest {
     }
 }
 
-fn credential(token: Secret, now: Timestamp) -> Credential {
+fn credential(token: Secret, origin: String, now: Timestamp) -> Credential {
     Credential {
         access_token: Some(token),
         refresh_token: None,
@@ -191,6 +191,7 @@ fn credential(token: Secret, now: Timestamp) -> Credential {
         // A name may be the secret half of a pair, so it is not shown.
         account: None,
         base_url: None,
+        origin: Some(origin),
     }
 }
 

@@ -89,6 +89,7 @@ mod tests {
             refresh_validity: refresh_days.map(|days| Validity::of(GIVEN, DAY * days)),
             account: None,
             base_url: None,
+            origin: None,
         }
     }
 

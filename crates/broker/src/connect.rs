@@ -216,6 +216,7 @@ impl OauthConnect {
             obtained_at: now,
             account: None,
             base_url: response.base_url,
+            origin: None,
         };
         Ok(Granted { credential, id_token: response.id_token, label: response.account })
     }
@@ -260,6 +261,7 @@ impl OauthConnect {
             obtained_at: now,
             account: old.account.clone(),
             base_url: response.base_url.or_else(|| old.base_url.clone()),
+            origin: old.origin.clone(),
         })
     }
 

@@ -475,6 +475,7 @@ impl Connections {
         let verifier = verifier(browser, &callback.state);
         let mut granted =
             connect.exchange_code(&terms, &code, &verifier, asked, &callback.captured).await?;
+        granted.credential.origin = Some(upstream.origin.clone());
         self.broker.breakers.answered(&upstream.name);
         let nonce = account::nonce(browser, &callback.state, &flow.scopes, flow.issuer.as_ref());
         match self.accounts.of(connect, &terms, &granted, nonce.as_ref()).await {
@@ -621,8 +622,11 @@ impl Connections {
         let validity = dialect.and_then(|dialect| validity(&credential, dialect));
         connection.ends_at = validity.map(|validity| validity.until);
         let trouble = renewable.then(|| self.trouble(&key, &upstream.name)).flatten();
-        (connection.status, connection.reason) =
-            self.status(upstream, &key, record, &credential, renewable, trouble);
+        (connection.status, connection.reason) = if upstream.is_home_of(&credential) {
+            self.status(upstream, &key, record, &credential, renewable, trouble)
+        } else {
+            (Status::NeedsReconnect, Some(Reason::UpstreamMoved))
+        };
         connection.condition = Some(match (connection.status, trouble) {
             (Status::NotConnected | Status::NeedsReconnect | Status::Expired, _) => {
                 Condition::NeedsReconnect

@@ -64,6 +64,7 @@ mod tests {
             refresh_validity: None,
             account: None,
             base_url: None,
+            origin: None,
         };
         let upstream = UpstreamName::parse("notes").unwrap();
         let key =

@@ -24,6 +24,7 @@ struct Plaintext<'a> {
     account: Option<Cow<'a, str>>,
     account_id: Option<Cow<'a, str>>,
     base_url: Option<Cow<'a, str>>,
+    origin: Option<Cow<'a, str>>,
 }
 
 pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
@@ -43,6 +44,7 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         account: account.map(|account| Cow::Borrowed(account.label())),
         account_id: account.and_then(Account::id).map(Cow::Borrowed),
         base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
+        origin: credential.origin.as_deref().map(Cow::Borrowed),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
     #[expect(clippy::expect_used, reason = "plain strings and numbers into memory")]
@@ -70,6 +72,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
             .map(|(from, until)| Validity { from: Timestamp(from), until: Timestamp(until) }),
         account: Account::new(plaintext.account_id.as_deref(), plaintext.account.as_deref()),
         base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
+        origin: plaintext.origin.map(Cow::into_owned),
     })
 }
 
@@ -88,10 +91,11 @@ mod tests {
 
         let base_url = Some(Url::parse("https://acme.my.salesforce.com").unwrap());
         let account = Account::new(Some("42"), Some("ada"));
+        let origin = Some("https://api.example.com".to_owned());
         let refresh_validity = Some(Validity { from: Timestamp(1), until: Timestamp(2) });
-        let new = Credential { account, base_url, refresh_validity, ..credential };
+        let new = Credential { account, base_url, origin, refresh_validity, ..credential };
         let again = read(&write(&new)).unwrap();
         assert_eq!((again.account, again.base_url), (new.account, new.base_url));
-        assert_eq!(again.refresh_validity, refresh_validity);
+        assert_eq!((again.origin, again.refresh_validity), (new.origin, refresh_validity));
     }
 }

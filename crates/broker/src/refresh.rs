@@ -129,6 +129,9 @@ impl Errand {
         }
         let record = &stored.record;
         let credential = self.parts().vault.open(&self.key, record, seen, data_key).await?;
+        if !self.upstream.is_home_of(&credential) {
+            return Err(ObtainError::NotConnected { reason: Reason::UpstreamMoved });
+        }
 
         let rejection = self.broker.rejection(&self.key, version);
         let usable = rejection.is_none()

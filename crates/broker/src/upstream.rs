@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use attache_core::{
-    Access, AccountName, ConnectionName, CredentialKey, ObtainedVia, Principal, UpstreamName,
+    Access, AccountName, ConnectionName, Credential, CredentialKey, ObtainedVia, Principal,
+    UpstreamName,
     audit::{Method, Reason},
 };
 
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Brokered {
     pub name: UpstreamName,
+    /// Of its configured URL, as browsers write it: `https://api.example.com`.
+    pub origin: String,
     pub access: Access,
     pub form: HeaderForm,
     pub mode: Mode,
@@ -40,6 +43,12 @@ impl Brokered {
     /// Whether people may connect several. Where their own identity is exchanged, there is one.
     pub fn has_accounts(&self) -> bool {
         !matches!(self.mode, Mode::TokenExchange(_))
+    }
+
+    /// Whether this was obtained for where the upstream is now. What was given for one server is not
+    /// shown to whichever takes its name (OC-7).
+    pub(crate) fn is_home_of(&self, credential: &Credential) -> bool {
+        credential.origin.as_ref() == Some(&self.origin)
     }
 
     /// Of the account of this name; without one, of their first.

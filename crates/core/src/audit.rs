@@ -125,6 +125,8 @@ words! {
         RefreshInterrupted = "refresh_interrupted",
         /// The upstream refuses a token that the authorization server just gave.
         UpstreamRejected = "upstream_rejected",
+        /// The upstream's name leads to another origin than when it was connected (OC-7).
+        UpstreamMoved = "upstream_moved",
         /// The upstream wants scopes that were not asked for yet (OC-14).
         InsufficientScope = "insufficient_scope",
         /// The upstream refuses the key that the person entered.

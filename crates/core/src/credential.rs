@@ -97,6 +97,9 @@ pub struct Credential {
     pub account: Option<Account>,
     /// Where this person's requests go, when the provider said so as they connected.
     pub base_url: Option<Url>,
+    /// Of the upstream's URL when it was obtained: to another origin it is never sent (OC-7).
+    /// `None` is no origin, and so sent nowhere.
+    pub origin: Option<String>,
 }
 
 /// For how long something was promised.

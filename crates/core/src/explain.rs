@@ -31,6 +31,10 @@ pub fn explain(reason: Reason) -> Explanation {
             "The server refuses the credential that its own provider gave.",
             "Reconnect. If that does not help, tell whoever runs this gateway.",
         ),
+        Reason::UpstreamMoved => (
+            "The server is at another address than the one that was approved.",
+            "Reconnect to use it where it is now.",
+        ),
         Reason::InsufficientScope => (
             "The server asks for more permissions than were approved.",
             "Connect again to approve them.",

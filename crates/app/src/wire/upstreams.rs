@@ -60,6 +60,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
     let refuse = |what| UpstreamError { upstream: upstream.name.clone(), what };
     let broker = upstream.broker.as_ref().map(|broker| {
         Ok(Arc::new(Brokered {
+            origin: upstream.url.origin().ascii_serialization(),
             name: upstream.name.clone(),
             access: access(upstream.allow.as_ref()),
             form: HeaderForm {

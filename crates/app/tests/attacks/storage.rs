@@ -2,12 +2,17 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
+    sync::Arc,
 };
 
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
-use attache_sandbox::people::{ADA, GRACE};
+use attache_sandbox::{
+    HttpApi,
+    people::{ADA, GRACE},
+};
 
 use crate::{configuration, witness::errors_logged_here, world::World};
 
@@ -70,6 +75,29 @@ async fn credentials_that_change_places_open_for_nobody() {
         }
         world.end().await;
     }
+}
+
+/// OC-7: whoever may write the configuration, or takes over a name in it, gets nobody's token.
+#[tokio::test]
+async fn a_server_that_takes_a_name_gets_nothing_of_the_one_before() {
+    let mut world = connected().await;
+    let elsewhere =
+        HttpApi::start((Ipv4Addr::LOCALHOST, 0).into(), world.notes.tokens(), Arc::default());
+    world.api = elsewhere.await.expect("a free port");
+    world.restart().await;
+    for person in [ADA, GRACE] {
+        assert_eq!(world.status(person, "api").await, "needs_reconnect: upstream_moved");
+        let refused = world.program(person).get("/http/api/me").await;
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert!(refused.body.contains("/connect/api"), "{}", refused.body);
+    }
+    assert_eq!(world.api.recorder().arrived(), 0);
+    assert_eq!(world.status(ADA, "notes").await, "connected", "it is where it was");
+
+    assert_eq!(world.ada().await.connect("api").await.outcome, "connected");
+    assert_eq!(world.program(ADA).get("/http/api/me").await.status, 200);
+    assert_eq!(world.status(GRACE, "api").await, "needs_reconnect: upstream_moved");
+    world.end().await;
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version) -> Reco
         refresh_validity: None,
         account: None,
         base_url: None,
+        origin: Some("https://notes.example.com".to_owned()),
     };
     Record {
         version,

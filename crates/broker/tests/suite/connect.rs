@@ -19,6 +19,7 @@ use crate::support::{
 const WRONG: Result<Finished, ConnectError> = Err(ConnectError(Reason::WrongIssuer));
 const CONNECTED: Result<Finished, ConnectError> = Ok(Finished::Connected);
 const NOT_CONNECTED: ObtainError = ObtainError::NotConnected { reason: Reason::NotConnected };
+const MOVED: ObtainError = ObtainError::NotConnected { reason: Reason::UpstreamMoved };
 
 /// OC-11, OC-12, OC-21.
 #[tokio::test]
@@ -279,6 +280,33 @@ async fn a_flow_survives_a_restart() {
     let restarted = world.gateway();
     restarted.callback(&world.ada, "notes", &query).await.unwrap();
     restarted.obtain(&world.ada, "notes").await.unwrap();
+}
+
+/// OC-7: what was given for one server is not shown to whichever takes its name; nor renewed for it.
+#[tokio::test]
+async fn a_credential_is_for_where_the_upstream_was() {
+    let mut world = World::new().await;
+    let before = world.gateway();
+    before.connect(&world.ada, "notes").await;
+    let token = before.obtain(&world.ada, "notes").await.unwrap();
+    let here = std::mem::replace(&mut world.origin, "https://elsewhere.example.com".to_owned());
+
+    let moved = world.gateway();
+    let ada = &world.ada;
+    assert_eq!(moved.obtain(ada, "notes").await, Err(MOVED));
+    world.clock.advance(LIFE);
+    assert_eq!(moved.obtain(ada, "notes").await, Err(MOVED));
+    assert!(world.provider.refreshes().is_empty());
+    let connection = moved.connection(ada, "notes").await;
+    assert_eq!(connection.status, Status::NeedsReconnect);
+    assert_eq!(connection.reason, Some(Reason::UpstreamMoved));
+
+    moved.connect(ada, "notes").await;
+    assert_ne!(moved.obtain(ada, "notes").await.as_ref(), Ok(&token));
+    world.clock.advance(LIFE);
+    moved.obtain(ada, "notes").await.unwrap();
+    world.origin = here;
+    assert_eq!(world.gateway().obtain(&world.ada, "notes").await, Err(MOVED), "nor back again");
 }
 
 /// RS-18: an upstream that is not for somebody looks like one that is not there.

@@ -196,6 +196,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
     let dialect = Arc::new(dialect);
     Arc::new(Brokered {
         name: UpstreamName::parse(name).unwrap(),
+        origin: format!("https://{name}.example.com"),
         access,
         form: HeaderForm {
             name: header::AUTHORIZATION,
@@ -242,7 +243,8 @@ fn keyed(name: &str) -> Arc<Brokered> {
     };
     let mode = Mode::ApiKey(ApiKey { kind: KeyKind::Key, test: Some(test) });
     let name = UpstreamName::parse(name).unwrap();
-    Arc::new(Brokered { name, access: Access::Everyone, form, mode })
+    let origin = "https://keys.example.com".to_owned();
+    Arc::new(Brokered { name, origin, access: Access::Everyone, form, mode })
 }
 
 pub(crate) struct Browser {

@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) issuer: IssuerId,
     pub(crate) scopes: Vec<String>,
     /// Of every upstream, as configured.
+    pub(crate) origin: String,
+    /// Of every upstream, as configured.
     pub(crate) step_up: bool,
     pub(crate) ada: Someone,
     pub(crate) grace: Someone,
@@ -86,6 +88,7 @@ impl World {
             metrics,
             issuer: IssuerId::new("https://as.example.com"),
             scopes: vec!["read".to_owned(), "write".to_owned()],
+            origin: "https://notes.example.com".to_owned(),
             step_up: true,
             ada: someone(&stores, "ada", &["engineering"]).await,
             grace: someone(&stores, "grace", &[]).await,
@@ -234,7 +237,8 @@ impl World {
             suffix: String::new(),
         };
         let mode = Mode::OauthConnect(Arc::new(connect));
-        Arc::new(Brokered { name: server(name).upstream, access, form, mode })
+        let origin = self.origin.clone();
+        Arc::new(Brokered { name: server(name).upstream, origin, access, form, mode })
     }
 }
 
