@@ -11,6 +11,7 @@ const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const FILE: &str = "public_url = 'http://127.0.0.1:8080'
 identity.oidc = { issuer = 'https://idp.example.com', client_id = 'c', client_secret = 'hunter2' }
 upstream = [{ name = 'a', url = 'https://a.example.com/mcp', protocol = 'streamable-http' }]
+authorization_server.enabled = false
 ";
 
 /// Whether it succeeded, and what it wrote to stdout and stderr.

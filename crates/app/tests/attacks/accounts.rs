@@ -227,8 +227,12 @@ async fn a_stream_ends_with_its_own_account() {
     ada.connect("rooms@work").await;
     let program = world.program(ADA);
     let listen = "Accept: text/event-stream\r\nX-Play: silent\r\n";
-    let mut first = program.open("/mcp/rooms", listen).await;
-    let mut work = program.open("/mcp/rooms", &format!("Attache-Account: work\r\n{listen}")).await;
+    let mut first = program.open("GET /mcp/rooms", listen).await;
+    let chosen = format!("Attache-Account: work\r\n{listen}");
+    let mut work = program.open("GET /mcp/rooms", &chosen).await;
+    for stream in [&first, &work] {
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+    }
     disconnect(&program, "rooms@work").await;
     assert!(work.ends_within(AT_ONCE).await);
     assert!(!first.ends_within(Duration::from_millis(300)).await);

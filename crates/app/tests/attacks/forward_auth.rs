@@ -121,7 +121,9 @@ async fn a_proxy_is_given_the_account_that_was_chosen() {
     assert_eq!(refused.header("attache-connect-url"), Some(connect.as_str()));
     for unclear in [&["work", "home"][..], &["Work"], &[""]] {
         let headers: Vec<_> = unclear.iter().map(|name| ("attache-account", *name)).collect();
-        assert_eq!(asked_by(EDGE, &ada, "api", &headers).await.status, 400, "{unclear:?}");
+        let refused = asked_by(EDGE, &ada, "api", &headers).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.body.contains("/problems/account-unclear"), "{}", refused.body);
     }
 
     world.ada().await.connect("api@work").await;

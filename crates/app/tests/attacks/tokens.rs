@@ -206,10 +206,11 @@ async fn a_revoked_token_is_none_on_every_replica() {
         replicas.programs(ADA).map(|program| Program { token: revoked.clone(), ..program });
     let others = replicas.programs(ADA).map(|program| Program { token: kept.clone(), ..program });
     let mut streams = Vec::new();
+    let listen = "Accept: text/event-stream\r\nX-Play: silent\r\n";
     for program in holders.iter().chain(&others) {
-        streams.push(
-            program.open("/mcp/rooms", "Accept: text/event-stream\r\nX-Play: silent\r\n").await,
-        );
+        let stream = program.open("GET /mcp/rooms", listen).await;
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+        streams.push(stream);
     }
 
     let [_, first] = <[String; 2]>::try_from(ids(&others[0], "tokens").await).expect("two");

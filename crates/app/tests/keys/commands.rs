@@ -29,6 +29,8 @@ use crate::{
 };
 
 const PEOPLE: usize = 600;
+/// Where the upstream would be, that nobody calls here.
+const ORIGIN: &str = "https://notes.example.com";
 
 fn local(file: &Path) -> Arc<LocalKey> {
     let text = Secret::new(fs::read_to_string(file).unwrap());
@@ -90,7 +92,8 @@ async fn keys_rotate_while_others_read_and_write(
     let names: Vec<String> = (0..PEOPLE).map(|number| format!("person-{number:04}")).collect();
     let users = people(&stores, &ring_of(old.clone()), &names).await;
     for user in &users {
-        let sealed = seal(&vault(&stores, &ring_of(old.clone())), user, Version(1)).await;
+        let vault = vault(&stores, &ring_of(old.clone()));
+        let sealed = seal(&vault, user, Version(1), ORIGIN).await;
         stores.credentials.put(&credential_key(user), &sealed, None).await.unwrap();
     }
 
@@ -182,7 +185,8 @@ async fn serve(stores: &Stores, ring: &KeyRing, users: &[UserId], replica: usize
         open(&vault, stores, user).await;
         let found = stores.credentials.find(&credential_key(user)).await.unwrap().unwrap();
         let old = found.record.version;
-        let record = seal(&vault, user, vault.next_version(&credential_key(user), old)).await;
+        let record =
+            seal(&vault, user, vault.next_version(&credential_key(user), old), ORIGIN).await;
         match stores.credentials.put(&credential_key(user), &record, Some(old)).await {
             Ok(()) | Err(StoreError::Conflict) => {}
             Err(error) => unreachable!("{error:?}"),
@@ -202,7 +206,7 @@ async fn serve(stores: &Stores, ring: &KeyRing, users: &[UserId], replica: usize
         )
         .await
         .unwrap();
-    let record = seal(&vault, &user, Version(1)).await;
+    let record = seal(&vault, &user, Version(1), ORIGIN).await;
     stores.credentials.put(&credential_key(&user), &record, None).await.unwrap();
     open(&crate::props::vault(stores, ring), stores, &user).await;
 }
@@ -248,7 +252,7 @@ async fn a_lost_key_is_told_and_given_up_only_when_asked() {
     assert_eq!(attache(&["audit", "verify", "--config", &config]).status.code(), Some(1));
     // And now ada can connect again, and replicas share a new key.
     let alone = ring_of(local(&directory.path("new.key")));
-    seal(&vault(&stores, &alone), &users[0], Version(1)).await;
+    seal(&vault(&stores, &alone), &users[0], Version(1), ORIGIN).await;
     assert_ne!(session_token(&stores, &alone).await.unwrap(), token);
 }
 

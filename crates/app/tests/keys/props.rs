@@ -106,8 +106,8 @@ pub(crate) fn credential_key(user: &UserId) -> CredentialKey {
     CredentialKey::upstream(user.clone(), UpstreamName::parse("notes").expect("it does"))
 }
 
-/// A credential of `token of {user}`.
-pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version) -> Record {
+/// A credential of `token of {user}`, for whatever is at `origin`.
+pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version, origin: &str) -> Record {
     let credential = Credential {
         access_token: Some(Secret::new(format!("token of {user}"))),
         refresh_token: None,
@@ -120,7 +120,7 @@ pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version) -> Reco
         refresh_validity: None,
         account: None,
         base_url: None,
-        origin: Some("https://notes.example.com".to_owned()),
+        origin: Some(origin.to_owned()),
     };
     Record {
         version,

@@ -39,7 +39,7 @@ async fn no_call_fails_while_keys_rotate_under_load() {
     let (cluster, forge, upstream) =
         (Cluster::start(), Forge::start(Ipv4Addr::LOCALHOST).await, upstream::start().await);
     let mut deployment = Deployment::new(&cluster.url(), &forge.issuer, &upstream);
-    let calls = Arc::new(connected_people(&deployment, &cluster.url(), &forge).await);
+    let calls = Arc::new(connected_people(&deployment, &cluster.url(), &forge, &upstream).await);
 
     deployment.configure("old.key", &[]);
     deployment.start().await;
@@ -86,7 +86,12 @@ async fn no_call_fails_while_keys_rotate_under_load() {
 }
 
 /// Everybody with their token for the gateway, and their credential stored under the old key.
-async fn connected_people(deployment: &Deployment, url: &Secret, forge: &Forge) -> Vec<Call> {
+async fn connected_people(
+    deployment: &Deployment,
+    url: &Secret,
+    forge: &Forge,
+    upstream: &str,
+) -> Vec<Call> {
     for name in ["old.key", "new.key"] {
         succeeds(&attache(&["keys", "generate", &deployment.directory.text(name)]));
     }
@@ -100,7 +105,7 @@ async fn connected_people(deployment: &Deployment, url: &Secret, forge: &Forge) 
     let now = SystemClock.now().0 / 1000;
     let mut calls = Vec::new();
     for user in &users {
-        let record = seal(&vault, user, Version(1)).await;
+        let record = seal(&vault, user, Version(1), upstream).await;
         stores.credentials.put(&credential_key(user), &record, None).await.unwrap();
         let token = forge.sign(
             "at+jwt",

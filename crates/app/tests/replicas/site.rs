@@ -121,6 +121,7 @@ protocol = "streamable-http"
 name = "api"
 url = "{mirror}"
 protocol = "http"
+limits.person = 1000
 {broker}
 "#
             );
