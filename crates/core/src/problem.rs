@@ -75,6 +75,9 @@ kinds! {
         "The issuer of your token, or this gateway's own storage, does not answer.",
         "Try again shortly.";
 
+    BrowserNeeded: FORBIDDEN "browser-needed", "This takes your browser",
+        "A token proves whose it is, and this is only done where that person signed in themselves.",
+        "Do it in a browser in which you are signed in.";
     ReadOnly: FORBIDDEN "read-only", "This token is for reading only",
         "The token that was presented may look and not act, and this would act.",
         "Use a token that is not for reading only.";

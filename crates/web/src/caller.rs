@@ -65,7 +65,7 @@ impl FromRequestParts<Web> for Visitor {
                 let browser = BrowserSession { digest: *digest, secret };
                 Ok(Self { who, browser })
             }
-            _ => Err(Stranger::new(Kind::Unauthenticated, parts)),
+            _ => Err(Stranger::new(Kind::BrowserNeeded, parts)),
         }
     }
 }
@@ -82,7 +82,8 @@ impl Stranger {
         // After a form the way back is not safe to take by itself, and `form-action` would stop
         // the browser at the identity provider: the page has a link instead.
         let leads_back = matches!(parts.method, Method::GET | Method::HEAD);
-        let signs_in = matches!(kind, Kind::Unauthenticated | Kind::InvalidToken);
+        let signs_in =
+            matches!(kind, Kind::Unauthenticated | Kind::InvalidToken | Kind::BrowserNeeded);
         let answer = if signs_in && leads_back {
             Redirect::to(&login_path(parts)).into_response()
         } else {

@@ -9,6 +9,7 @@ use http::{Method, Request, header};
 use serde_json::json;
 
 use crate::{
+    tokens::{EVERYTHING, holder, token},
     visitor::Visitor,
     world::{Surroundings, World},
 };
@@ -137,5 +138,43 @@ async fn a_key_that_is_refused_is_not_kept_and_takes_no_others_place() {
 
     world.restart().await;
     assert_eq!(world.program(ADA).get("/http/weather/today").await.status, 200);
+    world.end().await;
+}
+
+/// Whoever has a token of hers would receive whatever is sent with the key that they plant.
+#[tokio::test]
+async fn a_token_plants_no_key() {
+    let world = world().await;
+    world.keep_secret("adas-own-key-1");
+    let mut ada = world.ada().await;
+    assert_eq!(enter(&mut ada, "weather", "api_key=adas-own-key-1").await.status, 303);
+    let script = holder(&world, &token(&mut ada, EVERYTHING).await);
+    let path = "/api/v1/user/credentials/weather";
+    let planted = Bytes::from_static(br#"{"api_key":"eves-own-key"}"#);
+    for program in [&script, &world.program(ADA)] {
+        for path in [path, "/connect/weather/key"] {
+            let method = if path.starts_with("/api/") { Method::PUT } else { Method::POST };
+            let request = program
+                .request(method, path)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(planted.clone());
+            let refused = program.send(request.unwrap()).await;
+            assert_eq!(refused.status, 403, "{path} {}", refused.body);
+        }
+    }
+    // Nor does another site, in her own browser.
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let request = Request::put(ada.url(path).as_str())
+            .header(name, value)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(planted.clone());
+        assert_eq!(ada.send(request.unwrap()).await.status, 403, "{name}");
+    }
+    let request = Request::put(ada.url(path).as_str())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(planted);
+    assert_eq!(world.stranger(ADA).send(request.unwrap()).await.status, 401);
+    world.program(ADA).get("/http/weather/today").await;
+    assert_eq!(world.bare.arrived().pop().unwrap().all("x-api-key"), ["adas-own-key-1"]);
     world.end().await;
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 use crate::{
     Web,
     api::{Credential, connect_path},
-    caller::{Caller, Visitor},
+    caller::Visitor,
     context::Context,
     pages::{KeyPage, Notice, Person},
     problem::{Problem, kind_of, refuse, store_failed},
@@ -85,10 +85,11 @@ pub(crate) async fn enter(
     }
 }
 
-/// `PUT /api/v1/user/credentials/{server}`
+/// `PUT /api/v1/user/credentials/{server}`: of the person in their browser, like the form. Whoever has
+/// a token of theirs could else put a key of their own in its place, and receive what is sent with it.
 pub(crate) async fn put(
     State(web): State<Web>,
-    Caller(who): Caller,
+    Visitor { who, .. }: Visitor,
     Path(server): Path<String>,
     parts: Parts,
     body: Result<Json<Fields>, JsonRejection>,

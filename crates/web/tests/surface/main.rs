@@ -222,7 +222,7 @@ async fn a_person_enters_a_key_that_the_server_accepts() {
 }
 
 #[tokio::test]
-async fn a_program_of_theirs_may_bring_it_too() {
+async fn their_browser_may_send_it_to_the_api_too() {
     const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
     let world = World::new().await;
     let ada = world.signed_in("ada").await;
