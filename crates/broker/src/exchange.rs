@@ -57,6 +57,7 @@ impl TokenExchange {
         match &who.authenticated_by {
             AuthenticatedBy::AccessToken(Some(one)) if one.issuer == self.issuer => Some(one),
             AuthenticatedBy::AccessToken(_)
+            | AuthenticatedBy::Client(_)
             | AuthenticatedBy::PersonalToken(_)
             | AuthenticatedBy::Session(_) => None,
         }

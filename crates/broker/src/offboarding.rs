@@ -43,7 +43,8 @@ impl Offboarding {
         Self { broker, roster, flows, upstreams }
     }
 
-    /// Written to the audit before it is done.
+    /// Off, their sign-ins, tokens and clients' grants are ended, and stay so when they are let in
+    /// again; what they connected stays. Written to the audit before it is done.
     ///
     /// # Errors
     /// [`StoreError`]: it is as it was.

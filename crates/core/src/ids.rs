@@ -47,6 +47,10 @@ name! {
     TokenId
 }
 name! {
+    /// What a person let a client do, where it is shown and ended; in access tokens, so no secret.
+    GrantId
+}
+name! {
     /// A key that all replicas share, by what it is for.
     ServiceKeyName
 }

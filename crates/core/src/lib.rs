@@ -31,7 +31,8 @@ pub use account::Account;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
 pub use ids::{
-    AccountName, ConnectionName, IssuerId, RequestId, ServiceKeyName, TokenId, UpstreamName, UserId,
+    AccountName, ConnectionName, GrantId, IssuerId, RequestId, ServiceKeyName, TokenId,
+    UpstreamName, UserId,
 };
 pub use origin::PublicOrigin;
 pub use principal::Principal;

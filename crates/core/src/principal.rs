@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{IssuerId, Reach, Secret, Timestamp, TokenId, UserId};
+use crate::{GrantId, IssuerId, Reach, Secret, Timestamp, TokenId, UserId};
 
 /// A person whose identity was proved for this request.
 ///
@@ -38,6 +38,8 @@ pub enum AuthenticatedBy {
     /// A bearer access token of a configured issuer; with the token itself only where it may be
     /// exchanged for one of an upstream's.
     AccessToken(Option<Arc<Presented>>),
+    /// An access token that this gateway gave to a client they let in: good while the grant is.
+    Client(GrantId),
     /// A token that they made for a program of theirs.
     PersonalToken(TokenId),
 }

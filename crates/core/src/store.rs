@@ -26,7 +26,7 @@ use crate::{
 
 pub use self::{
     demand::{DemandStore, DemandedScope},
-    grant::{ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
+    grant::{ActiveGrant, ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
     notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
     registration::{RegistrationStore, SealedRegistration, Turn},
@@ -124,7 +124,8 @@ pub trait Roster: std::fmt::Debug + Send + Sync {
     /// is not found by it.
     async fn find_by_email(&self, email: &str) -> Result<Vec<Person>>;
 
-    /// Switches a person off, or on again; whether there was such a person.
+    /// Switches a person off, or on again; whether there was such a person. Off ends what lets them in
+    /// without their issuer, for good: sessions, personal tokens, grants. What they connected stays.
     async fn switch(&self, id: &UserId, disabled: bool) -> Result<bool>;
 
     /// Erases as [`PersonStore::remove`] does, and keeps who they were to their issuer, under the

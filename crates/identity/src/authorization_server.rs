@@ -11,6 +11,7 @@ mod client_proof;
 mod consent;
 mod document;
 mod error;
+mod grants;
 mod keys;
 mod metadata;
 mod params;
@@ -25,7 +26,7 @@ mod token;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, ConnectionName, Principal, PublicOrigin, RequestId, UserId,
+    Clock, ConnectionName, GrantId, Principal, PublicOrigin, RequestId, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     changes::Change,
     outbound::Outbound,
@@ -53,6 +54,7 @@ use self::{
 pub use self::{
     client::{ClientError, ConfiguredClient, Vouched},
     error::OAuthError,
+    grants::LetIn,
     keys::{KeysUnavailable, TokenKeys},
     redirect_uri::{Destination, InvalidRedirectUri, RedirectUri},
     request::{Answer, RequestError, SCOPE},
@@ -227,7 +229,7 @@ impl AuthorizationServer {
         }
         let code = random::token(&*self.random);
         let grant = Grant {
-            id: random::token(&*self.random),
+            id: GrantId::new(random::token(&*self.random)),
             user: who.user.clone(),
             client_id: request.client.id.clone(),
             client_name: request.client.name.clone(),
@@ -299,22 +301,26 @@ impl AuthorizationServer {
         action: Action,
         outcome: Outcome,
         request: Option<RequestId>,
-    ) -> Result<(), OAuthError> {
+    ) -> attache_core::store::Result<()> {
         self.grants.remove(&grant.id).await?;
         self.bearers.heed(&Change::Person(grant.user.clone()));
-        self.record(action, outcome, Some(grant), request).await
+        self.record(action, outcome, grant, request).await
+    }
+
+    /// `None`: the whole gateway.
+    fn upstream_of(&self, grant: &Grant) -> Option<ConnectionName> {
+        self.resources().parse(&grant.resource)?.upstream
     }
 
     async fn record(
         &self,
         action: Action,
         outcome: Outcome,
-        grant: Option<&Grant>,
+        grant: &Grant,
         request: Option<RequestId>,
-    ) -> Result<(), OAuthError> {
-        let user = grant.map(|grant| grant.user.clone());
-        let upstream = grant.and_then(|grant| self.resources().parse(&grant.resource)?.upstream);
-        Ok(self.write(action, outcome, user, upstream, request).await?)
+    ) -> attache_core::store::Result<()> {
+        let (user, upstream) = (Some(grant.user.clone()), self.upstream_of(grant));
+        self.write(action, outcome, user, upstream, request).await
     }
 
     /// Before the answer: without it, nothing is given.

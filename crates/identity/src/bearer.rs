@@ -152,6 +152,13 @@ impl Bearers {
             AuthenticatedBy::PersonalToken(token) => {
                 self.ours.personal.is_there(&who.user, token).await.map_err(unavailable)
             }
+            AuthenticatedBy::Client(grant) => match &self.ours.access {
+                Some(own) => {
+                    let now = self.registry.clock.now();
+                    own.is_there(&who.user, grant, now).await.map_err(unavailable)
+                }
+                None => Ok(false),
+            },
             AuthenticatedBy::AccessToken(_) | AuthenticatedBy::Session(_) => Ok(true),
         }
     }

@@ -6,17 +6,18 @@
 use std::time::Duration;
 
 use attache_core::{
-    ConnectionName, CredentialKey, IssuerId, ObtainedVia, Reach, RequestId, ServiceKeyName, Slot,
-    Timestamp, TokenId, UpstreamName, UserId,
+    ConnectionName, CredentialKey, GrantId, IssuerId, ObtainedVia, Reach, RequestId,
+    ServiceKeyName, Slot, Timestamp, TokenId, UpstreamName, UserId,
     audit::{
         Action, AuditEvent, Method, Outcome, Reason,
         trail::{AuditTrail, Filter, Head, Writer, WriterId},
     },
     principal::SessionDigest,
     store::{
-        Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind, KeyOwner, Lease,
-        Leased, News, Person, PersonalToken, Planned, Profile, Record, RegisteredClient, Sealed,
-        SealedRegistration, Session, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
+        ActiveGrant, Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind,
+        KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned, Profile, Record,
+        RegisteredClient, Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version,
+        WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -769,7 +770,7 @@ async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stor
 
 fn grant(user: &UserId, id: &str, created_at: Timestamp) -> Grant {
     Grant {
-        id: id.to_owned(),
+        id: GrantId::new(id),
         user: user.clone(),
         client_id: "client".to_owned(),
         client_name: "A \"client\"".to_owned(),
@@ -813,9 +814,10 @@ async fn a_code_is_redeemed_by_one(one: &Stores, other: &Stores) {
     let spent = Issued { grant: granted.clone(), redeemed: true, ..issued };
     assert_eq!(other.grants.find_code(code.digest, NOW).await.expect("find"), Some(spent));
     assert_eq!(other.grants.find_code(code.digest, end).await.expect("find"), None);
-    assert_eq!(one.grants.list(&ada, NOW).await.expect("list"), [granted]);
-    assert!(one.grants.remove("codes-1").await.expect("remove"));
-    assert!(!other.grants.remove("codes-1").await.expect("remove"));
+    let active = ActiveGrant { grant: granted.clone(), renewed_at: NOW };
+    assert_eq!(one.grants.list(&ada, NOW).await.expect("list"), [active]);
+    assert!(one.grants.remove(&granted.id).await.expect("remove"));
+    assert!(!other.grants.remove(&granted.id).await.expect("remove"));
     assert_eq!(other.grants.find_code(code.digest, NOW).await.expect("find"), None);
 }
 
@@ -835,12 +837,12 @@ async fn a_family_goes_on_from_its_last_turn(one: &Stores, other: &Stores) {
     assert_eq!(won.count(), 1);
     let family = other.grants.find_family([50; 32], later).await.expect("find");
     let family = family.expect("a family");
-    assert_eq!(family.grant, Grant { expires_at: end, ..granted });
+    assert_eq!(family.grant, Grant { expires_at: end, ..granted.clone() });
     assert_eq!((family.turn, family.last_turn), ([2; 32], Some([1; 32])));
     assert_eq!(family.turned_at, later);
     assert!(!one.grants.rotate([50; 32], [2; 32], [3; 32], end).await.expect("rotate"));
     assert_eq!(other.grants.find_family([50; 32], end).await.expect("find"), None);
-    assert_eq!(other.grants.find("families-1", end).await.expect("find"), None);
+    assert_eq!(other.grants.find(&granted.id, end).await.expect("find"), None);
 }
 
 async fn grants_are_bounded_by_person_and_end(one: &Stores, other: &Stores) {
@@ -850,7 +852,8 @@ async fn grants_are_bounded_by_person_and_end(one: &Stores, other: &Stores) {
         let granted = grant(&ada, &format!("grants-{number}"), at);
         one.grants.insert(&granted, &code(60 + number), 3, at).await.expect("insert");
     }
-    let kept = async |id: &str| other.grants.find(id, NOW).await.expect("find").is_some();
+    let kept =
+        async |id: &str| other.grants.find(&GrantId::new(id), NOW).await.expect("find").is_some();
     assert!(!kept("grants-0").await && kept("grants-1").await && kept("grants-3").await);
     assert!(one.people.remove(&ada).await.expect("remove"));
     assert!(!kept("grants-3").await, "it goes with its person");
@@ -902,10 +905,30 @@ async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
         assert_eq!(other.roster.find_by_email(email).await.expect("find"), found, "{email}");
     }
 
-    for disabled in [true, false] {
+    let (session, reach) = (SessionDigest([90; 32]), Reach::everything());
+    let until = NOW.plus(Duration::from_hours(1));
+    let begin = async || {
+        let (user, created_at, expires_at) = (person.id.clone(), NOW, until);
+        let begun = Session { digest: session, user: user.clone(), created_at, expires_at };
+        one.sessions.insert(&begun).await.expect("insert");
+        let (id, name, reach) = (TokenId::new("roster"), "a".to_owned(), reach.clone());
+        let last_used_at = None;
+        let token = PersonalToken { id, user, name, reach, created_at, expires_at, last_used_at };
+        assert!(one.personal_tokens.insert(&token, [91; 32], 9).await.expect("insert"));
+        let granted = grant(&person.id, "roster", NOW);
+        one.grants.insert(&granted, &code(92), 9, NOW).await.expect("insert");
+    };
+    let left = async || {
+        usize::from(other.sessions.find(session, NOW).await.expect("find").is_some())
+            + other.personal_tokens.list(&person.id).await.expect("list").len()
+            + usize::from(other.grants.find_code([92; 32], NOW).await.expect("find").is_some())
+    };
+    begin().await;
+    for (disabled, kept) in [(false, 3), (true, 0), (false, 0)] {
         assert!(one.roster.switch(&person.id, disabled).await.expect("switch"));
         let found = other.people.find(&person.id).await.expect("find");
         assert_eq!(found.map(|person| person.disabled), Some(disabled));
+        assert_eq!(left().await, kept, "{disabled}");
     }
     assert!(!one.roster.switch(&UserId::new("nobody"), true).await.expect("switch"));
 

@@ -62,6 +62,8 @@ pub fn router(web: Web) -> Router {
         .route("/", get(routes::home))
         .route("/ui/connections", get(routes::connections::list))
         .route("/ui/connections/{server}/disconnect", post(routes::connections::disconnect))
+        .route("/ui/programs", get(routes::programs::list))
+        .route("/ui/programs/{id}/end", post(routes::programs::end))
         .route("/ui/sessions", get(routes::sessions::list))
         .route("/ui/sessions/{id}/end", post(routes::sessions::end))
         .route(
@@ -97,6 +99,8 @@ pub fn router(web: Web) -> Router {
         .route(authorize::CONTINUE, get(authorize::proceed).post(authorize::not_now))
         .route("/api/v1/user/tokens", get(api::own::list))
         .route("/api/v1/user/tokens/{id}", delete(api::own::revoke))
+        .route("/api/v1/user/grants", get(api::own::grants))
+        .route("/api/v1/user/grants/{id}", delete(api::own::end_grant))
         .route("/api/v1/user/sessions", get(api::own::sessions))
         .route("/api/v1/user/sessions/{id}", delete(api::own::end_session))
         .fallback(routes::not_found)

@@ -8,6 +8,7 @@ pub mod consent;
 pub mod join;
 pub mod key;
 pub mod notice;
+pub mod programs;
 pub mod sessions;
 pub mod tokens;
 
@@ -23,6 +24,7 @@ pub use consent::ConsentPage;
 pub use join::JoinPage;
 pub use key::KeyPage;
 pub use notice::Notice;
+pub use programs::ProgramsPage;
 pub use sessions::SessionsPage;
 pub use tokens::TokensPage;
 

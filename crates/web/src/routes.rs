@@ -5,6 +5,7 @@ pub(crate) mod authorize;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod key;
+pub(crate) mod programs;
 pub(crate) mod sessions;
 pub(crate) mod signin;
 pub(crate) mod tokens;

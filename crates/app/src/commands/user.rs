@@ -48,7 +48,11 @@ async fn switch(
 ) -> Result<(), Failure> {
     let person = find(&desk.stores, named).await?;
     desk.offboarding.switch(&person, disabled).await.map_err(Failure::failed)?;
-    let now = if disabled { "switched off" } else { "switched on" };
+    let now = if disabled {
+        "switched off; their sign-ins, access tokens and programs are ended, their connections kept"
+    } else {
+        "switched on, and signs in anew"
+    };
     terminal.message(format_args!("{} is {now}", label(&person)));
     Ok(())
 }

@@ -7,12 +7,16 @@ use attache_sandbox::{
     people::{ADA, GRACE},
 };
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use url::Url;
 
 use crate::{
     app::{App, CALLBACK, Landed, Tokens, error, is_callback, not_now, press},
+    offboarding::{AT_ONCE, Replicas},
+    postgres::Cluster,
+    tokens::{holder, ids, post, token},
     visitor::Visitor,
     world::World,
 };
@@ -502,6 +506,63 @@ async fn who_is_switched_off_gets_nothing_more() {
     world.tamper("DELETE FROM session").await;
     Tokens::of(&world, &app.refresh(&tokens.refresh).await);
     world.end().await;
+}
+
+/// Whoever let a client in sees it, and ends all of it: what it holds, what is open, on every replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_and_ends_what_a_client_was_given() {
+    let cluster = Cluster::start();
+    let replicas = Replicas::on(&cluster).await;
+    let world = &replicas.world;
+    let (mut ada, mut grace) = (world.ada().await, world.grace().await);
+    ada.connect("rooms").await;
+    let mut held = Vec::new();
+    for name in ["Kept <i>", "Ended"] {
+        let app = App::registered(world, &json!({ "client_name": name })).await;
+        let request = app.request(&[("resource", &app.resource("/mcp/rooms"))]);
+        let landed = app.approved_for(&mut ada, &request).await;
+        let tokens = Tokens::of(world, &app.redeem(&landed.code()).await);
+        let program = tokens.program(world);
+        let listen = "Accept: text/event-stream\r\nX-Play: silent\r\n";
+        let stream = program.open("GET /mcp/rooms", listen).await;
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+        held.push((app, tokens, program, stream));
+        world.later(Duration::from_secs(1));
+    }
+    let page = ada.visit("/ui/programs").await;
+    for shown in ["Kept &#60;i&#62;", "Ended", "It gave itself this name", "rooms"] {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    let [here, there] = replicas.programs(ADA);
+    let [ended, _] = <[String; 2]>::try_from(ids(&here, "grants").await).expect("two");
+
+    // Nobody else's hand, nor one that may only look.
+    let path = format!("/api/v1/user/grants/{ended}");
+    let looks = "name=c&reach=everything&access=look&days=1";
+    let looks = holder(world, &token(&mut ada, looks).await);
+    assert_eq!(ids(&looks, "grants").await.len(), 2);
+    assert_eq!(ids(&world.program(GRACE), "grants").await.len(), 0);
+    assert!(!grace.visit("/ui/programs").await.body.contains("Ended"));
+    for (program, status) in [(&looks, 403), (&world.program(GRACE), 404), (&there, 204)] {
+        let request = program.request(Method::DELETE, &path).body(Bytes::new());
+        assert_eq!(program.send(request.unwrap()).await.status, status);
+    }
+    assert_eq!(post(&mut grace, &format!("/ui/programs/{ended}/end"), "").await.status, 404);
+
+    for ((app, tokens, program, mut stream), ends) in held.into_iter().zip([false, true]) {
+        assert_eq!(stream.ends_within(AT_ONCE).await, ends);
+        let page = program.mcp("rooms", "tools/list", &json!({})).await;
+        assert_eq!(page.status == StatusCode::UNAUTHORIZED, ends, "{}", page.body);
+        assert_eq!(is(&app.refresh(&tokens.refresh).await, NO_GRANT), ends);
+    }
+    let [kept] = <[String; 1]>::try_from(ids(&here, "grants").await).expect("one");
+    assert_eq!(post(&mut ada, &format!("/ui/programs/{kept}/end"), "").await.status, 303);
+    assert_eq!(ids(&here, "grants").await.len(), 0);
+    let mut prompt = PgConnection::connect(cluster.url().expose()).await.expect("a prompt");
+    let log = "SELECT count(*) FROM audit_event WHERE action = 'grant_revoke' AND server = 'rooms'";
+    let revoked: i64 = sqlx::query_scalar(log).fetch_one(&mut prompt).await.expect("good SQL");
+    assert!(revoked > 0);
+    replicas.end().await;
 }
 
 /// A client writes what it likes about itself.

@@ -15,7 +15,14 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use url::Url;
 
-use crate::{configuration, postgres::Cluster, program::Program, world::World};
+use crate::{
+    app::{App, error},
+    configuration,
+    postgres::Cluster,
+    program::Program,
+    tokens::{EVERYTHING, holder, token},
+    world::World,
+};
 
 /// What "at once" may take on a machine that is busy with everything else.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(500);
@@ -229,5 +236,31 @@ async fn on_sqlite_it_takes_a_minute_and_what_could_not_be_told_is_said() {
     world.later(Duration::from_mins(1));
     assert!(!is_let_in(&program).await);
     assert_eq!((world.count("credential").await, world.count("data_key").await), (0, 0));
+    world.end().await;
+}
+
+/// Whoever was switched off because something of theirs was stolen is not let in with it again.
+#[tokio::test]
+async fn who_is_switched_on_again_begins_anew() {
+    let world = World::new().await;
+    let mut ada = world.ada().await;
+    ada.connect("notes").await;
+    let script = holder(&world, &token(&mut ada, EVERYTHING).await);
+    let (app, client) = App::signed_in(&world, &mut ada).await;
+    let client_program = client.program(&world);
+    assert!(is_connected(&script).await && is_connected(&client_program).await);
+    fs::write(world.home.config_file(), configuration::text(&world)).expect("a disk");
+
+    said(&user(&world, &["disable", "ada@example.com"]), 0);
+    said(&user(&world, &["enable", "ada@example.com"]), 0);
+    world.later(Duration::from_mins(1));
+    assert!(!ada.is_signed_in().await);
+    assert!(!is_let_in(&script).await && !is_let_in(&client_program).await);
+    assert_eq!(error(&app.refresh(&client.refresh).await), (400, "invalid_grant".to_owned()));
+
+    // She herself is, and has what she connected.
+    let mut ada = world.ada().await;
+    assert!(is_connected(&holder(&world, &token(&mut ada, EVERYTHING).await)).await);
+    assert!(is_connected(&world.program(ADA)).await);
     world.end().await;
 }

@@ -2,14 +2,14 @@
 //! themselves there.
 
 use super::Result;
-use crate::{Timestamp, UserId};
+use crate::{GrantId, Timestamp, UserId};
 
 /// One approval: of one client, by one person, for one resource. Its refresh tokens are one family
 /// that lives as long as the grant (AS-20).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Random; in access tokens, so no secret.
-    pub id: String,
+    /// Random.
+    pub id: GrantId,
     pub user: UserId,
     pub client_id: String,
     /// As it was shown to the person.
@@ -53,13 +53,21 @@ pub struct Family {
     pub turned_at: Timestamp,
 }
 
+/// One whose client has its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveGrant {
+    pub grant: Grant,
+    /// When the client got an access token last.
+    pub renewed_at: Timestamp,
+}
+
 #[async_trait::async_trait]
 pub trait GrantStore: std::fmt::Debug + Send + Sync {
     /// Keeps at most `bound` grants of one person, dropping the oldest; deletes expired ones.
     async fn insert(&self, grant: &Grant, code: &Code, bound: u32, now: Timestamp) -> Result<()>;
 
     /// An unexpired grant.
-    async fn find(&self, id: &str, now: Timestamp) -> Result<Option<Grant>>;
+    async fn find(&self, id: &GrantId, now: Timestamp) -> Result<Option<Grant>>;
 
     /// Reads without taking: who may redeem is decided before a code is spent.
     async fn find_code(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Issued>>;
@@ -88,10 +96,10 @@ pub trait GrantStore: std::fmt::Debug + Send + Sync {
     ) -> Result<bool>;
 
     /// Whether there was such a grant.
-    async fn remove(&self, id: &str) -> Result<bool>;
+    async fn remove(&self, id: &GrantId) -> Result<bool>;
 
     /// The redeemed and unexpired grants of one person, the newest first; at most 1,000.
-    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<Grant>>;
+    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<ActiveGrant>>;
 }
 
 /// A client that registered itself (RFC 7591).

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Principal, Reach, Timestamp, UserId,
+    GrantId, Principal, Reach, Timestamp, UserId,
     authenticator::AuthnError,
     principal::AuthenticatedBy,
-    store::{Grant, GrantStore, PersonStore},
+    store::{Grant, GrantStore, PersonStore, StoreError},
 };
 use attache_crypto::{
     jose::{self, Algorithm, JwtError, Verified},
@@ -40,7 +40,7 @@ pub(crate) struct OwnTokens {
 /// One whose signature, type and times are good.
 pub(crate) struct OwnToken {
     user: UserId,
-    pub(super) grant: String,
+    pub(super) grant: GrantId,
     pub(super) client: String,
     resource: Resource,
     expires_at: Timestamp,
@@ -111,13 +111,24 @@ impl OwnTokens {
             email: person.profile.email,
             name: person.profile.name,
             groups: person.profile.groups,
-            authenticated_by: AuthenticatedBy::AccessToken(None),
+            authenticated_by: AuthenticatedBy::Client(token.grant),
             reach: match token.resource.upstream {
                 Some(upstream) => Reach::only([upstream]),
                 None => Reach::everything(),
             },
             expires_at: token.expires_at,
         })
+    }
+
+    /// Whether the grant is still there: for streams that were begun with a token of it.
+    pub(crate) async fn is_there(
+        &self,
+        user: &UserId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let found = self.grants.find(grant, now).await?;
+        Ok(found.is_some_and(|grant| grant.user == *user))
     }
 
     fn read(&self, verified: &Verified) -> Option<OwnToken> {
@@ -127,7 +138,7 @@ impl OwnTokens {
             && claims.text("scope")?.split(' ').any(|scope| scope == SCOPE);
         ours.then_some(OwnToken {
             user: UserId::new(claims.text("sub")?),
-            grant: claims.text(GRANT)?.to_owned(),
+            grant: GrantId::new(claims.text(GRANT)?),
             client: verified.claims.get("client_id")?.as_str()?.to_owned(),
             resource: self.resources.parse(claims.text("aud")?)?,
             expires_at: claims.time("exp")?,

@@ -8,6 +8,7 @@ use attache_core::{
     store::{ClientStore, RegisteredClient, StoreError},
 };
 use attache_crypto::digest::{same, sha256};
+use url::Url;
 
 use super::{
     document::{DocumentError, Documents},
@@ -91,6 +92,18 @@ impl Clients {
         let store = self.registered.as_ref().ok_or(ClientError::Unknown)?;
         let found = store.find(id, self.clock.now()).await?;
         Ok(Arc::new(found.ok_or(ClientError::Unknown)?.into()))
+    }
+}
+
+impl Clients {
+    /// Who vouched for the client of this id, whatever became of it.
+    pub(super) fn vouched(&self, id: &str) -> Vouched {
+        let host = || Url::parse(id).ok()?.host_str().map(str::to_owned);
+        match host().filter(|_| id.starts_with("https://")) {
+            _ if self.configured.contains_key(id) => Vouched::Operator,
+            Some(host) => Vouched::Host(host),
+            None => Vouched::Nobody,
+        }
     }
 }
 

@@ -79,7 +79,9 @@ impl AuthorizationServer {
             },
         };
         match grant.filter(|grant| grant.client_id == client.id) {
-            Some(grant) => self.end(&grant, Action::GrantRevoke, Outcome::Success, request).await,
+            Some(grant) => {
+                Ok(self.end(&grant, Action::GrantRevoke, Outcome::Success, request).await?)
+            }
             None => Ok(()),
         }
     }
@@ -110,7 +112,7 @@ impl AuthorizationServer {
         if !self.grants.redeem(digest, family, turn, grant.expires_at, now).await? {
             return self.replayed(&grant, request).await;
         }
-        self.record(Action::TokenIssue, Outcome::Success, Some(&grant), request).await?;
+        self.record(Action::TokenIssue, Outcome::Success, &grant, request).await?;
         Ok(answer(&grant, made, &tokens))
     }
 
@@ -170,7 +172,7 @@ impl AuthorizationServer {
                 return self.replayed(&known.grant, request).await;
             }
         }
-        self.record(Action::TokenRefresh, Outcome::Success, Some(&known.grant), request).await?;
+        self.record(Action::TokenRefresh, Outcome::Success, &known.grant, request).await?;
         Ok(answer(&known.grant, made, &next))
     }
 

@@ -1,6 +1,6 @@
 use attache_core::{
-    Timestamp, UserId,
-    store::{Code, Family, Grant, GrantStore, Issued, Result},
+    GrantId, Timestamp, UserId,
+    store::{ActiveGrant, Code, Family, Grant, GrantStore, Issued, Result},
 };
 
 use super::{SWEPT_PER_INSERT, list};
@@ -47,7 +47,8 @@ const ROTATE: &str = "
 const REMOVE: &str = "DELETE FROM oauth_grant WHERE id = $1";
 
 const LIST: &str = "
-    SELECT id, user_id, client_id, client_name, resource, scopes, created_at, expires_at
+    SELECT id, user_id, client_id, client_name, resource, scopes, created_at, expires_at,
+        turned_at
     FROM oauth_grant WHERE user_id = $1 AND expires_at > $2 AND redeemed_at IS NOT NULL
     ORDER BY created_at DESC, id LIMIT 1000";
 
@@ -57,7 +58,7 @@ impl GrantStore for Db {
         let others = bound.saturating_sub(1);
         let scopes = list(&grant.scopes);
         let insert = values![
-            &grant.id,
+            grant.id.as_str(),
             &grant.user,
             &grant.client_id,
             &grant.client_name,
@@ -79,8 +80,8 @@ impl GrantStore for Db {
         .await
     }
 
-    async fn find(&self, id: &str, now: Timestamp) -> Result<Option<Grant>> {
-        let rows = self.read(FIND, values![id, now]).await?;
+    async fn find(&self, id: &GrantId, now: Timestamp) -> Result<Option<Grant>> {
+        let rows = self.read(FIND, values![id.as_str(), now]).await?;
         rows.first().map(grant).transpose()
     }
 
@@ -116,13 +117,13 @@ impl GrantStore for Db {
         Ok(self.execute(ROTATE, values![&family, &from, &to, now]).await? == 1)
     }
 
-    async fn remove(&self, id: &str) -> Result<bool> {
-        Ok(self.execute(REMOVE, values![id]).await? == 1)
+    async fn remove(&self, id: &GrantId) -> Result<bool> {
+        Ok(self.execute(REMOVE, values![id.as_str()]).await? == 1)
     }
 
-    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<Grant>> {
+    async fn list(&self, user: &UserId, now: Timestamp) -> Result<Vec<ActiveGrant>> {
         let rows = self.read(LIST, values![user, now]).await?;
-        rows.iter().map(grant).collect()
+        rows.iter().map(active).collect()
     }
 }
 
@@ -130,7 +131,7 @@ fn grant(row: &Row) -> Result<Grant> {
     let id = row.text("id").map_err(|unreadable| unreadable.of("oauth_grant", "?"))?;
     let read = || {
         Ok::<_, Unreadable>(Grant {
-            id: id.clone(),
+            id: GrantId::new(id.as_str()),
             user: UserId::new(row.text("user_id")?),
             client_id: row.text("client_id")?,
             client_name: row.text("client_name")?,
@@ -141,6 +142,13 @@ fn grant(row: &Row) -> Result<Grant> {
         })
     };
     read().map_err(|unreadable| unreadable.of("oauth_grant", &id))
+}
+
+fn active(row: &Row) -> Result<ActiveGrant> {
+    let grant = grant(row)?;
+    let renewed_at = row.time("turned_at");
+    let renewed_at = renewed_at.map_err(|unreadable| unreadable.of("oauth_grant", &grant.id))?;
+    Ok(ActiveGrant { grant, renewed_at })
 }
 
 fn issued(digest: [u8; 32], row: &Row) -> Result<Issued> {

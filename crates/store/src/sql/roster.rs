@@ -1,6 +1,6 @@
 use attache_core::{
     UserId,
-    store::{Person, Result, Roster},
+    store::{Person, PersonStore as _, Result, Roster},
 };
 
 use super::person::{REMOVE, person};
@@ -19,6 +19,16 @@ const SWITCH_OFF: &str = "UPDATE person SET disabled = TRUE WHERE id = $1";
 
 const SWITCH_ON: &str = "UPDATE person SET disabled = FALSE WHERE id = $1";
 
+/// What lets somebody in without their issuer, in the order of the migrations. Only of who is off.
+const END: [&str; 3] = [
+    "DELETE FROM session WHERE user_id IN
+        (SELECT id FROM person WHERE id = $1 AND disabled = TRUE)",
+    "DELETE FROM oauth_grant WHERE user_id IN
+        (SELECT id FROM person WHERE id = $1 AND disabled = TRUE)",
+    "DELETE FROM personal_token WHERE user_id IN
+        (SELECT id FROM person WHERE id = $1 AND disabled = TRUE)",
+];
+
 const INSERT_BARRED: &str = "
     INSERT INTO person (id, issuer, subject, groups, disabled, created_at)
     VALUES ($1, $2, $3, '[]', TRUE, $4)";
@@ -35,8 +45,16 @@ impl Roster for Db {
     }
 
     async fn switch(&self, id: &UserId, disabled: bool) -> Result<bool> {
-        let switch = if disabled { SWITCH_OFF } else { SWITCH_ON };
-        self.execute(switch, values![id]).await.map(|people| people > 0)
+        let whose = values![id];
+        let step = |sql| Statement { sql, values: whose };
+        // Also before somebody is let in again: whatever switched them off, or began meanwhile.
+        let steps: Vec<_> = if disabled {
+            std::iter::once(SWITCH_OFF).chain(END).map(step).collect()
+        } else {
+            END.into_iter().chain([SWITCH_ON]).map(step).collect()
+        };
+        self.execute_all(&steps).await?;
+        Ok(self.find(id).await?.is_some())
     }
 
     async fn bar(&self, person: &Person, fresh: UserId) -> Result<()> {

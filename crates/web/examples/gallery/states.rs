@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
 use attache_core::{
-    Account, ConnectionName, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId, UserId,
+    Account, ConnectionName, GrantId, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId,
+    UserId,
     audit::Reason,
     principal::SessionDigest,
     problem::Kind,
@@ -12,12 +13,12 @@ use attache_core::{
 };
 use attache_identity::{
     LoginError,
-    authorization_server::{Asked, Destination, Vouched},
+    authorization_server::{Asked, Destination, LetIn, Vouched},
 };
 use attache_web::{
     pages::{
         AccountPage, ConnectPage, ConnectionsPage, ConsentPage, JoinPage, KeyPage, Notice, Person,
-        SessionsPage, TokensPage,
+        ProgramsPage, SessionsPage, TokensPage,
         tokens::{Draft, Made},
     },
     result::{ConnectResult, Ending},
@@ -103,6 +104,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
     let value = Secret::new("attp_7Hq2mXv0LrTz9KcWbYp4NdGs1JfEaUo8SjDhLw");
     let made = Made { name: "nightly report".to_owned(), value };
     pages.push(("tokens-made", tokens(&[token("nightly report", 0)], Some(made))));
+    pages.push(("programs", programs()));
     pages.push(("sessions", sessions()));
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
@@ -220,6 +222,24 @@ fn token(name: &str, days_ago: u32) -> PersonalToken {
         expires_at: created_at.plus(Duration::from_hours(24 * 30)),
         last_used_at: (days_ago > 0).then(|| NOW.minus(Duration::from_mins(12))),
     }
+}
+
+fn programs() -> String {
+    let program = |client: &str, vouched, upstream: Option<&str>| LetIn {
+        grant: GrantId::new(client),
+        client: client.to_owned(),
+        vouched,
+        upstream: upstream.map(name),
+        since: NOW.minus(Duration::from_hours(50)),
+        renewed_at: NOW.minus(Duration::from_mins(12)),
+        expires_at: NOW.plus(Duration::from_hours(24 * 88)),
+    };
+    let programs = vec![
+        program("Desk", Vouched::Operator, None),
+        program("Scribe", Vouched::Host("scribe.example.com".to_owned()), Some("linear")),
+        program("Notepad", Vouched::Nobody, Some("github")),
+    ];
+    ProgramsPage::new(ada(), programs, NOW).to_string()
 }
 
 fn sessions() -> String {

@@ -1,14 +1,15 @@
-//! `/api/v1/user/tokens` and `/api/v1/user/sessions`: what lets somebody in as this person.
+//! `/api/v1/user/tokens`, `/grants` and `/sessions`: what lets somebody in as this person.
 //!
 //! Nothing is made here: a token is made by its owner in a browser, so that one that leaked makes no
 //! other.
 
 use attache_core::{
-    Timestamp, TokenId,
+    GrantId, Timestamp, TokenId,
     principal::{AuthenticatedBy, SessionDigest},
     problem::Kind,
     store::{PersonalToken, Session, StoreError},
 };
+use attache_identity::authorization_server::{LetIn, Vouched};
 use axum::{
     Json,
     extract::{Path, State},
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::{
     Web,
     caller::Caller,
+    context::Context,
     problem::{refuse, store_failed},
 };
 
@@ -45,6 +47,26 @@ pub(crate) async fn revoke(
     ended(&parts, revoked)
 }
 
+/// `GET /api/v1/user/grants`: the clients that this person let in.
+pub(crate) async fn grants(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    parts: Parts,
+) -> Result<Json<Grants>, Response> {
+    let let_in = web.let_in_by(&who).await.map_err(|error| store_failed(&parts, &error))?;
+    Ok(Json(Grants { grants: let_in.into_iter().map(Grant::from).collect() }))
+}
+
+/// `DELETE /api/v1/user/grants/{id}`
+pub(crate) async fn end_grant(
+    State(web): State<Web>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Response {
+    ended(&parts, web.let_out(&who, &GrantId::new(id), Context::request_id(&parts)).await)
+}
+
 /// `GET /api/v1/user/sessions`
 pub(crate) async fn sessions(
     State(web): State<Web>,
@@ -55,7 +77,9 @@ pub(crate) async fn sessions(
     let sessions = sessions.map_err(|error| store_failed(&parts, &error))?;
     let this = match who.authenticated_by {
         AuthenticatedBy::Session(digest) => Some(digest),
-        AuthenticatedBy::AccessToken(_) | AuthenticatedBy::PersonalToken(_) => None,
+        AuthenticatedBy::AccessToken(_)
+        | AuthenticatedBy::Client(_)
+        | AuthenticatedBy::PersonalToken(_) => None,
     };
     let sessions = sessions.into_iter().map(|session| SignIn::new(&session, this)).collect();
     Ok(Json(Sessions { sessions }))
@@ -111,6 +135,42 @@ impl From<PersonalToken> for Token {
             created_at: token.created_at,
             expires_at: token.expires_at,
             last_used_at: token.last_used_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Grants {
+    grants: Vec<Grant>,
+}
+
+#[derive(Debug, Serialize)]
+struct Grant {
+    id: String,
+    client: String,
+    /// `operator`, `nobody`, or the site that publishes it.
+    vouched_by: String,
+    /// `null`: everything.
+    server: Option<String>,
+    created_at: Timestamp,
+    renewed_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl From<LetIn> for Grant {
+    fn from(program: LetIn) -> Self {
+        Self {
+            id: program.grant.to_string(),
+            client: program.client,
+            vouched_by: match program.vouched {
+                Vouched::Operator => "operator".to_owned(),
+                Vouched::Host(host) => format!("https://{host}"),
+                Vouched::Nobody => "nobody".to_owned(),
+            },
+            server: program.upstream.map(|server| server.to_string()),
+            created_at: program.since,
+            renewed_at: program.renewed_at,
+            expires_at: program.expires_at,
         }
     }
 }
