@@ -1,5 +1,6 @@
-//! `token_exchange`: the access token that a caller brought is exchanged for one of the upstream's
-//! (RFC 8693). Nothing is stored: what was had is in memory, and no longer than what it was had for.
+//! `token_exchange` and `entra_obo`: the access token that a caller brought is exchanged for one of
+//! the upstream's. Nothing is stored: what was had is in memory, and no longer than what it was had
+//! for.
 
 use std::{
     sync::{
@@ -16,7 +17,7 @@ use attache_core::{
     principal::{AuthenticatedBy, Presented},
     store::Version,
 };
-use attache_oauth::token::{ExchangeGrant, ExchangedToken, TokenEndpoint};
+use attache_oauth::token::{ExchangeGrant, ExchangedToken, OnBehalfOfGrant, TokenEndpoint};
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
@@ -45,17 +46,28 @@ pub struct TokenExchange {
     /// Whose access tokens it takes: its own, which were given for this gateway (TX-4).
     pub issuer: IssuerId,
     pub endpoint: TokenEndpoint,
-    pub audience: Option<String>,
-    pub resource: Option<String>,
+    pub form: ExchangeForm,
     pub scopes: Vec<String>,
     pub outbound: Arc<dyn Outbound>,
+}
+
+/// How it is asked.
+#[derive(Debug)]
+pub enum ExchangeForm {
+    /// RFC 8693.
+    TokenExchange { audience: Option<String>, resource: Option<String> },
+    /// Microsoft Entra's On-Behalf-Of.
+    OnBehalfOf {
+        /// The directory that `endpoint` belongs to: the one that gave the token, too (OBO-6).
+        tenant: String,
+    },
 }
 
 impl TokenExchange {
     /// What this caller brought that may be exchanged here.
     fn subject<'a>(&self, who: &'a Principal) -> Option<&'a Arc<Presented>> {
         match &who.authenticated_by {
-            AuthenticatedBy::AccessToken(Some(one)) if one.issuer == self.issuer => Some(one),
+            AuthenticatedBy::AccessToken(Some(one)) if self.takes(one) => Some(one),
             AuthenticatedBy::AccessToken(_)
             | AuthenticatedBy::Client(_)
             | AuthenticatedBy::PersonalToken(_)
@@ -63,14 +75,32 @@ impl TokenExchange {
         }
     }
 
+    fn takes(&self, subject: &Presented) -> bool {
+        subject.issuer == self.issuer
+            && match &self.form {
+                ExchangeForm::TokenExchange { .. } => true,
+                ExchangeForm::OnBehalfOf { tenant } => subject.tenant.as_ref() == Some(tenant),
+            }
+    }
+
     async fn ask(&self, subject: &Presented) -> Result<ExchangedToken, ProviderError> {
-        let grant = ExchangeGrant {
-            subject_token: &subject.token,
-            audience: self.audience.as_deref(),
-            resource: self.resource.as_deref(),
-            scopes: &self.scopes,
+        let (outbound, scopes) = (&*self.outbound, self.scopes.as_slice());
+        let asked = match &self.form {
+            ExchangeForm::TokenExchange { audience, resource } => {
+                let grant = ExchangeGrant {
+                    subject_token: &subject.token,
+                    audience: audience.as_deref(),
+                    resource: resource.as_deref(),
+                    scopes,
+                };
+                self.endpoint.exchange_token(outbound, grant).await
+            }
+            ExchangeForm::OnBehalfOf { .. } => {
+                let grant = OnBehalfOfGrant { assertion: &subject.token, scopes };
+                self.endpoint.on_behalf_of(outbound, grant).await
+            }
         };
-        Ok(self.endpoint.exchange_token(&*self.outbound, grant).await?)
+        Ok(asked?)
     }
 }
 
@@ -277,6 +307,9 @@ fn refusal(error: ProviderError, now: Timestamp) -> (ObtainError, Timestamp) {
             Some(Reason::SubjectRefused)
         }
         ProviderError::Refused(Reason::AccessDenied) => Some(Reason::ExchangeDenied),
+        ProviderError::Refused(
+            reason @ (Reason::InteractionRequired | Reason::ConsentRequired),
+        ) => Some(reason),
         _ => None,
     };
     if let Some(reason) = persons {

@@ -54,7 +54,7 @@ pub use condition::Condition;
 pub use connections::{
     Act, BrowserSession, ConnectError, Connection, Connections, Ended, Finished, Offer, Status,
 };
-pub use exchange::TokenExchange;
+pub use exchange::{ExchangeForm, TokenExchange};
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
 pub use offboarding::Offboarding;

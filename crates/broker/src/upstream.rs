@@ -9,7 +9,10 @@ use attache_core::{
 };
 
 use crate::{
-    api_key::ApiKey, broker::ObtainError, connect::OauthConnect, exchange::TokenExchange,
+    api_key::ApiKey,
+    broker::ObtainError,
+    connect::OauthConnect,
+    exchange::{ExchangeForm, TokenExchange},
     injection::HeaderForm,
 };
 
@@ -24,11 +27,12 @@ pub struct Brokered {
     pub mode: Mode,
 }
 
-/// How each person's credential is had: a variant, and a file, for each `auth_broker.mode`.
+/// How each person's credential is had, each way in a file of its own.
 #[derive(Debug)]
 pub enum Mode {
     OauthConnect(Arc<OauthConnect>),
     ApiKey(ApiKey),
+    /// And `entra_obo`.
     TokenExchange(Arc<TokenExchange>),
 }
 
@@ -70,10 +74,9 @@ impl Brokered {
 
     /// `auth_broker.mode` as configured.
     pub fn mode(&self) -> &'static str {
-        match self.mode {
-            Mode::OauthConnect(_) => "oauth_connect",
-            Mode::ApiKey(_) => "api_key",
-            Mode::TokenExchange(_) => "token_exchange",
+        match self.obtained_via() {
+            ObtainedVia::ConnectFlow => "oauth_connect",
+            other => other.as_str(),
         }
     }
 
@@ -85,10 +88,13 @@ impl Brokered {
     /// The same, as a record says it. One that says something else is of another time, when the
     /// upstream was configured otherwise, and is not used.
     pub(crate) fn obtained_via(&self) -> ObtainedVia {
-        match self.mode {
+        match &self.mode {
             Mode::OauthConnect(_) => ObtainedVia::ConnectFlow,
             Mode::ApiKey(_) => ObtainedVia::ApiKey,
-            Mode::TokenExchange(_) => ObtainedVia::TokenExchange,
+            Mode::TokenExchange(exchange) => match exchange.form {
+                ExchangeForm::TokenExchange { .. } => ObtainedVia::TokenExchange,
+                ExchangeForm::OnBehalfOf { .. } => ObtainedVia::EntraObo,
+            },
         }
     }
 

@@ -190,6 +190,8 @@ pub struct AuthBroker {
     pub scopes: Vec<String>,
     /// An absolute URI without fragment (RFC 8707 section 2).
     pub resource: Option<String>,
+    /// In mode `entra_obo`, and always there: the directory whose `token_endpoint` it is.
+    pub tenant: Option<String>,
     /// In mode `token_exchange`: the audience by name (RFC 8693 section 2.1).
     pub audience: Option<String>,
     pub leniency: Leniency,

@@ -103,7 +103,7 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
 
     accepts(&broker("mode = 'oauth_connect'"));
     accepts(&broker(&connect));
-    for mode in ["token_exchange", "entra_obo", "id_jag"] {
+    for mode in ["token_exchange", "id_jag"] {
         accepts(&broker(&format!("mode = '{mode}'\n{token}")));
     }
     accepts(&broker("mode = 'api_key'\nheader = 'X-Api-Key'\nheader_format = '{token}'"));
@@ -130,15 +130,14 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
             "auth_broker.token_endpoint is required",
         ),
         ("mode = 'token_exchange'", "token_endpoint", "auth_broker.token_endpoint is required"),
-        ("mode = 'entra_obo'", "token_endpoint", "auth_broker.token_endpoint is required"),
         ("mode = 'id_jag'", "token_endpoint", "auth_broker.token_endpoint is required"),
         (
-            "mode = 'entra_obo'\ntoken_endpoint = 'https://as.example.com/token'",
+            "mode = 'token_exchange'\ntoken_endpoint = 'https://as.example.com/token'",
             "client_id",
             "auth_broker.client_id is required with a static token_endpoint",
         ),
         (
-            "mode = 'entra_obo'\ntoken_endpoint = 'http://as.example.com/token'\nclient_id = 'c'",
+            "mode = 'token_exchange'\ntoken_endpoint = 'http://as.example.com/token'\nclient_id = 'c'",
             "token_endpoint",
             "this URL must be https",
         ),
@@ -451,6 +450,52 @@ fn a_gateway_that_nobody_can_use_is_not_fine() {
 }
 
 #[test]
+fn on_behalf_of_is_asked_for_as_entra_takes_it() {
+    const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    const SECRET: &str = "client_secret = 's'\n";
+    let entra = |tenant: &str, more: &str| {
+        broker(&format!(
+            "mode = 'entra_obo'\nclient_id = 'c'\nscopes = ['api://hr/.default']\n\
+             token_endpoint = 'https://login.example.com/{tenant}/oauth2/v2.0/token'\n{more}"
+        ))
+    };
+    accepts(&entra(TENANT, SECRET));
+    let elsewhere = "this is not the token endpoint of one Entra directory";
+    for (text, key, message) in [
+        (entra("common", SECRET), "token_endpoint", elsewhere),
+        (entra("organizations", SECRET), "token_endpoint", elsewhere),
+        (entra(&format!("x/{TENANT}"), SECRET), "token_endpoint", elsewhere),
+        (
+            entra(TENANT, ""),
+            "client_secret",
+            "auth_broker.client_secret is required for mode \"entra_obo\"",
+        ),
+        (
+            entra(TENANT, &format!("{SECRET}client_auth = 'basic'")),
+            "client_auth",
+            "mode \"entra_obo\" sends the client_secret in the form",
+        ),
+        (
+            entra(TENANT, &format!("{SECRET}resource = 'https://hr.example.com/'")),
+            "resource",
+            "auth_broker.resource has no place in mode \"entra_obo\"",
+        ),
+        (
+            entra(TENANT, SECRET).replace("scopes = ['api://hr/.default']\n", ""),
+            "scopes",
+            "auth_broker.scopes is required for mode \"entra_obo\"",
+        ),
+        (
+            broker(&format!("mode = 'entra_obo'\n{SECRET}scopes = ['a']")),
+            "token_endpoint",
+            "auth_broker.token_endpoint is required",
+        ),
+    ] {
+        refuses(&text, &format!("upstream[0].auth_broker.{key}"), message);
+    }
+}
+
+#[test]
 fn what_this_version_cannot_do_is_told_with_everything_else() {
     let text = broker(
         "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\
@@ -464,13 +509,15 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
         .map(|one| (text.lines().nth(one.line.unwrap() - 1).unwrap(), one.message.as_str()))
         .collect();
     let expected = [
-        ("mode = 'id_jag'", "this version knows auth_broker.mode \"oauth_connect\" only"),
+        ("mode = 'id_jag'", "this version does not support auth_broker.mode \"id_jag\""),
         ("protocol = 'sse'", "this version does not support protocol \"sse\""),
         ("header = 'a b'", "this is not a header's name"),
     ];
     assert_eq!(told, expected);
     for whole in [
         "mode = 'oauth_connect'",
+        "mode = 'api_key'",
+        "mode = 'token_exchange'\nclient_id = 'c'\ntoken_endpoint = 'https://as.example.com/token'",
         "mode = 'oauth_connect'\nclient_id = 'c'\n\
          authorization_endpoint = 'https://as.example.com/authorize'\n\
          token_endpoint = 'https://as.example.com/token'",

@@ -139,6 +139,10 @@ words! {
         SubjectRefused = "subject_refused",
         /// The provider gives this person no token for the upstream.
         ExchangeDenied = "exchange_denied",
+        /// The provider wants to see this person again before it gives a token for the upstream.
+        InteractionRequired = "interaction_required",
+        /// Nobody approved yet, at the provider, that we use the upstream for this person.
+        ConsentRequired = "consent_required",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",

@@ -58,6 +58,14 @@ pub fn explain(reason: Reason) -> Explanation {
             "The identity provider gives you no token for this server.",
             "Ask those who decide there about who may use it.",
         ),
+        Reason::InteractionRequired => (
+            "The identity provider wants to see you again for this server, with a second factor perhaps.",
+            "Sign in there anew, the way it wants it, and where you call from. If that does not help, tell whoever runs this gateway.",
+        ),
+        Reason::ConsentRequired => (
+            "Nobody approved at the identity provider yet that this gateway uses this server for you.",
+            "Tell whoever runs this gateway: an administrator there can approve it for everybody.",
+        ),
         Reason::ExchangeRejected => {
             ("The server refuses the token that your sign-in was exchanged for.", TELL_OPERATOR)
         }

@@ -49,6 +49,8 @@ pub enum AuthenticatedBy {
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub issuer: IssuerId,
+    /// Its `tid`: the directory that gave it, of an issuer that has such.
+    pub tenant: Option<String>,
     pub token: Secret,
     /// SHA-256 of it.
     pub digest: [u8; 32],

@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6), in the provider's [`Dialect`].
 
 mod exchange;
+mod on_behalf_of;
 mod response;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,6 +15,7 @@ use url::Url;
 
 pub use self::{
     exchange::{ExchangeGrant, ExchangedToken},
+    on_behalf_of::OnBehalfOfGrant,
     response::TokenResponse,
 };
 use crate::{client_auth::Client, endpoint, error::TokenError};

@@ -101,10 +101,10 @@ fn mode(
             Mode::OauthConnect(Arc::new(connect::wire(upstream, broker, common)?))
         }
         Acquired::ApiKey => Mode::ApiKey(api_key::wire(upstream, broker, common)?),
-        Acquired::TokenExchange => {
+        Acquired::TokenExchange | Acquired::EntraObo => {
             Mode::TokenExchange(Arc::new(token_exchange::wire(broker, common)?))
         }
-        Acquired::EntraObo | Acquired::IdJag => {
+        Acquired::IdJag => {
             return Err("this version does not know this auth_broker.mode");
         }
     })

@@ -358,7 +358,12 @@ async fn a_name_that_moves_inside_is_left_alone() {
         broker("https://as.example.com", &address("token")),
         address("revoke"),
     );
-    let surroundings = Surroundings { address: PEERS, resolver: Arc::new(names.clone()), more };
+    let surroundings = Surroundings {
+        address: PEERS,
+        resolver: Arc::new(names.clone()),
+        more,
+        ..Surroundings::default()
+    };
     let world = World::among("sqlite:attache.db", surroundings).await;
     let (program, mut ada) = (world.program(ADA), world.ada().await);
     assert_eq!(approved(&mut ada, "moving", "https://as.example.com").await, "connected");
@@ -392,7 +397,8 @@ async fn a_name_that_moves_inside_is_left_alone() {
 
 async fn among(more: String) -> World {
     let resolver = Arc::new(Names::default());
-    World::among("sqlite:attache.db", Surroundings { address: PEERS, resolver, more }).await
+    let surroundings = Surroundings { address: PEERS, resolver, more, ..Surroundings::default() };
+    World::among("sqlite:attache.db", surroundings).await
 }
 
 /// A world that takes access tokens of `count` issuers: `{issuers}0` and so on.

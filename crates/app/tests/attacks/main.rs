@@ -29,6 +29,7 @@ mod client_secrets;
 mod clients;
 mod connect;
 mod egress;
+mod entra;
 mod exchange;
 #[cfg(feature = "ext-authz")]
 mod ext_authz;

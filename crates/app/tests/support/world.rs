@@ -78,12 +78,15 @@ pub(crate) struct Surroundings {
     /// address of `notes`, `{notes}` for its issuer and `{broker}` for all that is said of it,
     /// `{bare}` for the bare upstream's.
     pub(crate) more: String,
+    /// Of the world, and of peers that are there before it.
+    pub(crate) clock: Arc<FakeClock>,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
         let resolver = Arc::new(SystemResolver);
-        Self { address: Ipv4Addr::LOCALHOST, resolver, more: String::new() }
+        let (more, clock) = (String::new(), Arc::default());
+        Self { address: Ipv4Addr::LOCALHOST, resolver, more, clock }
     }
 }
 
@@ -99,7 +102,7 @@ impl World {
     pub(crate) async fn among(store: &str, surroundings: Surroundings) -> Self {
         attache_crypto::install_provider();
         witness::listen();
-        let clock = Arc::new(FakeClock(AtomicI64::new(1_795_435_200_000)));
+        let clock = Arc::clone(&surroundings.clock);
         let ambient = Ambient { clock: clock.clone(), random: Arc::new(SystemRandom) };
         let anywhere = SocketAddr::from((surroundings.address, 0));
         let idp = IdentityProvider::start(anywhere, ambient.clone()).await.expect("a free port");
@@ -401,6 +404,12 @@ impl Drop for Home {
 
 #[derive(Debug)]
 pub(crate) struct FakeClock(AtomicI64);
+
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(1_795_435_200_000))
+    }
+}
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {

@@ -10,7 +10,7 @@ use crate::{
     diagnose::Place,
     model::{AuthBroker, ClientAuth, ClientSecret, KeyKind, KeyTest, Leniency, Mode},
     provider::{Templates, fill},
-    rules::{header, net, secret},
+    rules::{entra, header, net, secret},
     schema::{self, BASIC_HEADER_FORMAT, DEFAULT_HEADER, DEFAULT_HEADER_FORMAT},
     secrets::Secrets,
 };
@@ -58,6 +58,10 @@ pub(super) fn auth_broker(
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
 
     let token_params = token_params(section, mode, &place.key("token_params"));
+    let tenant = match mode {
+        Some(Mode::EntraObo) => Some(entra::tenant(section, place)),
+        _ => None,
+    };
     let (dialect, form) = (dialect?, section.resource_parameter.map(ResourceForm::from));
     Some(AuthBroker {
         mode: mode?,
@@ -75,6 +79,7 @@ pub(super) fn auth_broker(
         client_auth,
         scopes: section.scopes.clone(),
         resource: resource.ok()?,
+        tenant: tenant.map_or(Some(None), |found| found.map(Some))?,
         audience: section.audience.clone(),
         leniency: Leniency {
             pkce: section.assume_pkce,
@@ -176,7 +181,7 @@ fn key_test(section: &schema::AuthBroker, place: &Place<'_>) -> Option<KeyTest> 
 }
 
 /// What an exchange says itself: no configuration says whose token it is, or who asks.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "actor_token",
     "actor_token_type",
     "assertion",
@@ -187,6 +192,7 @@ const RESERVED: [&str; 14] = [
     "client_secret",
     "grant_type",
     "requested_token_type",
+    "requested_token_use",
     "resource",
     "scope",
     "subject_token",

@@ -6,6 +6,7 @@
 mod authorization_server;
 mod broker;
 mod egress;
+mod entra;
 mod forward_auth;
 pub(crate) mod header;
 mod identity;

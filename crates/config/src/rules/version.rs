@@ -24,10 +24,10 @@ pub(crate) fn supported(file: &File, root: &Place<'_>) {
 
 fn broker(section: &AuthBroker, place: &Place<'_>) {
     match section.mode {
-        Some(Mode::OauthConnect) | None => {}
-        Some(_) => place.key("mode").error(
-            "this version knows auth_broker.mode \"oauth_connect\" only",
+        Some(Mode::IdJag) => place.key("mode").error(
+            "this version does not support auth_broker.mode \"id_jag\"",
             "write mode = \"oauth_connect\", or remove this upstream",
         ),
+        Some(Mode::OauthConnect | Mode::ApiKey | Mode::TokenExchange | Mode::EntraObo) | None => {}
     }
 }

@@ -74,7 +74,8 @@ impl Accepts {
         let issuer = self.issuer.id.clone();
         let presented = self.is_exchanged.then(|| {
             let (token, digest) = (Secret::new(token), sha256(token.as_bytes()));
-            Arc::new(Presented { issuer: issuer.clone(), token, digest })
+            let tenant = claims.text("tid").map(str::to_owned);
+            Arc::new(Presented { issuer: issuer.clone(), tenant, token, digest })
         });
         let claims = verified.claims;
         Ok(AccessToken { issuer, subject, reach, presented, expires_at, claims })

@@ -1,8 +1,8 @@
-//! One `[upstream.auth_broker]` in mode `token_exchange`.
+//! One `[upstream.auth_broker]` in mode `token_exchange` or `entra_obo`.
 
 use std::sync::Arc;
 
-use attache_broker::TokenExchange;
+use attache_broker::{ExchangeForm, TokenExchange};
 use attache_config::{
     Config,
     model::{AuthBroker, ClientAuth, Identity, Mode},
@@ -49,8 +49,13 @@ pub(super) fn wire(
             client: Client { id: id.clone(), authentication },
             dialect: Arc::new(broker.dialect.clone()),
         },
-        audience: broker.audience.clone(),
-        resource: broker.resource.clone(),
+        form: match &broker.tenant {
+            Some(tenant) => ExchangeForm::OnBehalfOf { tenant: tenant.clone() },
+            None => ExchangeForm::TokenExchange {
+                audience: broker.audience.clone(),
+                resource: broker.resource.clone(),
+            },
+        },
         scopes: broker.scopes.clone(),
         outbound: Arc::clone(&common.outbound),
     })
@@ -60,7 +65,7 @@ pub(super) fn wire(
 pub(crate) fn is_exchanged(config: &Config, of: &IssuerId) -> bool {
     let brokers = config.upstreams.iter().filter_map(|upstream| upstream.broker.as_ref());
     brokers
-        .filter(|broker| broker.mode == Mode::TokenExchange)
+        .filter(|broker| matches!(broker.mode, Mode::TokenExchange | Mode::EntraObo))
         .any(|broker| issuer(broker, &config.identity) == Some(of))
 }
 
