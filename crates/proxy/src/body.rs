@@ -74,7 +74,7 @@ enum CopyState {
 /// A request's body on its way to the gateway.
 pub(crate) enum Arriving {
     Streamed(Incoming),
-    /// It was looked into.
+    /// It was looked into. A large one is let go as it is sent.
     Whole(Bytes),
 }
 
@@ -89,7 +89,7 @@ impl RequestBody {
                 (Self(Passage::Streamed(incoming, copy.clone())), copy)
             }
             Arriving::Whole(whole) => {
-                copy.lock().bytes.extend_from_slice(&whole);
+                copy.keep(&whole);
                 copy.finish();
                 (Self::replayed(whole), copy)
             }

@@ -30,7 +30,6 @@ use http::{
 use hyper::body::Incoming;
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -41,7 +40,7 @@ use crate::{
     forward::{Errand, Head, Outcome},
     forward_auth,
     gate::{Gate, Passed},
-    gather::LARGE_AT_ONCE,
+    gather::Places,
     guard::Guard,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response},
@@ -96,19 +95,19 @@ impl std::fmt::Debug for FrontParts {
 pub struct Front {
     parts: Arc<FrontParts>,
     client: UpstreamClient<RequestBody>,
-    /// Places for large bodies that are held whole.
-    large: Arc<Semaphore>,
+    /// For large bodies that are held whole.
+    places: Arc<Places>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::new(parts), client, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+        Self { parts: Arc::new(parts), client, places: Arc::default() }
     }
 
     /// The same front with another worker's connections.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::clone(&self.parts), client, large: Arc::clone(&self.large) }
+        Self { parts: Arc::clone(&self.parts), client, places: Arc::clone(&self.places) }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -227,8 +226,8 @@ impl Front {
             },
         };
 
-        let Passed { body, listing, place } =
-            Gate::new(&who, route, &self.large).admit(&head, body).await?;
+        let Passed { body, listing } =
+            Gate::new(&who, route, &self.places).admit(&head, body).await?;
         let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
         let errand = Errand {
             front: self,
@@ -240,9 +239,7 @@ impl Front {
             listing,
         };
         let head = Head { method: head.method, uri, headers: head.headers };
-        let outcome = errand.run(head, body, injection, guard, handshake).await;
-        drop(place);
-        match outcome? {
+        match errand.run(head, body, injection, guard, handshake).await? {
             Outcome::Answered(response) => Ok(response),
             Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))

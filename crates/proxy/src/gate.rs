@@ -5,15 +5,12 @@ use std::sync::Arc;
 use attache_core::{Principal, tools::ToolRules};
 use http::{HeaderName, Method, header, request};
 use hyper::body::{Body as _, Incoming};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::{
     body::Arriving,
     front::BODY_LIMIT,
-    gather::{GatherError, gather},
+    gather::{GatherError, Places, gather},
     inspect::{Message, TOOLS_LIST, Unclear},
     listing::Listing,
     refusal::Refusal,
@@ -58,7 +55,7 @@ const OVERRIDES: [HeaderName; 3] = [
 pub(crate) struct Gate<'a> {
     who: &'a Arc<Principal>,
     route: &'a Arc<Route>,
-    large: &'a Arc<Semaphore>,
+    places: &'a Arc<Places>,
 }
 
 /// What may go on to the upstream.
@@ -66,13 +63,11 @@ pub(crate) struct Passed {
     pub(crate) body: Arriving,
     /// What of the answer the caller may see.
     pub(crate) listing: Option<Listing>,
-    /// Kept until the body is sent.
-    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Passed {
     fn unseen(body: Incoming) -> Self {
-        Self { body: Arriving::Streamed(body), listing: None, place: None }
+        Self { body: Arriving::Streamed(body), listing: None }
     }
 }
 
@@ -80,9 +75,9 @@ impl<'a> Gate<'a> {
     pub(crate) fn new(
         who: &'a Arc<Principal>,
         route: &'a Arc<Route>,
-        large: &'a Arc<Semaphore>,
+        places: &'a Arc<Places>,
     ) -> Self {
-        Self { who, route, large }
+        Self { who, route, places }
     }
 
     pub(crate) async fn admit(
@@ -110,7 +105,7 @@ impl<'a> Gate<'a> {
             }
             _ => return Err(Refusal::Method),
         }
-        let gathered = timeout(BODY_LIMIT, gather(body, self.large)).await;
+        let gathered = timeout(BODY_LIMIT, gather(body, self.places, &self.who.user)).await;
         let gathered =
             gathered.map_err(|_| Refusal::BodyTooSlow)?.map_err(|error| match error {
                 GatherError::TooLarge => Refusal::BodyTooLarge,
@@ -126,11 +121,11 @@ impl<'a> Gate<'a> {
             return Err(Refusal::ToolNotOpen { id: message.id.map(|id| id.get().to_owned()) });
         }
         let listing = if method == Some(TOOLS_LIST) { self.listing() } else { None };
-        Ok(Passed { body: Arriving::Whole(gathered.bytes), listing, place: gathered.place })
+        Ok(Passed { body: Arriving::Whole(gathered.into_bytes()), listing })
     }
 
     fn listing(&self) -> Option<Listing> {
-        let listing = || Listing::new(self.who, self.route, self.large);
+        let listing = || Listing::new(self.who, self.route, self.places);
         (!self.rules().is_empty()).then(listing)
     }
 

@@ -18,14 +18,11 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::{
     body::{BodyError, Guarded, REPLAY_LIMIT},
-    gather::{GATHER_LIMIT, gather},
+    gather::{GATHER_LIMIT, Gathered, Place, Places, gather},
     snapshot::Route,
 };
 
@@ -37,7 +34,7 @@ const LIST_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Listing {
     who: Arc<Principal>,
     route: Arc<Route>,
-    large: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// What came for a list is not one that can be looked through.
@@ -46,17 +43,20 @@ pub(crate) struct Listing {
 pub(crate) struct Unreadable;
 
 impl Listing {
-    pub(crate) fn new(who: &Arc<Principal>, route: &Arc<Route>, large: &Arc<Semaphore>) -> Self {
-        Self { who: Arc::clone(who), route: Arc::clone(route), large: Arc::clone(large) }
+    pub(crate) fn new(who: &Arc<Principal>, route: &Arc<Route>, places: &Arc<Places>) -> Self {
+        Self { who: Arc::clone(who), route: Arc::clone(route), places: Arc::clone(places) }
     }
 
     /// An answer that comes in one piece.
     pub(crate) async fn whole(&self, body: Incoming) -> Result<Bytes, Unreadable> {
-        let gathered = timeout(LIST_LIMIT, gather(body, &self.large)).await;
-        let bytes = gathered.map_err(|_| Unreadable)?.map_err(|_| Unreadable)?.bytes;
-        let text = str::from_utf8(&bytes).map_err(|_| Unreadable)?;
+        let gathered = timeout(LIST_LIMIT, gather(body, &self.places, &self.who.user)).await;
+        let mut gathered = gathered.map_err(|_| Unreadable)?.map_err(|_| Unreadable)?;
+        let text = str::from_utf8(&gathered.bytes).map_err(|_| Unreadable)?;
         let shortened = shorten(text, &|tool| self.permits(tool)).map_err(|_| Unreadable)?;
-        Ok(shortened.map_or_else(|| bytes.clone(), Bytes::from))
+        if let Some(shorter) = shortened {
+            gathered.bytes = shorter.into();
+        }
+        Ok(gathered.into_bytes())
     }
 
     fn permits(&self, tool: &str) -> bool {
@@ -71,7 +71,7 @@ pub struct Events {
     listing: Listing,
     buffer: EventBuffer,
     /// Among the large bodies, while the event at hand is one.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl Events {
@@ -85,9 +85,9 @@ impl Events {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Some(event) = self.buffer.next() {
-                self.place = None;
-                let event = shorten_event(event, &|tool| self.listing.permits(tool));
-                return Poll::Ready(Some(Ok(Frame::data(event))));
+                let bytes = shorten_event(event, &|tool| self.listing.permits(tool));
+                let event = Gathered { bytes, place: self.place.take() };
+                return Poll::Ready(Some(Ok(Frame::data(event.into_bytes()))));
             }
             match std::task::ready!(self.from.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -105,7 +105,7 @@ impl Events {
         let size = self.buffer.bytes.len();
         if size > REPLAY_LIMIT && self.place.is_none() {
             // Nobody waits within a stream: without a place it is over.
-            self.place = Some(Arc::clone(&self.listing.large).try_acquire_owned()?);
+            self.place = Some(self.listing.places.try_take(&self.listing.who.user)?);
         }
         if size > GATHER_LIMIT { Err(Unreadable.into()) } else { Ok(()) }
     }

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use attache_sandbox::people::{ADA, GRACE};
 use bytes::Bytes;
 use http::Method;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use url::Url;
 
-use crate::{program::status, visitor::Visitor, world::World};
+use crate::{
+    program::{Program, status},
+    visitor::Visitor,
+    world::World,
+};
 
 /// Slowloris: a head that never ends.
 #[tokio::test]
@@ -74,6 +79,56 @@ async fn a_message_to_a_server_that_is_not_connected_is_small() {
     assert_eq!(program.send(request).await.status, 413);
     assert_eq!(world.mcp.recorder().arrived(), 0);
     world.end().await;
+}
+
+/// What is looked into is held whole: few at once, and of one person fewer still.
+#[tokio::test]
+async fn nobody_waits_for_somebody_elses_large_messages() {
+    /// More than may be held at once, of all people.
+    const MANY: usize = 70;
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    let world = World::new().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let file = "x".repeat(100 * 1024);
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"read_a","file":"{file}"}}}}"#
+    );
+    let passes = async |program: &Program| {
+        let request = program.request(Method::POST, "/mcp/guarded");
+        let request = request.header("content-type", "application/json");
+        let request = request.body(call.clone().into()).expect("a request");
+        let answer = tokio::time::timeout(AT_ONCE, program.send(request)).await;
+        assert_eq!(answer.expect("it need not wait").status, 200);
+    };
+
+    // An upstream that has a message and does not answer keeps no place taken.
+    let mut unanswered = Vec::new();
+    for _ in 0..MANY {
+        unanswered.push(begun(&grace, "X-Play: mute\r\n", call.len(), &call).await);
+    }
+    passes(&grace).await;
+    // Nor do those who stop in the middle, but for themselves.
+    let mut stalled = Vec::new();
+    for _ in 0..MANY {
+        stalled.push(begun(&ada, "", call.len() * 9, &call).await);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    passes(&grace).await;
+    drop((unanswered, stalled));
+    world.end().await;
+}
+
+/// Posts a message of this size, and sends no more of it than this.
+async fn begun(program: &Program, more: &str, size: usize, message: &str) -> TcpStream {
+    let address = program.origin.socket_addrs(|| None).expect("an address").remove(0);
+    let (host, token) = (program.origin.authority(), &program.token);
+    let mut socket = TcpStream::connect(address).await.expect("the gateway listens");
+    let request = format!(
+        "POST /mcp/guarded HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {size}\r\n{more}\r\n{message}"
+    );
+    socket.write_all(request.as_bytes()).await.expect("it reads");
+    socket
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) const SESSION_ID: &str = "bare-session-7";
 
 /// Asks for an answer without an end: `silent`, events of which only the first comes; `flood`,
-/// bytes without a pause; `echo` changes the protocol to one that repeats.
+/// bytes without a pause; `echo` changes the protocol to one that repeats; `mute` never begins.
 pub(crate) const PLAY: &str = "x-play";
 
 #[derive(Clone, Debug)]
@@ -139,6 +139,9 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     bare.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(arrived);
     if bare.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
         return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if play.as_deref() == Some("mute") {
+        return std::future::pending().await;
     }
     if play.as_deref() == Some("echo") {
         Handle::current().spawn(async move {
