@@ -42,6 +42,7 @@ use crate::{
     gate::{Gate, Passed},
     gather::Places,
     guard::Guard,
+    headers::overrides_method,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response},
     route::Asked,
@@ -196,7 +197,7 @@ impl Front {
                 .below(asked.rest, head.uri.query())
                 .map_err(|_| Refusal::PathEscapes)?,
         };
-        is_open(&route.traffic, &head.method, asked.rest)?;
+        is_open(&route.traffic, &head, asked.rest)?;
 
         // Before the credential is looked up: what changes from here on ends this request.
         let seat = route.live.crowd.enter(&who.user)?;
@@ -324,9 +325,9 @@ impl Front {
 }
 
 /// Whether the operator opened this of the upstream.
-fn is_open(traffic: &Traffic, method: &Method, path: &str) -> Result<(), Refusal> {
+fn is_open(traffic: &Traffic, head: &request::Parts, path: &str) -> Result<(), Refusal> {
     if let Some(open) = &traffic.methods
-        && !open.contains(method)
+        && (!open.contains(&head.method) || overrides_method(&head.headers))
     {
         let open: Vec<&str> = open.iter().map(Method::as_str).collect();
         let open = HeaderValue::try_from(open.join(", ")).map_err(|_| Refusal::Method)?;

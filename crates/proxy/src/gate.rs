@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_core::{Principal, tools::ToolRules};
-use http::{HeaderName, Method, header, request};
+use http::{Method, header, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
@@ -11,6 +11,7 @@ use crate::{
     body::Arriving,
     front::BODY_LIMIT,
     gather::{GatherError, Places, gather},
+    headers::overrides_method,
     inspect::{Message, TOOLS_LIST, Unclear},
     listing::Listing,
     refusal::Refusal,
@@ -42,13 +43,6 @@ const READING: [&str; 21] = [
     "notifications/cancelled",
     "notifications/progress",
     "notifications/roots/list_changed",
-];
-
-/// With these a server takes a GET for what they say.
-const OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
 ];
 
 /// Before one route, for one caller.
@@ -138,5 +132,5 @@ impl<'a> Gate<'a> {
 fn only_reads(head: &request::Parts) -> bool {
     matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS)
         && !head.headers.contains_key(header::UPGRADE)
-        && !OVERRIDES.iter().any(|name| head.headers.contains_key(name))
+        && !overrides_method(&head.headers)
 }

@@ -19,7 +19,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// The caller's proofs, which are for us, and their claims about the way here, which an upstream
 /// might believe.
-const CALLERS_OWN: [HeaderName; 14] = [
+const CALLERS_OWN: [HeaderName; 17] = [
     header::AUTHORIZATION,
     PROXY_SECRET,
     ATTACHE_ACCOUNT,
@@ -31,6 +31,10 @@ const CALLERS_OWN: [HeaderName; 14] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
+    // Some servers serve this path in place of the one that was asked for, which alone was judged.
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
     header::HOST,
     header::ORIGIN,
     // Answered by our own server; the upstream gets the body at once.
@@ -49,6 +53,16 @@ const UPSTREAMS_OWN: [HeaderName; 8] = [
     header::STRICT_TRANSPORT_SECURITY,
     HeaderName::from_static("set-cookie2"),
 ];
+
+/// With these a server takes a request's method for what they say.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether the upstream may take the request for one of another method than it has.
+pub(crate) fn overrides_method(headers: &HeaderMap) -> bool {
+    let overrides =
+        |name: &HeaderName| OVERRIDES.contains(&name.as_str().replace('_', "-").as_str());
+    headers.keys().any(overrides)
+}
 
 /// Removes from a request what must not reach an upstream.
 pub(crate) fn clean_request(headers: &mut HeaderMap) {
@@ -170,8 +184,11 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-forwarded-client-cert", "x"),
             ("x-forwarded-for", "1.2.3.4"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
             ("x-smuggled", "1"),
             ("x_forwarded_for", "1.2.3.4"),
+            ("x_original_url", "/admin"),
             ("x_real_ip", "1.2.3.4"),
         ]);
         assert_eq!(

@@ -52,6 +52,11 @@ async fn narrow() -> World {
     world
 }
 
+/// Headers that ask for a websocket, and the bare upstream to open it.
+pub(crate) const WEBSOCKET: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                                    Sec-WebSocket-Version: 13\r\n\
+                                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Play: echo\r\n";
+
 /// Long enough to see that nothing ends.
 const A_WHILE: Duration = Duration::from_millis(700);
 
@@ -189,22 +194,35 @@ async fn what_is_not_open_of_an_upstream_is_not_reached() {
         assert_eq!(status(&said), Some(expected), "{method} {target}: {said}");
         assert!(expected != 405 || said.contains("allow: GET, POST"), "{said}");
     }
+    // Nor by another name for what is asked.
+    for (header, expected) in [
+        ("X-HTTP-Method-Override: DELETE", 405),
+        ("x-http-method: DELETE", 405),
+        ("X-Method-Override: GET", 405),
+        ("X_HTTP_Method_Override: DELETE", 405),
+        ("X-Original-URL: /base/shut", 200),
+        ("X-Rewrite-URL: /base/shut", 200),
+        ("X_Original_URL: /base/shut", 200),
+    ] {
+        let said = ada.raw_get("/http/narrow/open", &format!("{header}\r\n")).await;
+        assert_eq!(status(&said), Some(expected), "{header}: {said}");
+    }
+    assert!(!world.bare.mentions("shut"), "an upstream may serve what a header names");
     let reached = world.bare.arrived();
     let reached: Vec<&str> = reached.iter().map(|request| request.target.as_str()).collect();
-    assert_eq!(reached, ["/base/open", "/base/open/7?q=/../"]);
+    let (asked, renamed) = reached.split_at(2);
+    assert_eq!(asked, ["/base/open", "/base/open/7?q=/../"]);
+    assert_eq!(renamed, ["/base/open"; 3]);
     world.end().await;
 }
 
 #[tokio::test]
 async fn a_websocket_has_the_credential_on_its_handshake_and_ends_with_its_person() {
-    const ASK: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                       X-Play: echo\r\n";
     let world = World::new().await;
     world.ada().await.connect("keyed").await;
     world.grace().await.connect("keyed").await;
     let (ada, grace) = (world.program(ADA), world.program(GRACE));
-    let mut hers = ada.open("GET /http/keyed/socket", ASK).await;
+    let mut hers = ada.open("GET /http/keyed/socket", WEBSOCKET).await;
     assert_eq!(status(&hers.head), Some(101), "{}", hers.head);
     hers.socket.write_all(b"hello").await.expect("a socket");
     let mut echo = [0; 5];
@@ -216,15 +234,15 @@ async fn a_websocket_has_the_credential_on_its_handshake_and_ends_with_its_perso
     assert!(given.starts_with("token "), "the credential is not on the handshake");
     assert!(arrived.all("authorization").is_empty());
 
-    let mut others = grace.open("GET /http/keyed/socket", ASK).await;
+    let mut others = grace.open("GET /http/keyed/socket", WEBSOCKET).await;
     disconnect(&ada, "keyed").await;
     assert!(hers.ends_within(AT_ONCE).await);
     assert!(!others.ends_within(A_WHILE).await);
 
     // Nobody without a credential, no other protocol, and not for MCP.
-    let refused = ada.open("GET /http/keyed/socket", ASK).await;
+    let refused = ada.open("GET /http/keyed/socket", WEBSOCKET).await;
     assert_eq!(status(&refused.head), Some(403), "{}", refused.head);
-    let other = ASK.replace("Upgrade: websocket", "Upgrade: h2c");
+    let other = WEBSOCKET.replace("Upgrade: websocket", "Upgrade: h2c");
     let refused = grace.open("GET /http/keyed/socket", &other).await;
     assert_eq!(status(&refused.head), Some(502), "{}", refused.head);
     drop(others);
