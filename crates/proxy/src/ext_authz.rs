@@ -13,9 +13,11 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use attache_broker::Injection;
 use attache_core::{ConnectionName, RequestId, UpstreamName};
 use attache_net::body::read_at_most;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
-use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 use tonic::{
     Code, Status,
     server::{Grpc, UnaryService},
@@ -30,7 +32,8 @@ use crate::{
     account::ATTACHE_ACCOUNT,
     body::{BodyError, ResponseBody},
     forward_auth::{Asked, ORIGINAL_METHOD, ORIGINAL_URI},
-    front::{Front, name_request},
+    front::{BODY_LIMIT, Front, name_request},
+    refusal::Refusal,
 };
 
 pub(crate) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -39,27 +42,46 @@ pub(crate) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const UPSTREAM: &str = "upstream";
 /// Bytes of a question: what Envoy takes for a request's head, and nothing of a body.
 const MAX_QUESTION: usize = 128 * 1024;
+/// The question in the place of one that is not read: a message without a byte.
+const NO_QUESTION: Bytes = Bytes::from_static(&[0; 5]);
 /// Bytes of a refusal, which is ours.
 const MAX_REFUSAL: usize = 64 * 1024;
 
 impl Front {
     pub(crate) async fn ext_authz(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
-        let call = Call { front: self, head: head.clone() };
+        let (question, unread) = match self.question(&head, body).await {
+            Ok(question) => (question, None),
+            Err(refusal) => (NO_QUESTION, Some(refusal)),
+        };
+        let call = Call { front: self, head: head.clone(), unread };
         let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_QUESTION);
-        let response = grpc.unary(call, Request::from_parts(head, body)).await;
+        let response = grpc.unary(call, Request::from_parts(head, Full::new(question))).await;
         response.map(|body| {
             let body = body.map_err(|error| -> BodyError { Box::new(error) });
             ResponseBody::Web(UnsyncBoxBody::new(body))
         })
     }
 
-    async fn check(&self, head: &request::Parts, question: CheckRequest) -> CheckResponse {
+    /// What a proven proxy sends, in bounds and in time; of anybody else nothing is read.
+    async fn question(&self, head: &request::Parts, body: Incoming) -> Result<Bytes, Refusal> {
+        Asked::prove(&self.snapshot(), head)?;
+        let read = timeout(BODY_LIMIT, read_at_most(body, MAX_QUESTION)).await;
+        read.map_err(|_| Refusal::BodyTooSlow)?.map_err(|_| Refusal::BodyTooLarge)
+    }
+
+    async fn check(
+        &self,
+        head: &request::Parts,
+        question: CheckRequest,
+        unread: Option<Refusal>,
+    ) -> CheckResponse {
         let (id, snapshot) = (self.request_id(), self.snapshot());
         let attributes = question.attributes.unwrap_or_default();
         let name = attributes.context_extensions.get(UPSTREAM);
         let name = name.and_then(|name| UpstreamName::parse(name).ok());
-        let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
+        let asked = unread.map_or_else(|| Asked::of(&snapshot, head, name.as_ref()), Err);
+        let (known, answered) = match asked {
             Ok(asked) => {
                 let known = (asked.route.protocol, ConnectionName::from(asked.route.name.clone()));
                 let caller = caller(attributes);
@@ -80,6 +102,8 @@ impl Front {
 struct Call<'a> {
     front: &'a Front,
     head: request::Parts,
+    /// Why the question was not read.
+    unread: Option<Refusal>,
 }
 
 impl<'a> UnaryService<CheckRequest> for Call<'a> {
@@ -88,9 +112,9 @@ impl<'a> UnaryService<CheckRequest> for Call<'a> {
         Pin<Box<dyn Future<Output = Result<tonic::Response<CheckResponse>, Status>> + Send + 'a>>;
 
     fn call(&mut self, question: tonic::Request<CheckRequest>) -> Self::Future {
-        let (front, head) = (self.front, self.head.clone());
+        let (front, head, unread) = (self.front, self.head.clone(), self.unread.take());
         Box::pin(async move {
-            Ok(tonic::Response::new(front.check(&head, question.into_inner()).await))
+            Ok(tonic::Response::new(front.check(&head, question.into_inner(), unread).await))
         })
     }
 }

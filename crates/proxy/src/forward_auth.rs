@@ -43,16 +43,24 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// By its secret.
+    pub(crate) fn prove(
+        snapshot: &'a Snapshot,
+        head: &request::Parts,
+    ) -> Result<&'a Proxy, Refusal> {
+        if !snapshot.origin.is_asked(&head.uri, &head.headers) {
+            return Err(Refusal::ForeignHost);
+        }
+        snapshot.proxies.proven(&head.headers).ok_or(Refusal::UnknownProxy)
+    }
+
     /// A wrong secret, none, an upstream that is not there and one of other proxies look the same.
     pub(crate) fn of(
         snapshot: &'a Snapshot,
         head: &request::Parts,
         name: Option<&UpstreamName>,
     ) -> Result<Self, Refusal> {
-        if !snapshot.origin.is_asked(&head.uri, &head.headers) {
-            return Err(Refusal::ForeignHost);
-        }
-        let proxy = snapshot.proxies.proven(&head.headers).ok_or(Refusal::UnknownProxy)?;
+        let proxy = Self::prove(snapshot, head)?;
         let theirs = name.filter(|name| proxy.may_ask_for(name));
         // Rules about tools are about bodies, which such a proxy keeps to itself.
         let route =

@@ -107,8 +107,8 @@ impl<'a> Gate<'a> {
             })?;
         let message = Message::parse(&head.headers, &gathered.bytes).map_err(Refusal::Unclear)?;
         let method = message.method.as_deref();
-        if self.who.reach.is_read_only() && method.is_some_and(|method| !READING.contains(&method))
-        {
+        if self.who.reach.is_read_only() && method.is_none_or(|method| !READING.contains(&method)) {
+            // An answer to what the upstream asked may be a consent, or what a model says.
             return Err(Refusal::ReadOnly);
         }
         if message.tool.as_ref().is_some_and(|tool| !self.rules().permit(self.who, tool)) {

@@ -1,7 +1,7 @@
 //! Envoy's external authorization, asked by a gRPC client that knows nothing of the gateway but the
 //! published protocol.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use attache_sandbox::{
     Browser,
@@ -10,7 +10,14 @@ use attache_sandbox::{
 use bytes::Bytes;
 use http::{Request, uri::PathAndQuery};
 use serde_json::Value;
-use tonic::{Status, client::Grpc, metadata::MetadataValue, transport::Endpoint};
+use tokio::time::timeout;
+use tonic::{
+    Status,
+    client::Grpc,
+    codegen::tokio_stream::{self, Stream},
+    metadata::MetadataValue,
+    transport::Endpoint,
+};
 use tonic_prost::ProstCodec;
 
 use self::protocol::{
@@ -19,6 +26,7 @@ use self::protocol::{
 };
 use crate::{
     program::Program,
+    tokens::{holder, token},
     world::{Surroundings, World},
 };
 
@@ -66,6 +74,15 @@ async fn call(
     secret: Option<&str>,
     question: CheckRequest,
 ) -> Result<CheckResponse, Status> {
+    say(world, secret, tokio_stream::once(question)).await
+}
+
+/// A question may be one that never comes.
+async fn say(
+    world: &World,
+    secret: Option<&str>,
+    question: impl Stream<Item = CheckRequest> + Send + 'static,
+) -> Result<CheckResponse, Status> {
     let gateway = Endpoint::from_shared(world.origin.to_string()).expect("a URL");
     let mut client = Grpc::new(gateway.connect().await.expect("the gateway speaks HTTP/2"));
     client.ready().await.expect("it does");
@@ -76,7 +93,7 @@ async fn call(
     }
     let path = PathAndQuery::from_static("/envoy.service.auth.v3.Authorization/Check");
     let codec = ProstCodec::<CheckRequest, CheckResponse>::default();
-    client.unary(request, path, codec).await.map(tonic::Response::into_inner)
+    client.client_streaming(request, path, codec).await.map(tonic::Response::into_inner)
 }
 
 /// An answer, as Envoy acts on it.
@@ -89,7 +106,10 @@ enum Verdict {
 }
 
 async fn asked(world: &World, secret: &str, question: CheckRequest) -> Verdict {
-    let answer = call(world, Some(secret), question).await.expect("an answer");
+    verdict(world, call(world, Some(secret), question).await.expect("an answer"))
+}
+
+fn verdict(world: &World, answer: CheckResponse) -> Verdict {
     let code = answer.status.expect("a status").code;
     match answer.http_response.expect("one of two") {
         HttpResponse::Ok(ok) => {
@@ -307,12 +327,51 @@ async fn envoys_callers_prove_themselves_and_keep_to_the_rules() {
 
     let mut large = question("api", &ada);
     http_of(&mut large).headers.insert("x-large".into(), "x".repeat(1024 * 1024));
-    assert!(call(&world, Some(ENVOY), large).await.is_err(), "it is not even read");
+    assert_eq!(status(&asked(&world, ENVOY, large).await), 413);
     let mut answers = Vec::new();
     for _ in 0..25 {
         answers.push(status(&asked(&world, ENVOY, question("api", &ada)).await));
     }
     assert!(answers.contains(&200) && answers.contains(&429), "{answers:?}");
+    world.end().await;
+}
+
+/// Nobody is listened to before they proved that they are a proxy, and no proxy for ever.
+#[tokio::test]
+async fn a_question_that_never_comes_is_not_waited_for() {
+    let world = world().await;
+    for (secret, expected, limit) in
+        [(None, 401, 5), (Some("wrong"), 401, 5), (Some(ENVOY), 408, 15)]
+    {
+        let asked = say(&world, secret, tokio_stream::pending());
+        let answer = timeout(Duration::from_secs(limit), asked).await.expect("in time");
+        assert_eq!(status(&verdict(&world, answer.expect("an answer"))), expected, "{secret:?}");
+    }
+    world.end().await;
+}
+
+/// A "no" also where the operator named no proxy: Envoy may take a failed call for a "yes".
+#[tokio::test]
+async fn without_a_proxy_nobody_is_listened_to() {
+    let world = World::new().await;
+    let asked = say(&world, Some(ENVOY), tokio_stream::pending());
+    let answer = timeout(Duration::from_secs(5), asked).await.expect("in time");
+    assert_eq!(status(&verdict(&world, answer.expect("an answer"))), 401);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn envoy_is_given_nothing_for_who_may_only_look() {
+    let world = world().await;
+    let mut ada = world.ada().await;
+    ada.connect("api").await;
+    for (access, expected) in [("look", 403), ("act", 200)] {
+        let form = format!("name=a&reach=everything&access={access}&days=1");
+        let holder = holder(&world, &token(&mut ada, &form).await);
+        let mut question = question("api", &holder);
+        http_of(&mut question).method = "GET".to_owned();
+        assert_eq!(status(&asked(&world, ENVOY, question).await), expected, "{access}");
+    }
     world.end().await;
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     forge::Forge,
     program::{Program, status},
+    tokens::{holder, token},
     world::{Surroundings, World},
 };
 
@@ -307,6 +308,22 @@ async fn one_person_is_answered_so_often() {
     assert_eq!(asked_by(EDGE, &ada, "api", &[]).await.status, 200, "and that proxy's");
     world.later(Duration::from_secs(1));
     assert_eq!(asked_by(OTHER, &ada, "api", &[]).await.status, 200);
+    world.end().await;
+}
+
+/// What it would be used for nobody here sees: no credential for a token that only looks.
+#[tokio::test]
+async fn who_may_only_look_is_given_no_credential() {
+    let world = world().await;
+    let mut ada = world.ada().await;
+    ada.connect("api").await;
+    for (access, expected) in [("look", 403), ("act", 200)] {
+        let form = format!("name=a&reach=everything&access={access}&days=1");
+        let holder = holder(&world, &token(&mut ada, &form).await);
+        let answer = asked_by(EDGE, &holder, "api", &[("x-original-method", "GET")]).await;
+        assert_eq!(answer.status, expected, "{access}: {}", answer.body);
+    }
+    assert!(world.bare.arrived().is_empty());
     world.end().await;
 }
 

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     offboarding::{AT_ONCE, Replicas},
     postgres::Cluster,
-    program::Program,
+    program::{Program, status},
+    streams::WEBSOCKET,
     visitor::Visitor,
     world::World,
 };
@@ -85,8 +86,17 @@ async fn a_token_opens_what_it_was_made_for() {
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(challenge.contains("insufficient_scope"), "{challenge}");
     }
-    let override_get = some.get_with("/http/api/me", &[("x-http-method-override", "DELETE")]).await;
-    assert_eq!(override_get.status, 403);
+    // Nor does it answer what a server asks, such as whether its owner agrees.
+    let yes = r#"{"jsonrpc":"2.0","id":7,"result":{"action":"accept","content":{}}}"#;
+    let request = some.request(Method::POST, "/mcp/notes");
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    assert_eq!(some.send(request.body(yes.into()).unwrap()).await.status, 403);
+    for header in ["x-http-method-override", "X_HTTP_Method_Override"] {
+        let overridden = some.get_with("/http/api/me", &[(header, "DELETE")]).await;
+        assert_eq!(overridden.status, 403, "{header}");
+    }
+    let socket = some.raw_get("/http/api/socket", WEBSOCKET).await;
+    assert_eq!(status(&socket), Some(403), "what is said on it nobody sees: {socket}");
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         let request = some.request(method.clone(), "/http/api/notes").body(Bytes::new());
         assert_eq!(some.send(request.unwrap()).await.status, 403, "{method}");
