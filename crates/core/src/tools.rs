@@ -28,9 +28,17 @@ impl ToolRules {
         self.0.is_empty()
     }
 
+    /// Under rules no tool has a name with anything but visible ASCII: what a server makes of it
+    /// (white space, other alphabets' capitals) nobody here knows.
     pub fn permit(&self, who: &Principal, tool: &str) -> bool {
-        let lower = tool.trim().to_ascii_lowercase();
-        let mut allowed = self.is_empty();
+        if self.is_empty() {
+            return true;
+        }
+        if !is_plain(tool) {
+            return false;
+        }
+        let lower = tool.to_ascii_lowercase();
+        let mut allowed = false;
         for rule in self.0.iter().filter(|rule| rule.is_about(who)) {
             if rule.deny.iter().any(|glob| glob.matches_any_case(&lower)) {
                 return false;
@@ -63,7 +71,7 @@ const ELSEWHERE: [char; 7] = ['?', '[', ']', '{', '}', '!', '\\'];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidGlob {
-    #[error("a tool's name has 1 to {MAX_GLOB} bytes and no white space at its ends")]
+    #[error("a tool's name has 1 to {MAX_GLOB} letters, digits and signs of ASCII, and no space")]
     NoName,
     #[error("only * has a meaning of its own, not ? [ ] {{ }} ! or \\")]
     OtherGrammar,
@@ -74,7 +82,7 @@ impl FromStr for Glob {
 
     fn from_str(text: &str) -> Result<Self, InvalidGlob> {
         let fits = (1..=MAX_GLOB).contains(&text.len());
-        if !fits || text.contains(char::is_control) || text.trim() != text {
+        if !fits || !is_plain(text) {
             Err(InvalidGlob::NoName)
         } else if text.contains(ELSEWHERE) {
             Err(InvalidGlob::OtherGrammar)
@@ -92,6 +100,11 @@ impl Glob {
     fn matches_any_case(&self, lower: &str) -> bool {
         matches(&self.0.to_ascii_lowercase(), lower)
     }
+}
+
+/// What MCP advises names to be made of, and then some.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// In time linear in `name` times `glob`, whatever is in them: each piece between stars is taken
@@ -156,7 +169,9 @@ mod tests {
         ] {
             assert_eq!(glob.parse::<Glob>().unwrap().matches(name), expected, "{glob} {name}");
         }
-        for text in ["", " a", "a\n", "a?", "[ab]", "{a,b}", "!a", &"a".repeat(129)] {
+        for text in
+            ["", " a", "a b", "a\n", "löschen", "a?", "[ab]", "{a,b}", "!a", &"a".repeat(129)]
+        {
             assert!(text.parse::<Glob>().is_err(), "{text}");
         }
     }
@@ -174,7 +189,14 @@ mod tests {
             (
                 &["owners"],
                 &["delete", "write_file"],
-                &["write_log", "Write_Log", "a_SECRET ", " write_log"],
+                &[
+                    "write_log",
+                    "Write_Log",
+                    "a_SECRET",
+                    " write_log",
+                    "wrıte_log",
+                    "write_log\u{200b}",
+                ],
             ),
         ] {
             let who = member_of(groups);

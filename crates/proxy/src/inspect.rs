@@ -55,7 +55,10 @@ impl<'a> Message<'a> {
                 Some(call.name)
             }
             // What a careless server may take for it.
-            Some(method) if method.trim().eq_ignore_ascii_case(TOOLS_CALL) => {
+            Some(method)
+                if method.eq_ignore_ascii_case(TOOLS_CALL)
+                    || !method.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            {
                 return Err(Unclear::Message);
             }
             _ => None,
@@ -248,6 +251,8 @@ mod tests {
             r#"{"method":["tools/call"]}"#,
             r#"{"method":"Tools/Call"}"#,
             r#"{"method":" tools/call"}"#,
+            r#"{"method":"tools/call\u200b"}"#,
+            r#"{"method":"toolſ/call"}"#,
             r#"{"method":"tools/call"}"#,
             r#"{"method":"tools/call","params":["a"]}"#,
             r#"{"method":"tools/call","params":{}}"#,

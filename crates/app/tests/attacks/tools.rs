@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     program::{Program, status},
+    streams::WEBSOCKET,
     world::World,
 };
 
@@ -46,7 +47,17 @@ async fn a_tool_is_called_by_whom_it_is_open_to() {
         (
             GRACE,
             &["read_file", "delete_draft"],
-            &["delete_all", "read_secret", "read_SECRET", "Read_file", "read_secret ", ""],
+            &[
+                "delete_all",
+                "read_secret",
+                "read_SECRET",
+                "Read_file",
+                "read_secret ",
+                "read_ſecret",
+                "read_secret\u{200b}",
+                "read_a\t",
+                "",
+            ],
         ),
     ] {
         let program = world.program(person);
@@ -83,6 +94,7 @@ async fn a_message_with_two_meanings_reaches_nobody() {
             400,
         ),
         (denied.replace("tools/call", "Tools/Call"), 400),
+        (denied.replace("tools/call", "toolſ/call"), 400),
         (denied.replace(r#""method""#, r#""m\u0065thod""#).replace("delete", "d\\u0065lete"), 200),
         // What another parser would forgive.
         (format!("\u{feff}{denied}"), 400),
@@ -121,12 +133,24 @@ async fn a_message_with_two_meanings_reaches_nobody() {
     world.end().await;
 }
 
+/// A socket would be a way past every rule: for MCP none is opened.
+#[tokio::test]
+async fn no_socket_leads_past_the_rules() {
+    let world = World::new().await;
+    let grace = world.program(GRACE);
+    let said = grace.raw_get(PATH, WEBSOCKET).await;
+    assert_ne!(status(&said), Some(101), "{said}");
+    let arrived = world.bare.arrived();
+    assert!(arrived.iter().all(|one| one.all("upgrade").is_empty()), "it was asked for");
+    world.end().await;
+}
+
 /// As JSON, as events, and when a stream is taken up again.
 #[tokio::test]
 async fn a_list_names_what_is_open() {
     let world = World::new().await;
     let (ada, grace) = (world.program(ADA), world.program(GRACE));
-    let tools = ["read_a", "read_secret", "delete_all", "write"];
+    let tools = ["read_a", "read_secret", "delete_all", "write", "read_ſecret", "read_ secret"];
     let tools = tools.map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }));
     let list = json!({ "jsonrpc": "2.0", "id": 1, "result": { "tools": tools } }).to_string();
     let named = |answer: &Page| {
