@@ -10,6 +10,7 @@
 //! - every list has a bound, given by the caller or written at the method.
 
 mod demand;
+mod device;
 mod grant;
 mod notice;
 mod personal_token;
@@ -26,6 +27,7 @@ use crate::{
 
 pub use self::{
     demand::{DemandStore, DemandedScope},
+    device::{Decision, Device, DeviceStore},
     grant::{ActiveGrant, ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
     notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
@@ -67,6 +69,7 @@ pub struct Stores {
     pub wrapped_keys: Arc<dyn WrappedKeys>,
     pub grants: Arc<dyn GrantStore>,
     pub clients: Arc<dyn ClientStore>,
+    pub devices: Arc<dyn DeviceStore>,
     pub audit: Arc<dyn AuditStore>,
 }
 

@@ -14,10 +14,10 @@ use attache_core::{
     },
     principal::SessionDigest,
     store::{
-        ActiveGrant, Code, ConnectFlow, DemandedScope, Grant, Health, Issued, KeyId, KeyKind,
-        KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned, Profile, Record,
-        RegisteredClient, Sealed, SealedRegistration, Session, StoreError, Stored, Stores, Version,
-        WrappedKey, Wraps,
+        ActiveGrant, Code, ConnectFlow, Decision, DemandedScope, Device, Grant, Health, Issued,
+        KeyId, KeyKind, KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned, Profile,
+        Record, RegisteredClient, Sealed, SealedRegistration, Session, StoreError, Stored, Stores,
+        Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -73,6 +73,8 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_family_goes_on_from_its_last_turn(one, other).await;
     grants_are_bounded_by_person_and_end(one, other).await;
     registered_clients_are_bounded_and_forgotten(one, other).await;
+    a_device_is_decided_about_once(one, other).await;
+    devices_that_wait_are_bounded(one, other).await;
     audit_is_listed_newest_first(one, other).await;
     audit_of_an_upstream_is_of_all_its_accounts(one, trail).await;
 }
@@ -887,6 +889,47 @@ async fn registered_clients_are_bounded_and_forgotten(one: &Stores, other: &Stor
     assert!(!full, "those that somebody approved are not dropped");
 }
 
+async fn a_device_is_decided_about_once(one: &Stores, other: &Stores) {
+    let asked = device(1);
+    assert!(one.devices.insert(&asked, 9, NOW).await.expect("insert"));
+    let by_user_code = async |at| {
+        let found = other.devices.find_by_user_code(asked.user_code, at).await;
+        found.expect("find")
+    };
+    assert_eq!(by_user_code(NOW).await, Some(asked.clone()));
+    assert_eq!(by_user_code(asked.expires_at).await, None);
+    assert_eq!(other.devices.find(digest(9)).await.expect("find"), None);
+    let late = one.devices.decide(asked.device_code, Decision::Approved, asked.expires_at).await;
+    assert!(!late.expect("decide"));
+
+    let mut rivals = JoinSet::new();
+    for rival in 0..RIVALS {
+        let (devices, code) = (pick(rival, one, other).devices.clone(), asked.device_code);
+        let decision = if rival % 3 == 0 { Decision::Refused } else { Decision::Approved };
+        rivals.spawn(async move {
+            let counts = devices.decide(code, decision, NOW).await.expect("decide");
+            counts.then_some(decision)
+        });
+    }
+    let decided: Vec<_> = rivals.join_all().await.into_iter().flatten().collect();
+    assert_eq!(decided.len(), 1, "{decided:?}");
+    let found = one.devices.find(asked.device_code).await.expect("find").expect("it is kept");
+    assert_eq!(found, Device { decision: decided.first().copied(), ..asked.clone() });
+    assert_eq!(by_user_code(NOW).await, None, "nobody is asked again");
+}
+
+async fn devices_that_wait_are_bounded(one: &Stores, other: &Stores) {
+    let later = device(1).expires_at;
+    for (number, taken) in [(2, true), (3, true), (4, false)] {
+        let asked = Device { expires_at: later.plus(Duration::from_secs(1)), ..device(number) };
+        assert_eq!(one.devices.insert(&asked, 2, later).await.expect("insert"), taken, "{number}");
+        let kept = other.devices.find(asked.device_code).await.expect("find").is_some();
+        assert_eq!(kept, taken, "nobody gives way");
+    }
+    let gone = other.devices.find(device(1).device_code).await.expect("find");
+    assert_eq!(gone, None, "an expired one makes room");
+}
+
 async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
     let profile = |email: &str| Profile { email: Some(email.to_owned()), ..Profile::default() };
     let make = async |name: &str, email| {
@@ -1125,6 +1168,19 @@ fn connect(user: &UserId, server: &str, number: u8, began_seconds: u64) -> Conne
         resource: None,
         created_at,
         expires_at: created_at.plus(Duration::from_mins(10)),
+    }
+}
+
+fn device(number: u8) -> Device {
+    Device {
+        device_code: digest(number),
+        user_code: digest(100 + number),
+        client_id: "client".to_owned(),
+        resource: "https://gw.example.com/mcp/notes".to_owned(),
+        address: (number > 1).then(|| "2001:db8::1".to_owned()),
+        decision: None,
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_mins(10)),
     }
 }
 

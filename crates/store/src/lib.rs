@@ -120,6 +120,7 @@ impl Store {
             wrapped_keys: self.db.clone(),
             grants: self.db.clone(),
             clients: self.db.clone(),
+            devices: self.db.clone(),
             audit: self.db.clone(),
         }
     }

@@ -60,6 +60,11 @@ pub(crate) const SQLITE: &[Step] = &[
         sql: include_str!("../migrations/0008_personal_token.sqlite.sql"),
     },
     Step { version: 9, name: "notice", sql: include_str!("../migrations/0009_notice.sqlite.sql") },
+    Step {
+        version: 10,
+        name: "device authorization",
+        sql: include_str!("../migrations/0010_device_authorization.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -103,6 +108,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 9,
         name: "notice",
         sql: include_str!("../migrations/0009_notice.postgres.sql"),
+    },
+    Step {
+        version: 10,
+        name: "device authorization",
+        sql: include_str!("../migrations/0010_device_authorization.postgres.sql"),
     },
 ];
 

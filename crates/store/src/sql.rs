@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod credential;
 mod demand;
+mod device;
 mod grant;
 mod login;
 mod notice;
