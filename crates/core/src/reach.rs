@@ -10,21 +10,28 @@ use crate::ConnectionName;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// `None`: all of them, and what is beside them.
+    /// `None`: all of them.
     routes: Option<BTreeSet<ConnectionName>>,
+    api: bool,
     read_only: bool,
 }
 
 impl Reach {
     /// All that the person may use: every upstream, and the API.
     pub const fn everything() -> Self {
-        Self { routes: None, read_only: false }
+        Self { routes: None, api: true, read_only: false }
     }
 
     /// These routes, and nothing beside them. An upstream's is every account of the person there,
     /// an account's that account alone.
     pub fn only<T: Into<ConnectionName>>(routes: impl IntoIterator<Item = T>) -> Self {
-        Self { routes: Some(routes.into_iter().map(Into::into).collect()), read_only: false }
+        let routes = Some(routes.into_iter().map(Into::into).collect());
+        Self { routes, api: false, read_only: false }
+    }
+
+    /// The API, where a person's connections are, and no upstream.
+    pub const fn api() -> Self {
+        Self { routes: Some(BTreeSet::new()), api: true, read_only: false }
     }
 
     /// The same, to look and not to act.
@@ -33,9 +40,9 @@ impl Reach {
         Self { read_only: true, ..self }
     }
 
-    /// Whether it opens more than single upstreams: the API, where a person's connections are.
-    pub fn is_everything(&self) -> bool {
-        self.routes.is_none()
+    /// Whether it opens the API, beside upstreams.
+    pub fn opens_api(&self) -> bool {
+        self.api
     }
 
     /// Whether it changes nothing: safe methods of HTTP, and of MCP those that only read.

@@ -8,7 +8,9 @@
 mod access_token;
 mod client;
 mod client_proof;
+pub mod command_line;
 mod consent;
+mod device;
 mod document;
 mod error;
 mod grants;
@@ -22,11 +24,12 @@ mod request;
 mod resource;
 mod throttle;
 mod token;
+mod user_code;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, ConnectionName, GrantId, Principal, PublicOrigin, RequestId, UserId,
+    Clock, ConnectionName, GrantId, Principal, PublicOrigin, RequestId, Timestamp, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     changes::Change,
     outbound::Outbound,
@@ -43,8 +46,9 @@ use serde_json::Value;
 
 pub(crate) use self::access_token::{OwnToken, OwnTokens};
 use self::{
-    client::Clients,
+    client::{Client, Clients},
     consent::{Approval, Browser},
+    device::Devices,
     document::Documents,
     params::Params,
     registration::Registrar,
@@ -53,11 +57,13 @@ use self::{
 };
 pub use self::{
     client::{ClientError, ConfiguredClient, Vouched},
+    device::{AskedDevice, DeviceError, PAGE as DEVICE_PAGE},
     error::OAuthError,
     grants::LetIn,
     keys::{KeysUnavailable, TokenKeys},
     redirect_uri::{Destination, InvalidRedirectUri, RedirectUri},
     request::{Answer, RequestError, SCOPE},
+    resource::{API, Opens},
     token::Tokens,
 };
 use crate::{
@@ -103,8 +109,7 @@ pub struct Asked {
     pub client: String,
     pub vouched: Vouched,
     pub destination: Destination,
-    /// `None`: the whole gateway.
-    pub upstream: Option<ConnectionName>,
+    pub opens: Opens,
     /// For the form: the request, and what proves that it was shown.
     pub request: String,
     pub ticket: String,
@@ -132,6 +137,7 @@ pub struct AuthorizationServer {
     bearers: Arc<Bearers>,
     clients: Clients,
     registrar: Option<Registrar>,
+    devices: Devices,
     keys: Arc<dyn TokenKeys>,
     grants: Arc<dyn GrantStore>,
     registered: Arc<dyn ClientStore>,
@@ -161,7 +167,7 @@ impl AuthorizationServer {
             client: request.client.name.clone(),
             vouched: request.client.vouched.clone(),
             destination: Destination::of(&request.redirect_uri),
-            upstream: request.resource.upstream,
+            opens: request.resource.opens,
             request: query.to_owned(),
             ticket: browser.ticket(query, who, now),
             cookie: self.cookies.set(Name::Consent, &browser.0, consent::LIFE),
@@ -196,7 +202,7 @@ impl AuthorizationServer {
         }
         let refused = Outcome::Failure(Reason::AccessDenied);
         let user = who.map(|who| who.user.clone());
-        let upstream = request.resource.upstream.clone();
+        let upstream = request.resource.opens.upstream().cloned();
         self.write(Action::ClientApprove, refused, user, upstream, request_id).await?;
         Ok(Decided::Refused(request.refused("access_denied", self.own.issuer())))
     }
@@ -211,7 +217,7 @@ impl AuthorizationServer {
         let approval = self.approval(headers, who)?;
         let params = Params::parse(approval.query.as_bytes());
         let resource = self.resources().asked(params.get("resource"))?;
-        Some(resource.upstream)
+        Some(resource.opens.upstream().cloned())
     }
 
     /// Gives the client its code, once for each approval.
@@ -228,16 +234,7 @@ impl AuthorizationServer {
             return Err(BEGIN_AGAIN);
         }
         let code = random::token(&*self.random);
-        let grant = Grant {
-            id: GrantId::new(random::token(&*self.random)),
-            user: who.user.clone(),
-            client_id: request.client.id.clone(),
-            client_name: request.client.name.clone(),
-            resource: request.resource.url.clone(),
-            scopes: vec![SCOPE.to_owned()],
-            created_at: now,
-            expires_at: now.plus(UNREDEEMED),
-        };
+        let grant = self.unredeemed(&request.client, &request.resource.url, who, now);
         let issued = Code {
             digest: sha256(code.as_bytes()),
             challenge: request.challenge.clone(),
@@ -248,10 +245,31 @@ impl AuthorizationServer {
         if request.client.vouched == Vouched::Nobody {
             self.registered.keep(&request.client.id, now.plus(APPROVED)).await?;
         }
-        let (user, upstream) = (Some(who.user.clone()), request.resource.upstream.clone());
+        let user = Some(who.user.clone());
+        let upstream = request.resource.opens.upstream().cloned();
         self.write(Action::ClientApprove, Outcome::Success, user, upstream, request_id).await?;
         let answer = request.allowed(&code, self.own.issuer());
         Ok(Finished { answer, cookie: self.cookies.clear(Name::Approved) })
+    }
+
+    /// What `who` lets the client do, until somebody redeems its code.
+    fn unredeemed(
+        &self,
+        client: &Client,
+        resource: &str,
+        who: &Principal,
+        now: Timestamp,
+    ) -> Grant {
+        Grant {
+            id: GrantId::new(random::token(&*self.random)),
+            user: who.user.clone(),
+            client_id: client.id.clone(),
+            client_name: client.name.clone(),
+            resource: resource.to_owned(),
+            scopes: vec![SCOPE.to_owned()],
+            created_at: now,
+            expires_at: now.plus(UNREDEEMED),
+        }
     }
 
     /// Registers a client (RFC 7591): the answer, as JSON.
@@ -307,9 +325,10 @@ impl AuthorizationServer {
         self.record(action, outcome, grant, request).await
     }
 
-    /// `None`: the whole gateway.
-    fn upstream_of(&self, grant: &Grant) -> Option<ConnectionName> {
-        self.resources().parse(&grant.resource)?.upstream
+    /// As it was shown, should no more be given for it today.
+    fn opened_by(&self, grant: &Grant) -> Opens {
+        let resource = self.resources().parse(&grant.resource);
+        resource.map_or(Opens::Everything, |resource| resource.opens)
     }
 
     async fn record(
@@ -319,7 +338,8 @@ impl AuthorizationServer {
         grant: &Grant,
         request: Option<RequestId>,
     ) -> attache_core::store::Result<()> {
-        let (user, upstream) = (Some(grant.user.clone()), self.upstream_of(grant));
+        let user = Some(grant.user.clone());
+        let upstream = self.opened_by(grant).upstream().cloned();
         self.write(action, outcome, user, upstream, request).await
     }
 
@@ -387,7 +407,7 @@ impl AuthorizationServerSettings {
                 self.private_schemes.clone(),
             )
         });
-        let configured = self.clients.into_iter();
+        let configured = std::iter::once(command_line::client()).chain(self.clients);
         let configured =
             configured.map(|client| (client.id.clone(), Arc::new(client.into()))).collect();
         let registers = self.dynamic_registration;
@@ -409,6 +429,7 @@ impl AuthorizationServerSettings {
                     self.private_schemes,
                 )
             }),
+            devices: Devices::new(Arc::clone(&stores.devices)),
             keys: self.keys,
             grants: Arc::clone(&stores.grants),
             registered: Arc::clone(&stores.clients),

@@ -108,7 +108,7 @@ fn given(tokens: &Tokens) -> Response {
 }
 
 /// RFC 6749 section 5.2.
-fn refused(error: &OAuthError) -> Response {
+pub(crate) fn refused(error: &OAuthError) -> Response {
     let body = json!({ "error": error.code(), "error_description": error.to_string() });
     let mut response = (error.status(), Json(body)).into_response();
     let headers = response.headers_mut();

@@ -30,7 +30,7 @@ impl FromRequestParts<Web> for Caller {
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
         let who = authenticate(parts, web).await;
         let who = who.map_err(|error| Problem::from((&error, &*parts)))?;
-        if !who.reach.is_everything() {
+        if !who.reach.opens_api() {
             return Err(Problem::from((&ROUTES_ONLY, &*parts)));
         }
         if who.reach.is_read_only() && !parts.method.is_safe() {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use attache_broker::{Connections, SigningKeys};
 use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
-use attache_identity::Identity;
+use attache_identity::{Identity, authorization_server::DEVICE_PAGE};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -57,6 +57,7 @@ pub fn router(web: Web) -> Router {
     let origin = Arc::new(PublicOrigin::new(&web.public_url));
     let https = origin.is_https();
     let source = Source { random: Arc::clone(&web.random), origin: Arc::clone(&origin) };
+    let device_form = DefaultBodyLimit::max(authorization_server::MAX_BODY);
     let key_body = DefaultBodyLimit::max(routes::key::MAX_BODY);
     Router::new()
         .route("/", get(routes::home))
@@ -97,6 +98,13 @@ pub fn router(web: Web) -> Router {
                 .layer(DefaultBodyLimit::max(authorization_server::MAX_BODY)),
         )
         .route(authorize::CONTINUE, get(authorize::proceed).post(authorize::not_now))
+        .route(
+            "/oauth/device_authorization",
+            post(routes::device::begin)
+                .layer(DefaultBodyLimit::max(authorization_server::MAX_BODY)),
+        )
+        .route(DEVICE_PAGE, get(routes::device::enter).post(routes::device::ask).layer(device_form))
+        .route("/device/decision", post(routes::device::decide).layer(device_form))
         .route("/api/v1/user/tokens", get(api::own::list))
         .route("/api/v1/user/tokens/{id}", delete(api::own::revoke))
         .route("/api/v1/user/grants", get(api::own::grants))

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod connect;
 pub(crate) mod connections;
+pub(crate) mod device;
 pub(crate) mod key;
 pub(crate) mod programs;
 pub(crate) mod sessions;

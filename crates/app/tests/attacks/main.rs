@@ -28,6 +28,7 @@ mod callers;
 mod client_secrets;
 mod clients;
 mod connect;
+mod device;
 mod egress;
 mod entra;
 mod exchange;

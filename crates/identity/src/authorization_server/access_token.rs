@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    GrantId, Principal, Reach, Timestamp, UserId,
+    GrantId, Principal, Timestamp, UserId,
     authenticator::AuthnError,
     principal::AuthenticatedBy,
     store::{Grant, GrantStore, PersonStore, StoreError},
@@ -112,10 +112,7 @@ impl OwnTokens {
             name: person.profile.name,
             groups: person.profile.groups,
             authenticated_by: AuthenticatedBy::Client(token.grant),
-            reach: match token.resource.upstream {
-                Some(upstream) => Reach::only([upstream]),
-                None => Reach::everything(),
-            },
+            reach: token.resource.opens.reach(),
             expires_at: token.expires_at,
         })
     }

@@ -122,6 +122,11 @@ impl Client {
         }
     }
 
+    /// Whether the operator answers for it: then it may have what nobody else's may.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.vouched == Vouched::Operator
+    }
+
     /// Whether `secret` is its own, or neither has one.
     pub(super) fn accepts(&self, secret: Option<&Secret>) -> bool {
         match (&self.authentication, secret) {

@@ -15,7 +15,18 @@ pub enum OAuthError {
     InvalidClient { header: bool },
     #[error("{0}")]
     InvalidGrant(&'static str),
-    #[error("the grant types are authorization_code and refresh_token")]
+    /// The client may not do this at all.
+    #[error("this is for clients that the operator of the gateway set up")]
+    UnauthorizedClient,
+    #[error("the person did not decide yet")]
+    AuthorizationPending,
+    #[error("asked too soon: wait five seconds longer between two tries")]
+    SlowDown,
+    #[error("nobody let the device in within ten minutes")]
+    ExpiredToken,
+    #[error("the person did not let the device in")]
+    AccessDenied,
+    #[error("the grant types are authorization_code, refresh_token and device_code")]
     UnsupportedGrantType,
     #[error("the scope is more than was approved")]
     InvalidScope,
@@ -27,7 +38,7 @@ pub enum OAuthError {
     InvalidRedirectUri,
     #[error("{0}")]
     InvalidClientMetadata(&'static str),
-    #[error("too many registrations; try again later")]
+    #[error("too many at once; try again later")]
     Busy,
     #[error("not possible right now; try again")]
     Unavailable,
@@ -39,6 +50,11 @@ impl OAuthError {
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidClient { .. } => "invalid_client",
             Self::InvalidGrant(_) => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::AccessDenied => "access_denied",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
@@ -66,7 +82,12 @@ impl OAuthError {
                 Reason::InvalidRequest
             }
             Self::InvalidClient { .. } => Reason::InvalidClient,
-            Self::InvalidGrant(_) => Reason::InvalidGrant,
+            Self::UnauthorizedClient => Reason::UnauthorizedClient,
+            Self::AccessDenied => Reason::AccessDenied,
+            Self::InvalidGrant(_)
+            | Self::AuthorizationPending
+            | Self::SlowDown
+            | Self::ExpiredToken => Reason::InvalidGrant,
             Self::UnsupportedGrantType => Reason::UnsupportedGrantType,
             Self::InvalidScope => Reason::InvalidScope,
             Self::InvalidTarget => Reason::InvalidTarget,

@@ -1,12 +1,12 @@
 //! What a person let clients do, for them to see and to end.
 
 use attache_core::{
-    ConnectionName, GrantId, Principal, RequestId, Timestamp,
+    GrantId, Principal, RequestId, Timestamp,
     audit::{Action, Outcome},
     store::{ActiveGrant, Result},
 };
 
-use super::{AuthorizationServer, client::Vouched};
+use super::{AuthorizationServer, client::Vouched, resource::Opens};
 
 /// A client that a person let in.
 #[derive(Clone, Debug)]
@@ -15,8 +15,7 @@ pub struct LetIn {
     /// As it was shown to them.
     pub client: String,
     pub vouched: Vouched,
-    /// `None`: the whole gateway.
-    pub upstream: Option<ConnectionName>,
+    pub opens: Opens,
     pub since: Timestamp,
     /// When it got an access token last, each good for `access_token_ttl`.
     pub renewed_at: Timestamp,
@@ -30,7 +29,7 @@ impl AuthorizationServer {
         let grants = self.grants.list(&who.user, self.clock.now()).await?;
         let let_in = grants.into_iter().map(|ActiveGrant { grant, renewed_at }| LetIn {
             vouched: self.clients.vouched(&grant.client_id),
-            upstream: self.upstream_of(&grant),
+            opens: self.opened_by(&grant),
             grant: grant.id,
             client: grant.client_name,
             since: grant.created_at,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{AuthorizationServer, request::SCOPE};
+use super::{AuthorizationServer, device, request::SCOPE};
 
 impl AuthorizationServer {
     pub fn metadata(&self) -> Value {
@@ -11,11 +11,13 @@ impl AuthorizationServer {
             "issuer": origin.as_str(),
             "authorization_endpoint": origin.url("/oauth/authorize"),
             "token_endpoint": origin.url("/oauth/token"),
+            "device_authorization_endpoint": origin.url("/oauth/device_authorization"),
             "revocation_endpoint": origin.url("/oauth/revoke"),
             "jwks_uri": origin.url("/oauth/jwks.json"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported":
+                ["authorization_code", "refresh_token", device::GRANT_TYPE],
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported":
                 ["none", "client_secret_basic", "client_secret_post"],

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::{
     client::{Client, ClientError, Clients},
     params::Params,
-    resource::{Resource, Resources},
+    resource::{Opens, Resource, Resources},
 };
 
 /// Bytes of a request: it travels in a cookie, of which browsers keep 4 KiB.
@@ -97,7 +97,12 @@ impl AuthorizationRequest {
         // From here on the client can be told.
         let redirect_uri = redirect_uri.to_owned();
         let state = params.get("state").map(str::to_owned);
-        let asked = Asked::parse(&params, resources);
+        let asked = Asked::parse(&params, resources).and_then(|asked| match asked.resource.opens {
+            Opens::Api if !client.is_trusted() => {
+                Err(Unasked { code: "invalid_target", why: "the API is not for this client" })
+            }
+            _ => Ok(asked),
+        });
         asked
             .map(|Asked { challenge, resource }| Self {
                 client: Arc::clone(&client),

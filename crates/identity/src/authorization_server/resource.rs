@@ -1,14 +1,43 @@
-//! What tokens are for (RFC 8707, AS-7): one route of the gateway or, where the operator says so,
-//! all of it.
+//! What tokens are for (RFC 8707, AS-7): one route of the gateway, its API or, where the operator
+//! says so, all of it.
 
-use attache_core::{ConnectionName, PublicOrigin};
+use attache_core::{ConnectionName, PublicOrigin, Reach};
+
+/// Where the API is, below the origin.
+pub const API: &str = "/api/v1";
 
 /// The `aud` of a token: an address of ours, byte for byte as its metadata has it (RS-2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
     pub(crate) url: String,
-    /// `None`: all of them.
-    pub(crate) upstream: Option<ConnectionName>,
+    pub(crate) opens: Opens,
+}
+
+/// What a client may do with its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opens {
+    Upstream(ConnectionName),
+    /// Where a person's connections are; no upstream. For clients that the operator vouches for.
+    Api,
+    Everything,
+}
+
+impl Opens {
+    /// If it is one.
+    pub fn upstream(&self) -> Option<&ConnectionName> {
+        match self {
+            Self::Upstream(upstream) => Some(upstream),
+            Self::Api | Self::Everything => None,
+        }
+    }
+
+    pub(crate) fn reach(self) -> Reach {
+        match self {
+            Self::Upstream(upstream) => Reach::only([upstream]),
+            Self::Api => Reach::api(),
+            Self::Everything => Reach::everything(),
+        }
+    }
 }
 
 /// What tokens are given for. Whether there is such an upstream, and whom it is for, is not asked
@@ -35,13 +64,15 @@ impl Resources {
     /// Of an `aud` that is ours.
     pub(crate) fn parse(&self, url: &str) -> Option<Resource> {
         let path = url.strip_prefix(self.origin.as_str())?;
-        let upstream = if path.is_empty() {
-            self.whole.then_some(None)?
-        } else {
-            let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
-            Some(name.parse().ok()?)
+        let opens = match path {
+            "" => self.whole.then_some(Opens::Everything)?,
+            API => Opens::Api,
+            path => {
+                let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
+                Opens::Upstream(name.parse().ok()?)
+            }
         };
-        Some(Resource { url: url.to_owned(), upstream })
+        Some(Resource { url: url.to_owned(), opens })
     }
 }
 
@@ -70,6 +101,8 @@ mod tests {
             (Some("https://gw.example.com/mcp/notes?x"), None, None),
             (Some("https://gw.example.com.evil.test/mcp/notes"), None, None),
             (Some("https://GW.example.com/mcp/notes"), None, None),
+            (Some("https://gw.example.com/api/v1"), Some("/api/v1"), Some("/api/v1")),
+            (Some("https://gw.example.com/api/v1/user"), None, None),
             (Some("https://gw.example.com"), None, Some("")),
             (Some("https://gw.example.com/"), None, Some("")),
             (None, None, Some("")),

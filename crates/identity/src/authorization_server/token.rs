@@ -11,7 +11,7 @@ use attache_crypto::digest::{base64url, same, sha256};
 use http::HeaderMap;
 
 use super::{
-    AuthorizationServer, client::Client, client_proof::ClientProof, error::OAuthError,
+    AuthorizationServer, client::Client, client_proof::ClientProof, device, error::OAuthError,
     params::Params, refresh_token::RefreshToken,
 };
 
@@ -46,6 +46,7 @@ impl AuthorizationServer {
         match params.get("grant_type") {
             Some("authorization_code") => self.redeem(&client, &params, request).await,
             Some("refresh_token") => self.refresh(&client, &params, request).await,
+            Some(device::GRANT_TYPE) => self.redeem_device(&client, &params, request).await,
             Some(_) => Err(OAuthError::UnsupportedGrantType),
             None => Err(OAuthError::InvalidRequest("grant_type is missing")),
         }
@@ -103,13 +104,23 @@ impl AuthorizationServer {
             return self.replayed(&issued.grant, request).await;
         }
         self.judge(&issued, params, now).await?;
+        self.issue(digest, issued.grant, request).await
+    }
 
+    /// Spends the code of this digest, and begins the family of the grant's tokens.
+    pub(super) async fn issue(
+        &self,
+        code: [u8; 32],
+        grant: Grant,
+        request: Option<RequestId>,
+    ) -> Result<Tokens, OAuthError> {
+        let now = self.clock.now();
         // The first token is made before the code is spent: what fails can be tried again.
-        let grant = Grant { expires_at: issued.grant.created_at.plus(FAMILY_LIFE), ..issued.grant };
+        let grant = Grant { expires_at: grant.created_at.plus(FAMILY_LIFE), ..grant };
         let tokens = RefreshToken::first(&*self.random);
         let made = self.own.make(&grant, now).await?;
         let (family, turn) = (tokens.family(), tokens.turn());
-        if !self.grants.redeem(digest, family, turn, grant.expires_at, now).await? {
+        if !self.grants.redeem(code, family, turn, grant.expires_at, now).await? {
             return self.replayed(&grant, request).await;
         }
         self.record(Action::TokenIssue, Outcome::Success, &grant, request).await?;
@@ -177,7 +188,7 @@ impl AuthorizationServer {
     }
 
     /// The client, who proved that it is itself as far as it can.
-    async fn client(
+    pub(super) async fn client(
         &self,
         params: &Params,
         headers: &HeaderMap,
@@ -192,7 +203,7 @@ impl AuthorizationServer {
     }
 
     /// Whether no more is asked for than was approved.
-    fn fits(&self, grant: &Grant, params: &Params) -> Result<(), OAuthError> {
+    pub(super) fn fits(&self, grant: &Grant, params: &Params) -> Result<(), OAuthError> {
         if let Some(resource) = params.get("resource") {
             let asked = self.resources().asked(Some(resource));
             if asked.is_none_or(|asked| asked.url != grant.resource) {
@@ -208,7 +219,7 @@ impl AuthorizationServer {
     }
 
     /// Who was switched off gets nothing more.
-    async fn is_let_in(&self, grant: &Grant) -> Result<(), OAuthError> {
+    pub(super) async fn is_let_in(&self, grant: &Grant) -> Result<(), OAuthError> {
         let person = self.people.find(&grant.user).await?;
         let let_in = person.is_some_and(|person| {
             !person.disabled && self.admission.permits(person.profile.email.as_deref())
@@ -217,7 +228,7 @@ impl AuthorizationServer {
     }
 
     /// Something that was spent came back: whoever has the rest of it may have stolen it.
-    async fn replayed<T>(
+    pub(super) async fn replayed<T>(
         &self,
         grant: &Grant,
         request: Option<RequestId>,

@@ -13,12 +13,12 @@ use attache_core::{
 };
 use attache_identity::{
     LoginError,
-    authorization_server::{Asked, Destination, LetIn, Vouched},
+    authorization_server::{Asked, AskedDevice, Destination, LetIn, Opens, Vouched},
 };
 use attache_web::{
     pages::{
-        AccountPage, ConnectPage, ConnectionsPage, ConsentPage, JoinPage, KeyPage, Notice, Person,
-        ProgramsPage, SessionsPage, TokensPage,
+        AccountPage, ConnectPage, ConnectionsPage, ConsentPage, DeviceCodePage, DevicePage,
+        JoinPage, KeyPage, Notice, Person, ProgramsPage, SessionsPage, TokensPage,
         tokens::{Draft, Made},
     },
     result::{ConnectResult, Ending},
@@ -92,6 +92,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         pages.push((name, AccountPage::new(ada(), &asked).to_string()));
     }
     pages.extend(consents());
+    pages.extend(devices());
     for (name, failed) in [("join", None), ("join-declined", Some(Reason::AccessDenied))] {
         let offer = offer("github", "https://github.com/login", &["repo"], Status::NotConnected);
         pages.push((name, JoinPage::new(ada(), offer, failed).to_string()));
@@ -140,7 +141,7 @@ fn consents() -> Vec<(&'static str, String)> {
             client: client.to_owned(),
             vouched,
             destination,
-            upstream: upstream.then(|| self::name("github")),
+            opens: if upstream { Opens::Upstream(self::name("github")) } else { Opens::Everything },
             request: "response_type=code&client_id=x".to_owned(),
             ticket: "ticket".to_owned(),
             cookie: HeaderValue::from_static("x"),
@@ -148,6 +149,36 @@ fn consents() -> Vec<(&'static str, String)> {
         (name, ConsentPage::new(who, asked).to_string())
     })
     .into()
+}
+
+/// A device in the same room, one somewhere else, and codes that were typed.
+fn devices() -> Vec<(&'static str, String)> {
+    let wrong = Some("No device waits with this code. It is good for ten minutes, and once.");
+    let mut pages = vec![
+        ("device-code", DeviceCodePage::new(ada(), "", None).to_string()),
+        ("device-code-linked", DeviceCodePage::new(ada(), "WDJB-MJHT", None).to_string()),
+        ("device-code-wrong", DeviceCodePage::new(ada(), "WDJB-<b>", wrong).to_string()),
+        ("device-let-in", Notice::device_let_in().to_string()),
+        ("device-refused", Notice::device_refused().to_string()),
+    ];
+    for (name, address) in [
+        ("device", Some("203.0.113.7")),
+        ("device-elsewhere", Some("192.0.2.9")),
+        ("device-unknown", None),
+    ] {
+        let asked = AskedDevice {
+            client: "attache on the command line".to_owned(),
+            opens: Opens::Api,
+            user_code: "WDJB-MJHT".to_owned(),
+            address: address.map(ToOwned::to_owned),
+            asked_at: Timestamp(NOW.0 - 90_000),
+            ticket: "ticket".to_owned(),
+            cookie: HeaderValue::from_static("x"),
+        };
+        let here = "203.0.113.7".parse().ok();
+        pages.push((name, DevicePage::new(ada(), asked, here, NOW).to_string()));
+    }
+    pages
 }
 
 const NOW: Timestamp = Timestamp(1_795_435_200_000);
@@ -225,19 +256,21 @@ fn token(name: &str, days_ago: u32) -> PersonalToken {
 }
 
 fn programs() -> String {
-    let program = |client: &str, vouched, upstream: Option<&str>| LetIn {
+    let server = |server: &str| Opens::Upstream(name(server));
+    let program = |client: &str, vouched, opens| LetIn {
         grant: GrantId::new(client),
         client: client.to_owned(),
         vouched,
-        upstream: upstream.map(name),
+        opens,
         since: NOW.minus(Duration::from_hours(50)),
         renewed_at: NOW.minus(Duration::from_mins(12)),
         expires_at: NOW.plus(Duration::from_hours(24 * 88)),
     };
     let programs = vec![
-        program("Desk", Vouched::Operator, None),
-        program("Scribe", Vouched::Host("scribe.example.com".to_owned()), Some("linear")),
-        program("Notepad", Vouched::Nobody, Some("github")),
+        program("Desk", Vouched::Operator, Opens::Everything),
+        program("attache on the command line", Vouched::Operator, Opens::Api),
+        program("Scribe", Vouched::Host("scribe.example.com".to_owned()), server("linear")),
+        program("Notepad", Vouched::Nobody, server("github")),
     ];
     ProgramsPage::new(ada(), programs, NOW).to_string()
 }

@@ -9,7 +9,7 @@ use attache_core::{
     problem::Kind,
     store::{PersonalToken, Session, StoreError},
 };
-use attache_identity::authorization_server::{LetIn, Vouched};
+use attache_identity::authorization_server::{LetIn, Opens, Vouched};
 use axum::{
     Json,
     extract::{Path, State},
@@ -150,7 +150,8 @@ struct Grant {
     client: String,
     /// `operator`, `nobody`, or the site that publishes it.
     vouched_by: String,
-    /// `null`: everything.
+    /// `server`, `api` or `everything`.
+    opens: &'static str,
     server: Option<String>,
     created_at: Timestamp,
     renewed_at: Timestamp,
@@ -167,7 +168,12 @@ impl From<LetIn> for Grant {
                 Vouched::Host(host) => format!("https://{host}"),
                 Vouched::Nobody => "nobody".to_owned(),
             },
-            server: program.upstream.map(|server| server.to_string()),
+            opens: match program.opens {
+                Opens::Upstream(_) => "server",
+                Opens::Api => "api",
+                Opens::Everything => "everything",
+            },
+            server: program.opens.upstream().map(ToString::to_string),
             created_at: program.since,
             renewed_at: program.renewed_at,
             expires_at: program.expires_at,

@@ -2,7 +2,7 @@
 //! (AS-12). Every word of the program's own is escaped, and stands alone.
 
 use askama::Template;
-use attache_identity::authorization_server::{Asked, Destination, Vouched};
+use attache_identity::authorization_server::{Asked, Destination, Opens, Vouched};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
@@ -18,7 +18,7 @@ pub struct ConsentPage {
     initial: char,
     vouched: Vouched,
     destination: Destination,
-    server: Option<String>,
+    opens: Opens,
     request: String,
     ticket: String,
 }
@@ -32,7 +32,7 @@ impl ConsentPage {
             client: asked.client,
             vouched: asked.vouched,
             destination: asked.destination,
-            server: asked.upstream.map(|upstream| upstream.to_string()),
+            opens: asked.opens,
             request: asked.request,
             ticket: asked.ticket,
         }

@@ -102,6 +102,28 @@ impl Notice {
         }
     }
 
+    /// RFC 8628 section 3.3: the person goes on at the device.
+    pub fn device_let_in() -> Self {
+        Self {
+            person: None,
+            status: StatusCode::OK,
+            headline: "The device is let in",
+            happened: "Go back to it: it goes on by itself.".into(),
+            next: "You can close this page.",
+            action: None,
+            reason: None,
+            request_id: None,
+        }
+    }
+
+    pub fn device_refused() -> Self {
+        Self {
+            headline: "The device is not let in",
+            happened: "It is told so.".into(),
+            ..Self::device_let_in()
+        }
+    }
+
     /// A program that this gateway does not know sent the browser.
     pub fn unknown_client() -> Self {
         Self::of_client(

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use attache_core::Timestamp;
-use attache_identity::authorization_server::{LetIn, Vouched};
+use attache_identity::authorization_server::{LetIn, Opens, Vouched};
 use axum::response::{IntoResponse, Response};
 
 use super::Person;
@@ -21,7 +21,7 @@ impl ProgramsPage {
             id: program.grant.to_string(),
             client: program.client,
             vouched: program.vouched,
-            server: program.upstream.map(|server| server.to_string()),
+            opens: program.opens,
             since: Moment::new(program.since, now),
             used: Moment::new(program.renewed_at, now),
             ends: Moment::new(program.expires_at, now),
@@ -41,8 +41,7 @@ struct Row {
     id: String,
     client: String,
     vouched: Vouched,
-    /// `None`: everything.
-    server: Option<String>,
+    opens: Opens,
     since: Moment,
     used: Moment,
     ends: Moment,
