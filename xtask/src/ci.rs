@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::terminal::say;
-use crate::{deps, packages, peers, run, workspace};
+use crate::{deps, packages, packaging, peers, run, workspace};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || run::loudly(&mut cargo("fmt --all --check"))),
     ("arrows and licences", deps::check),
     ("clippy", || {
@@ -21,8 +21,9 @@ const STEPS: [Step; 9] = [
     ("peers", || peers::install()?.check()),
     ("tests", tests),
     ("fuzz", fuzz),
-    ("release build", || run::loudly(&mut cargo("build --release --locked --package attache"))),
+    ("release build", release),
     ("demo", demo),
+    ("packaging", packaging::check),
 ];
 
 /// Runs every step and reports what each took; the first that fails ends it.
@@ -59,6 +60,10 @@ pub(crate) fn fuzz() -> Result<()> {
     run::loudly(Command::new(hunt).args(["--seconds", "30"]))
 }
 
+fn release() -> Result<()> {
+    run::loudly(&mut cargo("build --release --locked --package attache"))
+}
+
 /// The binary that was just built plays its own story.
 fn demo() -> Result<()> {
     let attache = deps::target_directory()?.join("release").join("attache");
@@ -70,7 +75,7 @@ pub(crate) const BENCHES: [&str; 3] = ["proxy", "resolve", "memory"];
 /// Measures, with the gateway as it ships.
 pub(crate) fn bench(name: &str) -> Result<()> {
     if name == "proxy" {
-        run::loudly(&mut cargo("build --release --locked --package attache"))?;
+        release()?;
     }
     let run = format!("run --release --locked --package attache-benches --bin {name}");
     run::loudly(&mut cargo(&run))

@@ -4,9 +4,11 @@ mod ci;
 mod deps;
 mod licence;
 mod packages;
+mod packaging;
 mod peers;
 mod run;
 mod terminal;
+mod venv;
 mod workspace;
 
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ usage: cargo xtask <command>
                       memory    what each person served takes
   deps              the arrows between the crates, and the licences
   fuzz              foreign input that nobody thought of, for 30 seconds
+  packaging         lint, render and build what is in the folder packaging, around the program that
+                    cargo build --release made
   peers [--check]   install the independent programs that tests talk to; --check has them talk to
                     each other";
 
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         ["bench", name] if ci::BENCHES.contains(name) => ci::bench(name),
         ["deps"] => deps::check(),
         ["fuzz"] => ci::fuzz(),
+        ["packaging"] => packages::provide().and_then(|()| packaging::check()),
         ["peers"] => peers::install().map(drop),
         ["peers", "--check"] => peers::install().and_then(|peers| peers.check()),
         _ => {

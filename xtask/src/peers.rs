@@ -5,10 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::terminal::say;
-use crate::{run, workspace};
+use crate::{run, venv, workspace};
 
 /// What decides which versions are installed: a change to any of them installs anew.
 const PINS: [&str; 4] = [".npmrc", "package.json", "package-lock.json", "requirements.txt"];
@@ -39,7 +39,7 @@ pub(crate) fn install() -> Result<Peers> {
     }
     fs::remove_file(peers.stamp()).or_else(gone)?;
     say("peers: installing");
-    peers.install_python()?;
+    venv::make(&peers.home.join("venv"), &peers.scripts.join("requirements.txt"))?;
     peers.install_node()?;
     fs::write(peers.stamp(), pinned)?;
     Ok(peers)
@@ -53,22 +53,6 @@ impl Peers {
             .current_dir(&self.scripts)
             .env("PEERS_PYTHON", self.python());
         run::loudly(&mut node)
-    }
-
-    /// A virtual environment with the wheels, of which one is Node.
-    fn install_python(&self) -> Result<()> {
-        if !run::works(Command::new("python3").args(["-c", "import venv, ensurepip"]))? {
-            bail!("peers need Python 3 with venv: install python3 and python3-venv");
-        }
-        run::quietly(
-            Command::new("python3").args(["-m", "venv", "--clear"]).arg(self.home.join("venv")),
-        )?;
-        run::quietly(
-            Command::new(self.python())
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-                .arg(self.scripts.join("requirements.txt")),
-        )?;
-        Ok(())
     }
 
     /// The wheel's Node and npm, then the packages of the lock file, none of whose scripts is run.

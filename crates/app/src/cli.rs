@@ -73,6 +73,8 @@ pub enum Command {
     Demo(Demo),
     /// Run the gateway.
     Serve(Serve),
+    /// Ask a running gateway whether it is ready: the exit code is 0 when it is, else 1.
+    Health(Health),
     /// Find every problem of a configuration at once.
     Check(Check),
     /// Say what will not work, and what to change, before anybody is annoyed.
@@ -137,6 +139,13 @@ pub struct Serve {
     /// The configuration; else ATTACHE_CONFIG, ./attache.toml, /etc/attache/attache.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where it says so: what the configuration calls admin_listen.
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
 }
 
 #[derive(Debug, Args)]

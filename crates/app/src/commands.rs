@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod credential;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod keys;
 mod progress;

@@ -72,6 +72,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         match cli.command {
             Command::Demo(demo) => commands::demo::run(&demo, &global, terminal).await,
             Command::Serve(serve) => commands::serve::run(&serve, &global, terminal).await,
+            Command::Health(health) => commands::health::run(&health, terminal).await,
             Command::Check(check) => commands::check::run(&check, terminal),
             Command::Doctor(doctor) => commands::doctor::run(&doctor, &global, terminal).await,
             Command::Credential { command } => {
