@@ -33,7 +33,7 @@ use attache_net::{
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, Proxy, SESSION_KEY, Snapshot,
+    FrontParts, Proxy, Route, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
 use attache_store::{OpenError, Store};
@@ -104,8 +104,9 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let rules = Arc::new(EgressRules { allow_private: config.egress.allow_private.clone() });
     let trust = Trust::load(None)?;
     let Keys { ring, transits } = keys::wire(config, &trust).await?;
-    let outbound: Arc<dyn Outbound> =
-        Arc::new(ControlClient::resolving(Arc::clone(&rules), &trust, Arc::clone(&world.resolver)));
+    let outbound = client(&rules, &trust, &world);
+    // Nothing private for addresses that strangers name.
+    let strangers = client(&Arc::default(), &trust, &world);
 
     let mut registry = metrics::registry();
     let metrics = Metrics::register(&mut registry);
@@ -165,7 +166,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
-    let authorization_server = authorization_server::settings(config, service_key)?;
+    let authorization_server =
+        authorization_server::settings(config, &outbound, strangers, service_key)?;
     let identity = Arc::new(Identity::new(
         IdentitySettings { authorization_server, ..identity_settings(config) },
         &stores,
@@ -186,8 +188,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         random: Arc::clone(&world.random),
         identity: Arc::clone(&identity),
     });
-    let proxies = config.forward_auth.iter().map(proxy).collect();
-    let snapshot = Snapshot::new(&config.public_url, config.access_log, routes, proxies);
+    let snapshot = snapshot(config, routes);
     let front = FrontParts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         authenticator: identity.data_plane(),
@@ -201,9 +202,19 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
 }
 
+fn client(rules: &Arc<EgressRules>, trust: &Trust, world: &World) -> Arc<dyn Outbound> {
+    let resolver = Arc::clone(&world.resolver);
+    Arc::new(ControlClient::resolving(Arc::clone(rules), trust, resolver))
+}
+
 fn ledger(store: &Store, ring: &KeyRing, world: &World) -> Arc<Ledger> {
     let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
     Arc::new(Ledger::new(store.trail(), ring.clone(), clock, random))
+}
+
+fn snapshot(config: &Config, routes: Vec<Route>) -> Snapshot {
+    let proxies = config.forward_auth.iter().map(proxy).collect();
+    Snapshot::new(&config.public_url, config.access_log, routes, proxies)
 }
 
 fn proxy(proxy: &ForwardAuth) -> Proxy {

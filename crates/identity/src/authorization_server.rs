@@ -91,6 +91,8 @@ pub struct AuthorizationServerSettings {
     pub client_id_metadata_documents: bool,
     /// Whose client-id metadata documents are accepted; empty: everyone's.
     pub document_hosts: Vec<String>,
+    /// What they are fetched through.
+    pub document_outbound: Arc<dyn Outbound>,
     /// Schemes of programs to which browsers may be sent, such as `cursor`.
     pub private_schemes: Vec<String>,
     pub clients: Vec<ConfiguredClient>,
@@ -369,7 +371,6 @@ const BEGIN_AGAIN: RequestError = RequestError::Unanswerable(
 pub(crate) struct Surroundings<'a> {
     pub(crate) origin: &'a PublicOrigin,
     pub(crate) stores: &'a Stores,
-    pub(crate) outbound: &'a Arc<dyn Outbound>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) random: &'a Arc<dyn Random>,
     pub(crate) admission: &'a Admission,
@@ -401,7 +402,7 @@ impl AuthorizationServerSettings {
         let Surroundings { stores, clock, random, .. } = around;
         let documents = self.client_id_metadata_documents.then(|| {
             Documents::new(
-                Arc::clone(around.outbound),
+                self.document_outbound,
                 Arc::clone(clock),
                 self.document_hosts,
                 self.private_schemes.clone(),

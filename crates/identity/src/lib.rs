@@ -80,15 +80,8 @@ impl Identity {
             cookies,
             admission: admission.clone(),
         });
-        let around = Surroundings {
-            origin: &origin,
-            stores,
-            outbound,
-            clock,
-            random,
-            admission: &admission,
-            cookies,
-        };
+        let around =
+            Surroundings { origin: &origin, stores, clock, random, admission: &admission, cookies };
         let own = settings.authorization_server.as_ref().map(|server| server.own_tokens(&around));
         let personal = Arc::new(PersonalTokens {
             store: Arc::clone(&stores.personal_tokens),

@@ -10,6 +10,7 @@ use attache_config::{
     Config,
     model::{OAuthClient, Protocol},
 };
+use attache_core::outbound::Outbound;
 use attache_crypto::{jose::SigningKey, seal::DataKey};
 use attache_identity::authorization_server::{
     AuthorizationServerSettings, ConfiguredClient, KeysUnavailable, RedirectUri, TokenKeys,
@@ -29,9 +30,12 @@ pub struct ClientRedirectError {
     uri: String,
 }
 
-/// `None` when clients are not served.
+/// `None` when clients are not served. Documents are fetched through `outbound` when the operator
+/// names their hosts, and otherwise, since anybody then names an address, through `strangers`.
 pub(super) fn settings(
     config: &Config,
+    outbound: &Arc<dyn Outbound>,
+    strangers: Arc<dyn Outbound>,
     service_key: impl Fn(&str) -> ServiceKeyParts,
 ) -> Result<Option<AuthorizationServerSettings>, ClientRedirectError> {
     let Some(section) = &config.authorization_server else { return Ok(None) };
@@ -47,6 +51,10 @@ pub(super) fn settings(
         dynamic_registration: section.dynamic_registration,
         client_id_metadata_documents: section.client_id_metadata_documents,
         document_hosts: section.client_id_hosts.clone(),
+        document_outbound: match section.client_id_hosts.as_slice() {
+            [] => strangers,
+            _ => Arc::clone(outbound),
+        },
         private_schemes: section.private_use_schemes.clone(),
         clients: clients.collect::<Result<_, _>>()?,
         access_token_ttl: section.access_token_ttl,

@@ -304,6 +304,40 @@ fn published(own: &Url, path: &str, addresses: &[String]) -> Response {
     }
 }
 
+// --- named by strangers --------------------------------------------------------------------------
+
+/// Where a client's document is, anybody says: what is allowed for upstreams and issuers is not for
+/// them, unless the operator named that very host.
+#[tokio::test]
+async fn what_is_open_for_upstreams_is_not_for_strangers() {
+    let canary = Canary::at(PEERS, 0).await;
+    for (hosts, reached) in
+        [("", false), ("\"client.example.com\", \"127.0.0.77\"", true), ("\"a.example\"", false)]
+    {
+        let names = Names::default();
+        names.lead("client.example.com", &[PEERS.into()]);
+        let more = format!("[authorization_server]\nclient_id_hosts = [{hosts}]\n");
+        let resolver = Arc::new(names);
+        let surroundings =
+            Surroundings { address: PEERS, resolver, more, ..Surroundings::default() };
+        let world = World::among("sqlite:attache.db", surroundings).await;
+        for host in ["client.example.com", "127.0.0.77", "[::ffff:127.0.0.77]"] {
+            let before = canary.connections();
+            let mut request = world.origin.join("/oauth/authorize").expect("a URL");
+            request
+                .query_pairs_mut()
+                .append_pair("client_id", &format!("https://{host}:{}/client", canary.port))
+                .append_pair("redirect_uri", "http://127.0.0.1/cb")
+                .append_pair("response_type", "code");
+            let page = world.stranger(ADA).open(&request).await;
+            assert!(page.status.is_client_error(), "{host}: {}", page.status);
+            let is_named = hosts.contains(host);
+            assert_eq!(canary.connections() > before, reached && is_named, "{hosts} {host}");
+        }
+        world.end().await;
+    }
+}
+
 // --- written by an operator, or by whoever owns a name ------------------------------------------
 
 /// Token endpoints and upstreams: what an operator writes does not open the inside, either.
@@ -481,6 +515,8 @@ async fn approved(visitor: &mut Visitor, upstream: &str, issuer: &str) -> String
 
 /// What counts connections to where none may go.
 struct Canary {
+    /// Where it is reached.
+    address: SocketAddr,
     port: u16,
     connections: Arc<AtomicUsize>,
 }
@@ -498,6 +534,8 @@ impl Canary {
     async fn listen(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
+        let own =
+            if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         Handle::current().spawn(async move {
@@ -505,7 +543,7 @@ impl Canary {
                 counted.fetch_add(1, SeqCst);
             }
         });
-        let canary = Self { port, connections };
+        let canary = Self { address: (own, port).into(), port, connections };
         canary.sings().await;
         canary
     }
@@ -516,7 +554,7 @@ impl Canary {
 
     /// It hears what comes: a canary that is deaf proves nothing.
     async fn sings(&self) {
-        let heard = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await;
+        let heard = tokio::net::TcpStream::connect(self.address).await;
         drop(heard.expect("the canary listens"));
         while self.connections() == 0 {
             tokio::task::yield_now().await;
