@@ -393,7 +393,7 @@ impl Connections {
         let kept = self.keep(act, browser, upstream, &credential).await;
         if let Err(ConnectError(reason)) = kept {
             // What cannot be kept must not live on at the provider.
-            revoke(upstream, &credential).await;
+            revoke(upstream, ObtainedVia::ConnectFlow, &credential).await;
             self.audit(act, Action::Connect, Outcome::Failure(reason)).await?;
         }
         kept
@@ -481,7 +481,7 @@ impl Connections {
         match self.accounts.of(connect, &terms, &granted, nonce.as_ref()).await {
             Ok(account) => granted.credential.account = account,
             Err(error) => {
-                revoke(upstream, &granted.credential).await;
+                revoke(upstream, ObtainedVia::ConnectFlow, &granted.credential).await;
                 return Err(error);
             }
         }
@@ -540,7 +540,7 @@ impl Connections {
         if terms.scopes.is_empty() && !demanded.is_empty() {
             // The authorization server chose at first: what it gave then is no part of the demand.
             let held = self.held(key).await.ok().flatten();
-            let granted = held.map(|(_, held)| held.scopes).unwrap_or_default();
+            let granted = held.map(|held| held.credential.scopes).unwrap_or_default();
             return Ok(scope::union(&granted, &demanded));
         }
         Ok(scope::union(&terms.scopes, &demanded))

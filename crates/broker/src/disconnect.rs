@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use attache_core::{
-    ConnectionName, Credential, CredentialKey, RequestId, UserId,
+    ConnectionName, Credential, CredentialKey, ObtainedVia, RequestId, UserId,
     audit::{Action, Outcome, Reason},
     store::{ConnectFlowStore, StoreError, Stored},
 };
@@ -47,7 +47,9 @@ impl Disconnect {
         // Also when that was not written: the grant ends now, or lives on unseen.
         let revocation = match self.broker.parts.vault.open(&key, &removed.record, seen, None).await
         {
-            Ok(credential) => revoke(&self.upstream, &credential).await,
+            Ok(credential) => {
+                revoke(&self.upstream, removed.record.obtained_via, &credential).await
+            }
             Err(_) if self.cannot_revoke() => None,
             Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
         };
@@ -73,9 +75,19 @@ impl Disconnect {
 }
 
 /// RFC 7009, as well as it can be done. `None` when the operator configured no way to, or nobody
-/// issued it.
-pub(crate) async fn revoke(upstream: &Brokered, credential: &Credential) -> Option<Revocation> {
-    let connect = upstream.connect()?;
+/// issued it: what came by another way than consent is shown to no authorization server, whichever
+/// mode the upstream has by now.
+pub(crate) async fn revoke(
+    upstream: &Brokered,
+    via: ObtainedVia,
+    credential: &Credential,
+) -> Option<Revocation> {
+    if via != ObtainedVia::ConnectFlow {
+        return None;
+    }
+    let Some(connect) = upstream.connect() else {
+        return Some(Revocation::Failed(Reason::Misconfigured));
+    };
     let terms = match connect.terms().await {
         Ok(terms) if terms.is_issuer_of(credential) => terms,
         Ok(_) => return Some(Revocation::Failed(Reason::WrongIssuer)),

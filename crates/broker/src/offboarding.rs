@@ -132,7 +132,7 @@ impl Offboarding {
         };
         let revocation = match self.broker.parts.vault.open(&key, &removed.record, None, None).await
         {
-            Ok(credential) => revoke(upstream, &credential).await,
+            Ok(credential) => revoke(upstream, removed.record.obtained_via, &credential).await,
             Err(error) => Some(Revocation::Failed(ObtainError::from(error).reason())),
         };
         if let Some(revocation) = revocation {

@@ -385,7 +385,7 @@ impl Errand {
     async fn superseded(&self, new: &Credential) {
         let found = self.parts().store.find_with_key(&self.key).await;
         if matches!(found, Ok(None | Some((_, None)))) {
-            revoke(&self.upstream, new).await;
+            revoke(&self.upstream, ObtainedVia::ConnectFlow, new).await;
         }
     }
 

@@ -8,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Account, ConnectionName, Credential, CredentialKey, Principal, Slot, Timestamp, UserId,
+    Account, ConnectionName, Credential, CredentialKey, ObtainedVia, Principal, Slot, Timestamp,
+    UserId,
     audit::{Action, Outcome, Reason},
     store::{StoreError, Stored, Version},
 };
@@ -45,6 +46,13 @@ pub enum Decision {
     Replace,
 }
 
+/// What is stored, opened.
+pub(crate) struct Held {
+    version: Version,
+    via: ObtainedVia,
+    pub(crate) credential: Credential,
+}
+
 impl Connections {
     /// What this person is asked in this browser; `None` when nothing is, or not any more.
     pub async fn undecided(
@@ -55,12 +63,14 @@ impl Connections {
     ) -> Result<Option<Replacement>, ConnectError> {
         let Some(upstream) = self.permitted(who, server) else { return Ok(None) };
         let waiting = self.held(&undecided_key(who, browser, server)).await?;
-        let Some((attempt, waiting)) = waiting else { return Ok(None) };
+        let Some(Held { version: attempt, credential: waiting, .. }) = waiting else {
+            return Ok(None);
+        };
         if has_lapsed(waiting.obtained_at, self.broker.parts.clock.now()) {
             return Ok(None);
         }
         let connected = self.held(&upstream.key(who, server.account.as_ref())).await?;
-        let accounts = (connected.and_then(|(_, held)| held.account), waiting.account);
+        let accounts = (connected.and_then(|held| held.credential.account), waiting.account);
         let (Some(connected), Some(approved)) = accounts else { return Ok(None) };
         Ok(Some(Replacement { server: server.clone(), attempt, connected, approved }))
     }
@@ -79,22 +89,22 @@ impl Connections {
         let upstream = self.permitted(who, server).ok_or(ConnectError(Reason::WrongUpstream))?;
         let unknown = ConnectError(Reason::FlowUnknown);
         let key = undecided_key(who, browser, server);
-        let waiting = self.held(&key).await?.filter(|(version, _)| *version == attempt);
-        let (_, mut credential) = waiting.ok_or(unknown)?;
+        let waiting = self.held(&key).await?.filter(|held| held.version == attempt);
+        let mut waiting = waiting.ok_or(unknown)?;
         // From here on it is this decision's alone: whoever else decided finds nothing.
         let Stored { record, .. } = self.broker.parts.store.remove(&key).await?.ok_or(unknown)?;
         let overtaken = record.version != attempt;
         if overtaken {
-            credential = self.vault().open(&key, &record, None, None).await?;
+            waiting.credential = self.vault().open(&key, &record, None, None).await?;
         }
-        let lapsed = has_lapsed(credential.obtained_at, self.broker.parts.clock.now());
+        let lapsed = has_lapsed(waiting.credential.obtained_at, self.broker.parts.clock.now());
         if overtaken || lapsed {
-            self.revoke(act, upstream, &credential).await?;
+            self.revoke(act, upstream, &waiting).await?;
             return Err(if lapsed { ConnectError(Reason::FlowExpired) } else { unknown });
         }
         let over = match decision {
-            Decision::Keep => Some(credential),
-            Decision::Replace => self.replace(act, upstream, &credential).await?,
+            Decision::Keep => Some(waiting),
+            Decision::Replace => self.replace(act, upstream, &waiting).await?,
         };
         if let Some(over) = over {
             self.revoke(act, upstream, &over).await?;
@@ -133,31 +143,26 @@ impl Connections {
         &self,
         act: &Act,
         upstream: &Arc<Brokered>,
-        new: &Credential,
-    ) -> Result<Option<Credential>, ConnectError> {
+        new: &Held,
+    ) -> Result<Option<Held>, ConnectError> {
         let key = upstream.key(&act.who, act.server.account.as_ref());
         let replaced = async {
             let old = self.held(&key).await?;
             self.audit(act, Action::Connect, Outcome::Success).await?;
-            self.store(&key, new, upstream.obtained_via()).await?;
-            Ok(old.map(|(_, old)| old))
+            self.store(&key, &new.credential, new.via).await?;
+            Ok(old)
         };
         let replaced = replaced.await;
         if let Err(ConnectError(reason)) = replaced {
             // What cannot be kept must not live on at the provider.
-            revoke(upstream, new).await;
+            revoke(upstream, new.via, &new.credential).await;
             self.audit(act, Action::Connect, Outcome::Failure(reason)).await?;
         }
         replaced
     }
 
-    async fn revoke(
-        &self,
-        act: &Act,
-        upstream: &Brokered,
-        credential: &Credential,
-    ) -> Result<(), StoreError> {
-        let outcome = match revoke(upstream, credential).await {
+    async fn revoke(&self, act: &Act, upstream: &Brokered, held: &Held) -> Result<(), StoreError> {
+        let outcome = match revoke(upstream, held.via, &held.credential).await {
             None => return Ok(()),
             Some(Revocation::Revoked) => Outcome::Success,
             Some(Revocation::Failed(reason)) => Outcome::Failure(reason),
@@ -173,7 +178,7 @@ impl Connections {
     ) -> Result<bool, ConnectError> {
         let Some(account) = &new.account else { return Ok(false) };
         let old = match self.held(key).await {
-            Ok(old) => old.and_then(|(_, old)| old.account),
+            Ok(old) => old.and_then(|old| old.credential.account),
             // What does not open is replaced by what does.
             Err(ConnectError(Reason::Unreadable)) => None,
             Err(error) => return Err(error),
@@ -181,14 +186,12 @@ impl Connections {
         Ok(old.is_some_and(|old| account.is_other_than(&old)))
     }
 
-    pub(crate) async fn held(
-        &self,
-        key: &CredentialKey,
-    ) -> Result<Option<(Version, Credential)>, ConnectError> {
+    pub(crate) async fn held(&self, key: &CredentialKey) -> Result<Option<Held>, ConnectError> {
         let seen = self.vault().seen(key);
         let Some(stored) = self.broker.parts.store.find(key).await? else { return Ok(None) };
         let record = &stored.record;
-        Ok(Some((record.version, self.vault().open(key, record, seen, None).await?)))
+        let credential = self.vault().open(key, record, seen, None).await?;
+        Ok(Some(Held { version: record.version, via: record.obtained_via, credential }))
     }
 }
 
@@ -212,7 +215,7 @@ pub(crate) async fn end_undecided(
         let (vault, upstream) = (Arc::clone(&broker.parts.vault), Arc::clone(upstream));
         broker.parts.tasks.spawn(async move {
             if let Ok(credential) = vault.open(&key, &removed.record, None, None).await {
-                revoke(&upstream, &credential).await;
+                revoke(&upstream, removed.record.obtained_via, &credential).await;
             }
         });
     }

@@ -9,6 +9,7 @@ use http::{Method, Request, header};
 use serde_json::json;
 
 use crate::{
+    offboarding::disconnect,
     tokens::{EVERYTHING, holder, token},
     visitor::Visitor,
     world::{Surroundings, World},
@@ -75,6 +76,27 @@ async fn a_key_serves_its_owner_alone_and_is_seen_nowhere() {
         assert_eq!(arrived.all("x_api_key"), Vec::<&str>::new());
         assert_eq!(world.status(person, "weather").await, "connected");
     }
+    world.end().await;
+}
+
+/// An upstream that had keys and has consents now: what is ended there are consents.
+#[tokio::test]
+async fn a_key_is_shown_to_no_authorization_server() {
+    const KEY: &str = "adas-own-key-1";
+    let mut world = world().await;
+    world.keep_secret(KEY);
+    let mut ada = world.ada().await;
+    assert_eq!(enter(&mut ada, "weather", "api_key=adas-own-key-1").await.status, 303);
+    world.surroundings.more = WEATHER.replacen(
+        "mode = \"api_key\"\nheader = \"X-Api-Key\"\nheader_format",
+        "{broker}header_format",
+        1,
+    );
+    world.restart().await;
+    assert_eq!(world.status(ADA, "weather").await, "not_connected");
+    disconnect(&world.program(ADA), "weather").await;
+    assert_eq!(world.count("credential").await, 0);
+    assert!(!world.notes.recorder().mentions(KEY), "it was sent to be revoked");
     world.end().await;
 }
 
