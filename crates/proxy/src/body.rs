@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
+    aggregate::Parting,
     guard::{Cut, Guard},
     listing::{Events, Listing},
 };
@@ -74,8 +75,38 @@ enum CopyState {
 /// A request's body on its way to the gateway.
 pub(crate) enum Arriving {
     Streamed(Incoming),
-    /// It was looked into. A large one is let go as it is sent.
+    /// It was looked into, or is the gateway's own. A large one is let go as it is sent.
     Whole(Bytes),
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Streamed(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::Whole(whole) if whole.is_empty() => Poll::Ready(None),
+            Self::Whole(whole) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(whole))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streamed(incoming) => incoming.is_end_stream(),
+            Self::Whole(whole) => whole.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streamed(incoming) => incoming.size_hint(),
+            Self::Whole(whole) => SizeHint::with_exact(whole.len() as u64),
+        }
+    }
 }
 
 impl RequestBody {
@@ -199,6 +230,8 @@ pub enum ResponseBody {
     Upstream(Box<Guarded>),
     /// Events of an upstream, of which the caller may not see everything.
     Events(Box<Events>),
+    /// With something to do when it is over.
+    Parting(Box<Parting>),
     Own(Full<Bytes>),
     /// A page or an API answer.
     Web(UnsyncBoxBody<Bytes, BodyError>),
@@ -299,6 +332,7 @@ impl Body for ResponseBody {
             Self::Web(body) => Pin::new(body).poll_frame(cx),
             Self::Upstream(guarded) => guarded.poll(cx),
             Self::Events(events) => events.poll(cx),
+            Self::Parting(parting) => Pin::new(parting.body()).poll_frame(cx),
         }
     }
 
@@ -306,6 +340,7 @@ impl Body for ResponseBody {
         match self {
             Self::Upstream(guarded) => guarded.incoming.is_end_stream(),
             Self::Events(_) => false,
+            Self::Parting(parting) => parting.is_end_stream(),
             Self::Own(whole) => whole.is_end_stream(),
             Self::Web(body) => body.is_end_stream(),
         }
@@ -315,6 +350,7 @@ impl Body for ResponseBody {
         match self {
             Self::Upstream(guarded) => guarded.incoming.size_hint(),
             Self::Events(_) => SizeHint::default(),
+            Self::Parting(parting) => parting.size_hint(),
             Self::Own(whole) => whole.size_hint(),
             Self::Web(body) => body.size_hint(),
         }

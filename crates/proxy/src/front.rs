@@ -1,7 +1,7 @@
 //! The life of a request on the data plane.
 //!
-//! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API, but for
-//!    `/forward-auth/…` ([`crate::forward_auth`]).
+//! 1. A path that is not `/mcp/…` or `/http/…` goes to the pages and the API, but for `/mcp`
+//!    ([`crate::aggregate`]) and `/forward-auth/…` ([`crate::forward_auth`]).
 //! 2. The request must have come to this gateway by its own name, and from no foreign page.
 //! 3. The caller proves who they are; a proof checked a moment ago is remembered.
 //! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
@@ -32,11 +32,11 @@ use tokio::{
     runtime::Handle,
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::{AccountUnclear, choose},
-    body::{REPLAY_LIMIT, RequestBody, ResponseBody},
+    aggregate::{self, Lists},
+    body::{Arriving, REPLAY_LIMIT, RequestBody, ResponseBody},
     forward::{Errand, Head, Outcome},
     forward_auth,
     gate::{Gate, Passed},
@@ -98,23 +98,27 @@ pub struct Front {
     client: UpstreamClient<RequestBody>,
     /// For large bodies that are held whole.
     places: Arc<Places>,
+    lists: Arc<Lists>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::new(parts), client, places: Arc::default() }
+        Self { parts: Arc::new(parts), client, places: Arc::default(), lists: Arc::default() }
     }
 
     /// The same front with another worker's connections.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::clone(&self.parts), client, places: Arc::clone(&self.places) }
+        Self { client, ..self.clone() }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
         #[cfg(feature = "ext-authz")]
         if request.uri().path() == crate::ext_authz::CHECK {
             return self.ext_authz(request).await;
+        }
+        if aggregate::is_asked(request.uri().path()) {
+            return self.aggregate(request).await;
         }
         if let Some(name) = forward_auth::asked(request.uri().path()) {
             let name = UpstreamName::parse(name).ok();
@@ -158,6 +162,29 @@ impl Front {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let handshake = Handshake::of(&mut request);
         let (head, body) = request.into_parts();
+        let who = self.admit(snapshot, &head, learned).await?;
+        let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
+        let (protocol, name) = (asked.protocol, asked.name.ok_or(Refusal::NoSuchUpstream)?);
+        let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
+        let stand_in = StandIn::new(snapshot, &name, &head);
+        let visit = Visit { snapshot, id, who: &who, protocol, name: &name };
+        let outcome = self.visit(visit, head, Arriving::Streamed(body), handshake, learned).await?;
+        match outcome {
+            Outcome::Answered(response) => Ok(response),
+            Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
+                Ok(stand_in.speak(error, &body))
+            }
+            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error, name)),
+        }
+    }
+
+    /// Whoever asks, of a request that may be answered at all.
+    pub(crate) async fn admit(
+        &self,
+        snapshot: &Snapshot,
+        head: &request::Parts,
+        learned: &mut Learned,
+    ) -> Result<Arc<Principal>, Refusal> {
         if head.headers.len() > MAX_HEADERS {
             return Err(Refusal::TooManyHeaders);
         }
@@ -168,85 +195,74 @@ impl Front {
         if !head.headers.get_all(header::ORIGIN).iter().all(ours) {
             return Err(Refusal::ForeignOrigin);
         }
-        let who = self.caller(&head).await.map_err(Refusal::Unauthenticated)?;
+        let who = self.caller(head).await.map_err(Refusal::Unauthenticated)?;
         learned.who = Some(Arc::clone(&who));
         if matches!(head.method, Method::TRACE | Method::CONNECT) {
             // An upstream that obeys would show the credential (RFC 9110 section 9.3.8).
             return Err(Refusal::Method);
         }
+        Ok(who)
+    }
 
-        let asked = Asked::parse(head.uri.path()).ok_or(Refusal::NoSuchUpstream)?;
-        let name = asked.name.ok_or(Refusal::NoSuchUpstream)?;
-        let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
-        if !who.reach.includes(&name) {
+    /// From the question whether they may to the answer of the upstream; `head` is the caller's.
+    pub(crate) async fn visit(
+        &self,
+        Visit { snapshot, id, who, protocol, name }: Visit<'_>,
+        head: request::Parts,
+        body: Arriving,
+        handshake: Option<Handshake>,
+        learned: &mut Learned,
+    ) -> Result<Outcome, Refusal> {
+        if !who.reach.includes(name) {
             return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
         }
         let route = snapshot
-            .route(&name.upstream, asked.protocol)
-            .filter(|route| route.access.permits(&who))
+            .route(&name.upstream, protocol)
+            .filter(|route| route.access.permits(who))
             .filter(|route| {
                 let broker = route.broker.as_ref();
                 name.account.is_none() || broker.is_some_and(|broker| broker.has_accounts())
             })
             .ok_or(Refusal::NoSuchUpstream)?;
         learned.route = Some(Arc::clone(route));
-        let uri = match asked.protocol {
+        let rest = Asked::parse(head.uri.path()).map_or("", |asked| asked.rest);
+        let uri = match protocol {
             Protocol::Mcp => route.target.endpoint(),
-            Protocol::Http => route
-                .target
-                .below(asked.rest, head.uri.query())
-                .map_err(|_| Refusal::PathEscapes)?,
+            Protocol::Http => {
+                route.target.below(rest, head.uri.query()).map_err(|_| Refusal::PathEscapes)?
+            }
         };
-        is_open(&route.traffic, &head, asked.rest)?;
+        is_open(&route.traffic, &head, rest)?;
 
         // Before the credential is looked up: what changes from here on ends this request.
         let seat = route.live.crowd.enter(&who.user)?;
-        let guard = Guard::new(&self.parts, &who, route, name.account.as_ref(), seat);
-        let protocol = asked.protocol;
+        let guard = Guard::new(&self.parts, who, route, name.account.as_ref(), seat);
         let handshake = handshake.filter(|_| protocol == Protocol::Http);
         if handshake.is_some() && who.reach.is_read_only() {
             // What is said on a socket afterwards is not for the gateway to see.
             return Err(Refusal::ReadOnly);
         }
-        let stand_in = StandIn {
-            origin: &snapshot.origin,
-            server: &name,
-            is_post: head.method == Method::POST,
-            is_modern: is_modern(&head.headers),
-        };
         let injection = match &route.broker {
             None => None,
-            Some(upstream) => match self.credential(&who, upstream, &name).await {
+            Some(upstream) => match self.credential(who, upstream, name).await {
                 Ok(injection) => Some(injection),
                 Err(error) if protocol == Protocol::Mcp => {
                     let body = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
                     let body = body.map_err(|_| Refusal::BodyTooSlow)?;
-                    return Ok(stand_in.speak(error, &body.map_err(|_| Refusal::BodyTooLarge)?));
+                    let body = body.map_err(|_| Refusal::BodyTooLarge)?;
+                    return Ok(Outcome::Refused(error, Some(body)));
                 }
-                Err(error) => return Err(Refusal::NoCredential(error, name)),
+                Err(error) => return Ok(Outcome::Refused(error, None)),
             },
         };
 
         let Passed { body, listing } =
-            Gate::new(&who, route, &self.places).admit(&head, body).await?;
+            Gate::new(who, route, &self.places).admit(&head, body).await?;
         let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
-        let errand = Errand {
-            front: self,
-            who: &who,
-            route,
-            name: &name,
-            id,
-            drain: drain.unwrap_or_else(CancellationToken::new),
-            listing,
-        };
+        let errand =
+            Errand { front: self, who, route, name, id, drain: drain.unwrap_or_default(), listing };
         let head = Head { method: head.method, uri, headers: head.headers };
-        match errand.run(head, body, injection, guard, handshake).await? {
-            Outcome::Answered(response) => Ok(response),
-            Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
-                Ok(stand_in.speak(error, &body))
-            }
-            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error, name)),
-        }
+        errand.run(head, body, injection, guard, handshake).await
     }
 
     pub(crate) async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
@@ -260,6 +276,16 @@ impl Front {
         checked.unwrap_or_else(|panicked| Err(AuthnError::Unavailable(Box::new(panicked))))
     }
 
+    /// What is in memory, and nothing that would have to be obtained.
+    pub(crate) fn ready(
+        &self,
+        who: &Principal,
+        upstream: &Arc<attache_broker::Brokered>,
+        name: &ConnectionName,
+    ) -> Option<Arc<attache_broker::Injection>> {
+        self.parts.broker.ready(who, upstream, name.account.as_ref(), self.now())
+    }
+
     /// Ready, or obtained within [`OBTAIN_LIMIT`].
     pub(crate) async fn credential(
         &self,
@@ -267,10 +293,10 @@ impl Front {
         upstream: &Arc<attache_broker::Brokered>,
         name: &ConnectionName,
     ) -> Result<Arc<attache_broker::Injection>, ObtainError> {
-        let (broker, account) = (&self.parts.broker, name.account.as_ref());
-        if let Some(injection) = broker.ready(who, upstream, account, self.now()) {
+        if let Some(injection) = self.ready(who, upstream, name) {
             return Ok(injection);
         }
+        let (broker, account) = (&self.parts.broker, name.account.as_ref());
         let obtained = timeout(OBTAIN_LIMIT, broker.obtain(who, upstream, account)).await;
         obtained.unwrap_or(Err(ObtainError::Unavailable {
             reason: Reason::ProviderUnavailable,
@@ -312,6 +338,14 @@ impl Front {
         obtained.ok().and_then(Result::ok).map(SessionIds).ok_or(Refusal::NoSessionKey)
     }
 
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     pub(crate) fn client(&self) -> &UpstreamClient<RequestBody> {
         &self.client
     }
@@ -337,16 +371,26 @@ fn is_open(traffic: &Traffic, head: &request::Parts, path: &str) -> Result<(), R
     if traffic.paths.as_ref().is_none_or(is_open) { Ok(()) } else { Err(Refusal::PathClosed) }
 }
 
+/// Where a caller goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) id: &'a RequestId,
+    pub(crate) who: &'a Arc<Principal>,
+    pub(crate) protocol: Protocol,
+    pub(crate) name: &'a ConnectionName,
+}
+
 /// What became known of a request on its way, for those who count and write down.
 #[derive(Default)]
-struct Learned {
-    who: Option<Arc<Principal>>,
-    route: Option<Arc<Route>>,
+pub(crate) struct Learned {
+    pub(crate) who: Option<Arc<Principal>>,
+    pub(crate) route: Option<Arc<Route>>,
 }
 
 impl Learned {
     /// No path and no query: they may hold secrets of the upstream's.
-    fn log(&self, id: &RequestId, method: &Method, status: StatusCode, after: Duration) {
+    pub(crate) fn log(&self, id: &RequestId, method: &Method, status: StatusCode, after: Duration) {
         let user = self.who.as_ref().map(|who| who.user.as_str());
         let upstream = self.route.as_ref().map(|route| route.name.as_str());
         tracing::info!(
@@ -369,30 +413,36 @@ pub(crate) fn name_request(response: &mut Response<ResponseBody>, id: &RequestId
 }
 
 /// Answers MCP in the place of an upstream for which there is no credential.
-struct StandIn<'a> {
+pub(crate) struct StandIn<'a> {
     origin: &'a PublicOrigin,
     server: &'a ConnectionName,
     is_post: bool,
     is_modern: bool,
 }
 
-impl StandIn<'_> {
-    fn speak(&self, error: ObtainError, body: &Bytes) -> Response<ResponseBody> {
+impl<'a> StandIn<'a> {
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        server: &'a ConnectionName,
+        head: &request::Parts,
+    ) -> Self {
+        Self {
+            origin: &snapshot.origin,
+            server,
+            is_post: head.method == Method::POST,
+            is_modern: is_modern(&head.headers),
+        }
+    }
+
+    pub(crate) fn speak(&self, error: ObtainError, body: &Bytes) -> Response<ResponseBody> {
         if !self.is_post {
             // There is no stream to listen to, and no session to end.
             let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        let words = explain(error.reason());
         let connectable = matches!(error, ObtainError::NotConnected { .. });
-        let mut text = format!("{}: {} {}", self.server, words.happened, words.next);
-        if connectable {
-            let url = connect_url(self.origin, self.server);
-            text.push_str(" Open ");
-            text.push_str(&url);
-            text.push_str(" in your browser, then try again.");
-        }
+        let text = self.words(error);
         let prompt = Prompt {
             upstream: self.server.upstream.as_str(),
             text: &text,
@@ -403,6 +453,19 @@ impl StandIn<'_> {
             Answer::Message(status, message) => json_response(status, "application/json", &message),
             Answer::Accepted => empty(StatusCode::ACCEPTED),
         }
+    }
+
+    /// What is wrong and where to go.
+    pub(crate) fn words(&self, error: ObtainError) -> String {
+        let words = explain(error.reason());
+        let mut text = format!("{}: {} {}", self.server, words.happened, words.next);
+        if matches!(error, ObtainError::NotConnected { .. }) {
+            let url = connect_url(self.origin, self.server);
+            text.push_str(" Open ");
+            text.push_str(&url);
+            text.push_str(" in your browser, then try again.");
+        }
+        text
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::{
     body::Arriving,
     front::BODY_LIMIT,
-    gather::{GatherError, Places, gather},
+    gather::{GatherError, Gathered, Places, gather},
     headers::overrides_method,
     inspect::{Message, TOOLS_LIST, Unclear},
     listing::Listing,
@@ -60,8 +60,8 @@ pub(crate) struct Passed {
 }
 
 impl Passed {
-    fn unseen(body: Incoming) -> Self {
-        Self { body: Arriving::Streamed(body), listing: None }
+    fn unseen(body: Arriving) -> Self {
+        Self { body, listing: None }
     }
 }
 
@@ -77,7 +77,7 @@ impl<'a> Gate<'a> {
     pub(crate) async fn admit(
         &self,
         head: &request::Parts,
-        body: Incoming,
+        body: Arriving,
     ) -> Result<Passed, Refusal> {
         let reads = self.who.reach.is_read_only();
         match self.route.protocol {
@@ -87,7 +87,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    async fn inspect(&self, head: &request::Parts, body: Incoming) -> Result<Passed, Refusal> {
+    async fn inspect(&self, head: &request::Parts, body: Arriving) -> Result<Passed, Refusal> {
         match head.method {
             Method::POST => {}
             // Nothing is asked, and what is listened to may repeat an earlier answer.
@@ -99,13 +99,11 @@ impl<'a> Gate<'a> {
             }
             _ => return Err(Refusal::Method),
         }
-        let gathered = timeout(BODY_LIMIT, gather(body, self.places, &self.who.user)).await;
-        let gathered =
-            gathered.map_err(|_| Refusal::BodyTooSlow)?.map_err(|error| match error {
-                GatherError::TooLarge => Refusal::BodyTooLarge,
-                GatherError::Broken => Refusal::BodyTooSlow,
-            })?;
-        let message = Message::parse(&head.headers, &gathered.bytes).map_err(Refusal::Unclear)?;
+        let whole = match body {
+            Arriving::Whole(whole) => whole,
+            Arriving::Streamed(body) => message(body, self.places, self.who).await?.into_bytes(),
+        };
+        let message = Message::parse(&head.headers, &whole).map_err(Refusal::Unclear)?;
         let method = message.method.as_deref();
         if self.who.reach.is_read_only() && method.is_none_or(|method| !READING.contains(&method)) {
             // An answer to what the upstream asked may be a consent, or what a model says.
@@ -115,7 +113,7 @@ impl<'a> Gate<'a> {
             return Err(Refusal::ToolNotOpen { id: message.id.map(|id| id.get().to_owned()) });
         }
         let listing = if method == Some(TOOLS_LIST) { self.listing() } else { None };
-        Ok(Passed { body: Arriving::Whole(gathered.into_bytes()), listing })
+        Ok(Passed { body: Arriving::Whole(whole), listing })
     }
 
     fn listing(&self) -> Option<Listing> {
@@ -126,6 +124,19 @@ impl<'a> Gate<'a> {
     fn rules(&self) -> &ToolRules {
         &self.route.tools
     }
+}
+
+/// A message that the gateway reads itself, before it or anything of it goes on.
+pub(crate) async fn message(
+    body: Incoming,
+    places: &Places,
+    who: &Principal,
+) -> Result<Gathered, Refusal> {
+    let gathered = timeout(BODY_LIMIT, gather(body, places, &who.user)).await;
+    gathered.map_err(|_| Refusal::BodyTooSlow)?.map_err(|error| match error {
+        GatherError::TooLarge => Refusal::BodyTooLarge,
+        GatherError::Broken => Refusal::BodyTooSlow,
+    })
 }
 
 /// Safe methods (RFC 9110 section 9.2.1), and no other protocol after them.

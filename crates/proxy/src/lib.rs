@@ -3,6 +3,7 @@
 //! [`front`] is the life of a request, top to bottom; every other file is one of its steps.
 
 mod account;
+mod aggregate;
 pub mod body;
 mod breaker;
 mod crowd;
@@ -18,6 +19,7 @@ mod headers;
 mod inspect;
 mod listing;
 mod mcp;
+mod members;
 pub mod metrics;
 mod refusal;
 pub mod route;

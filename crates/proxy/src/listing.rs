@@ -3,7 +3,6 @@
 //! This is for people's and models' eyes: what is not listed is refused when it is called, too.
 
 use std::{
-    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -13,21 +12,19 @@ use attache_core::Principal;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use hyper::body::Incoming;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::timeout;
 
 use crate::{
     body::{BodyError, Guarded, REPLAY_LIMIT},
     gather::{GATHER_LIMIT, Gathered, Place, Places, gather},
+    members::Members,
     snapshot::Route,
 };
 
 /// How long a list may take to arrive whole.
-const LIST_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Whose list it will be.
 #[derive(Clone, Debug)]
@@ -203,52 +200,6 @@ fn shorten(message: &str, permits: &dyn Fn(&str) -> bool) -> serde_json::Result<
 #[derive(Deserialize)]
 struct Named {
     name: String,
-}
-
-/// An object's members as they came, in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
-    }
-
-    /// In the place of every member of this name.
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        for (_, old) in self.0.iter_mut().filter(|(key, _)| key == name) {
-            *old = value;
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
 }
 
 #[cfg(test)]

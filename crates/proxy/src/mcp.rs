@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 /// Of the revisions without per-request metadata the newest; offered when the client's is unknown.
-const LATEST_LEGACY: &str = "2025-11-25";
+pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
 const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", "2025-03-26", "2024-11-05"];
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The first stateless revision.
 const MODERN: &str = "2026-07-28";
 
@@ -43,6 +43,11 @@ pub(crate) fn is_modern(headers: &HeaderMap) -> bool {
     headers.get(PROTOCOL_VERSION).is_some_and(|version| version == MODERN)
 }
 
+/// The revision of this name, if it is one in which sessions are begun.
+pub(crate) fn legacy(version: &str) -> Option<&'static str> {
+    LEGACY.into_iter().find(|known| *known == version)
+}
+
 /// The tool that a not-connected person's client finds in place of the upstream's.
 pub(crate) struct Prompt<'a> {
     pub upstream: &'a str,
@@ -69,7 +74,7 @@ impl Prompt<'_> {
                 json!({ "isError": true, "content": [{ "type": "text", "text": self.text }] })
             }
             "initialize" if self.connectable => {
-                self.initialized(message.params.unwrap_or_default())
+                self.initialized(&message.params.unwrap_or_default())
             }
             "ping" if self.connectable => json!({}),
             "tools/list" if self.connectable => self.tools(),
@@ -86,10 +91,10 @@ impl Prompt<'_> {
         Answer::Message(StatusCode::OK, answer)
     }
 
-    fn initialized(&self, asked: Params) -> Value {
-        let version = asked.protocol_version.filter(|asked| LEGACY.contains(&asked.as_str()));
+    fn initialized(&self, asked: &Params) -> Value {
+        let version = asked.protocol_version.as_deref().and_then(legacy);
         json!({
-            "protocolVersion": version.as_deref().unwrap_or(LATEST_LEGACY),
+            "protocolVersion": version.unwrap_or(LATEST_LEGACY),
             "capabilities": { "tools": {} },
             "serverInfo": { "name": "attache", "version": env!("CARGO_PKG_VERSION") },
             "instructions": self.text,

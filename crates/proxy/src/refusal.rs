@@ -60,6 +60,36 @@ pub(crate) enum Refusal {
     UpstreamUnreadable,
 }
 
+/// Where a request came in, as far as that is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door<'a> {
+    Route(Protocol, &'a ConnectionName),
+    /// `/mcp`, for all of them.
+    Together,
+    Nowhere,
+}
+
+impl<'a> From<Option<(Protocol, &'a ConnectionName)>> for Door<'a> {
+    fn from(named: Option<(Protocol, &'a ConnectionName)>) -> Self {
+        named.map_or(Self::Nowhere, |(protocol, name)| Self::Route(protocol, name))
+    }
+}
+
+impl Door<'_> {
+    /// `/mcp/notes`; nothing where it is the gateway's own.
+    fn path(self) -> String {
+        match self {
+            Self::Route(protocol, name) => protocol.path(name),
+            Self::Together => "/mcp".to_owned(),
+            Self::Nowhere => String::new(),
+        }
+    }
+
+    fn speaks_mcp(self) -> bool {
+        matches!(self, Self::Route(Protocol::Mcp, _) | Self::Together)
+    }
+}
+
 impl From<Full> for Refusal {
     fn from(full: Full) -> Self {
         match full {
@@ -90,17 +120,17 @@ impl Refusal {
     }
 
     /// The answer in a plain API's language (RFC 9457).
-    pub(crate) fn into_response(
+    pub(crate) fn into_response<'a>(
         self,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &ConnectionName)>,
+        asked: impl Into<Door<'a>>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
         if let Self::ToolNotOpen { id } = &self {
             return tool_not_open(id.as_deref());
         }
         let status = self.kind().facts().status;
-        self.with_status(status, origin, asked, request)
+        self.with_status(status, origin, asked.into(), request)
     }
 
     /// The same for a proxy that asks whether a request may pass: nginx takes 401 and 403 for a
@@ -117,14 +147,14 @@ impl Refusal {
             theirs if theirs.is_client_error() => StatusCode::FORBIDDEN,
             ours => ours,
         };
-        self.with_status(status, origin, asked, request)
+        self.with_status(status, origin, asked.into(), request)
     }
 
     fn with_status(
         self,
         status: StatusCode,
         origin: &PublicOrigin,
-        asked: Option<(Protocol, &ConnectionName)>,
+        asked: Door<'_>,
         request: &RequestId,
     ) -> Response<ResponseBody> {
         let facts = self.kind().facts();
@@ -144,15 +174,14 @@ impl Refusal {
         if let (Some(url), Some(body)) = (&connect_url, body.as_object_mut()) {
             body.insert("connect_url".to_owned(), json!(url));
         }
-        let content_type = match asked {
-            Some((Protocol::Mcp, _)) if self.is_passing_load() => {
-                // An answer without an id may accompany any status (MCP 2025-11-25, transports).
-                let detail = body.get("detail").cloned();
-                let error = json!({ "code": -32000, "message": detail, "data": body });
-                body = json!({ "jsonrpc": "2.0", "id": null, "error": error });
-                "application/json"
-            }
-            _ => "application/problem+json",
+        let content_type = if asked.speaks_mcp() && self.is_passing_load() {
+            // An answer without an id may accompany any status (MCP 2025-11-25, transports).
+            let detail = body.get("detail").cloned();
+            let error = json!({ "code": -32000, "message": detail, "data": body });
+            body = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+            "application/json"
+        } else {
+            "application/problem+json"
         };
         let mut response = json_response(status, content_type, &body);
         if let Self::MethodClosed(open) = &self {
@@ -219,6 +248,21 @@ impl Refusal {
         matches!(self, Self::TooManyRequests | Self::UpstreamBusy | Self::UpstreamAway(_))
     }
 
+    /// About one upstream and not about the request.
+    pub(crate) fn is_upstreams(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCredential(..)
+                | Self::SendAgain
+                | Self::UpstreamBusy
+                | Self::UpstreamUnreachable
+                | Self::UpstreamAway(_)
+                | Self::UpstreamBlocked
+                | Self::UpstreamSilent
+                | Self::UpstreamUnreadable
+        )
+    }
+
     /// What the kind says, or more exactly.
     fn detail(&self, origin: &PublicOrigin, connect_url: Option<&str>) -> String {
         match self {
@@ -254,11 +298,7 @@ impl Refusal {
 
     /// RFC 6750 section 3, RFC 9728 section 5.1. Every part of it is ours or quoted safely: names
     /// of upstreams need no escaping, and `why` is a literal.
-    fn challenge(
-        &self,
-        origin: &PublicOrigin,
-        asked: Option<(Protocol, &ConnectionName)>,
-    ) -> Option<HeaderValue> {
+    fn challenge(&self, origin: &PublicOrigin, asked: Door<'_>) -> Option<HeaderValue> {
         let error = match self {
             Self::Unauthenticated(AuthnError::Missing) => String::new(),
             Self::Unauthenticated(AuthnError::Rejected(why)) => {
@@ -270,13 +310,8 @@ impl Refusal {
             Self::UnknownProxy => return Some(HeaderValue::from_static("Attache-Proxy-Secret")),
             _ => return None,
         };
-        let metadata = match asked {
-            Some((protocol, upstream)) => {
-                let path = protocol.path(upstream);
-                origin.url(&format!("/.well-known/oauth-protected-resource{path}"))
-            }
-            None => origin.url("/.well-known/oauth-protected-resource"),
-        };
+        let path = asked.path();
+        let metadata = origin.url(&format!("/.well-known/oauth-protected-resource{path}"));
         HeaderValue::from_str(&format!("Bearer{error} resource_metadata=\"{metadata}\"")).ok()
     }
 }

@@ -51,8 +51,30 @@ impl SessionIds {
     }
 }
 
+/// Of the one endpoint for all upstreams, whose id has the upstreams' ids in it: bound to the person.
+impl SessionIds {
+    pub(crate) fn seal_all(&self, user: &UserId, ids: &[u8]) -> Option<HeaderValue> {
+        let sealed = seal::seal(&self.0, &of_all(user, &slot_of_all()?), ids);
+        HeaderValue::from_str(&base64url(&sealed.0)).ok()
+    }
+
+    pub(crate) fn open_all(&self, user: &UserId, id: &HeaderValue) -> Option<Vec<u8>> {
+        let sealed = Sealed(URL_SAFE_NO_PAD.decode(id.as_bytes()).ok()?);
+        seal::open(&self.0, &of_all(user, &slot_of_all()?), &sealed).ok().map(|ids| ids.to_vec())
+    }
+}
+
 fn binding<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
     Binding { user, slot, version: Version(0) }
+}
+
+/// The version tells it from the ids of an upstream of that name.
+fn of_all<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
+    Binding { user, slot, version: Version(1) }
+}
+
+fn slot_of_all() -> Option<Slot> {
+    "mcp".parse().ok().map(Slot::Upstream)
 }
 
 #[cfg(test)]

@@ -122,6 +122,10 @@ impl Snapshot {
         Self { origin, access_log, proxies, routes }
     }
 
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.values()
+    }
+
     /// Whatever its protocol.
     pub(crate) fn upstream(&self, name: &UpstreamName) -> Option<&Arc<Route>> {
         self.routes.get(name)

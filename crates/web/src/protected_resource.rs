@@ -36,6 +36,7 @@ pub(crate) fn router() -> Router<Web> {
         .max_age(MAX_AGE);
     Router::new()
         .route("/.well-known/oauth-protected-resource", get(gateway))
+        .route("/.well-known/oauth-protected-resource/mcp", get(together))
         .route("/.well-known/oauth-protected-resource/mcp/{name}", get(mcp))
         .route("/.well-known/oauth-protected-resource/http/{name}", get(http))
         .layer(any_page)
@@ -44,6 +45,11 @@ pub(crate) fn router() -> Router<Web> {
 /// The audience of every token, and what is named where a path names no upstream.
 async fn gateway(State(web): State<Web>, parts: Parts) -> Response {
     document(&web, url(&parts, ""), "attache".to_owned())
+}
+
+/// Every MCP server of whoever asks.
+async fn together(State(web): State<Web>, parts: Parts) -> Response {
+    document(&web, url(&parts, "/mcp"), "attache: every server".to_owned())
 }
 
 async fn mcp(State(web): State<Web>, Path(name): Path<String>, parts: Parts) -> Response {

@@ -44,6 +44,7 @@ mod sign_in;
 mod step_up;
 mod storage;
 mod streams;
+mod together;
 mod token_endpoint;
 mod tokens;
 mod tools;

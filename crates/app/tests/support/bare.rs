@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Handle};
 use url::Url;
 
@@ -30,6 +31,9 @@ const MAX_BODY: usize = 1024 * 1024;
 
 /// The session id it gives to everybody: worthless unless the gateway hands it out.
 pub(crate) const SESSION_ID: &str = "bare-session-7";
+
+/// What it lists.
+const TOOLS: [&str; 4] = ["read_a", "read_secret", "delete_all", "write"];
 
 /// Asks for an answer without an end: `silent`, events of which only the first comes; `flood`,
 /// bytes without a pause; `echo` changes the protocol to one that repeats; `mute` never begins.
@@ -131,6 +135,7 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     let (head, body) = request.into_parts();
     let play = head.headers.get(PLAY).and_then(|play| play.to_str().ok()).map(str::to_owned);
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let by_itself = answer(&body);
     let arrived = Arrived {
         target: head.uri.to_string(),
         headers: head.headers,
@@ -164,11 +169,22 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
         return (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
     }
     let told = bare.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let (kind, body) = told.unwrap_or_else(|| {
-        ("application/json", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned())
-    });
+    let (kind, body) = told.unwrap_or(("application/json", by_itself));
     let headers = [(header::CONTENT_TYPE.as_str(), kind), ("mcp-session-id", SESSION_ID)];
     (headers, body).into_response()
+}
+
+/// What it says when it was not told: as much of MCP as lets a session begin.
+fn answer(message: &[u8]) -> String {
+    let message: Value = serde_json::from_slice(message).unwrap_or_default();
+    let id = message.get("id").cloned().unwrap_or(json!(1));
+    let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    let result = match message.get("method").and_then(Value::as_str) {
+        Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+        Some("tools/list") => json!({ "tools": TOOLS.iter().map(tool).collect::<Vec<_>>() }),
+        _ => json!({}),
+    };
+    json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()
 }
 
 struct Endless {

@@ -1,5 +1,5 @@
-//! What tokens are for (RFC 8707, AS-7): one route of the gateway, its API or, where the operator
-//! says so, all of it.
+//! What tokens are for (RFC 8707, AS-7): one route of the gateway, all MCP servers together, its
+//! API or, where the operator says so, all of it.
 
 use attache_core::{ConnectionName, PublicOrigin, Reach};
 
@@ -17,6 +17,8 @@ pub(crate) struct Resource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opens {
     Upstream(ConnectionName),
+    /// `/mcp`: every MCP server of the person's, by that way alone.
+    Together,
     /// Where a person's connections are; no upstream. For clients that the operator vouches for.
     Api,
     Everything,
@@ -27,13 +29,14 @@ impl Opens {
     pub fn upstream(&self) -> Option<&ConnectionName> {
         match self {
             Self::Upstream(upstream) => Some(upstream),
-            Self::Api | Self::Everything => None,
+            Self::Together | Self::Api | Self::Everything => None,
         }
     }
 
     pub(crate) fn reach(self) -> Reach {
         match self {
             Self::Upstream(upstream) => Reach::only([upstream]),
+            Self::Together => Reach::together(),
             Self::Api => Reach::api(),
             Self::Everything => Reach::everything(),
         }
@@ -66,6 +69,7 @@ impl Resources {
         let path = url.strip_prefix(self.origin.as_str())?;
         let opens = match path {
             "" => self.whole.then_some(Opens::Everything)?,
+            "/mcp" => Opens::Together,
             API => Opens::Api,
             path => {
                 let name = path.strip_prefix("/mcp/").or_else(|| path.strip_prefix("/http/"))?;
@@ -95,7 +99,10 @@ mod tests {
             (Some("https://gw.example.com/http/api"), Some("/http/api"), Some("/http/api")),
             (Some("https://gw.example.com/mcp/notes//"), None, None),
             (Some("https://gw.example.com/mcp/Notes"), None, None),
-            (Some("https://gw.example.com/mcp/"), None, None),
+            (Some("https://gw.example.com/mcp"), Some("/mcp"), Some("/mcp")),
+            (Some("https://gw.example.com/mcp/"), Some("/mcp"), Some("/mcp")),
+            (Some("https://gw.example.com/mcp//"), None, None),
+            (Some("https://gw.example.com/http"), None, None),
             (Some("https://gw.example.com/mcp/a/b"), None, None),
             (Some("https://gw.example.com/mcp/../http/api"), None, None),
             (Some("https://gw.example.com/mcp/notes?x"), None, None),

@@ -170,6 +170,7 @@ impl From<LetIn> for Grant {
             },
             opens: match program.opens {
                 Opens::Upstream(_) => "server",
+                Opens::Together => "mcp",
                 Opens::Api => "api",
                 Opens::Everything => "everything",
             },

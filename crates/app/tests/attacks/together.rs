@@ -1,0 +1,227 @@
+//! One endpoint for all of a person's MCP servers: nobody finds more there than at each.
+
+use std::time::Duration;
+
+use attache_sandbox::{
+    Page, Person,
+    people::{ADA, GRACE},
+};
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::{
+    program::Program,
+    tokens::{holder, token},
+    visitor::Visitor,
+    world::{Surroundings, World},
+};
+
+/// One that nobody answers at, and one whose name would divide its tools' wrongly.
+const MORE: &str = r#"
+[[upstream]]
+name = "dead"
+url = "http://127.0.0.1:1/mcp"
+
+[[upstream]]
+name = "not__told"
+url = "{mcp}"
+"#;
+
+async fn world() -> World {
+    let surroundings = Surroundings { more: MORE.to_owned(), ..Surroundings::default() };
+    World::among("sqlite:attache.db", surroundings).await
+}
+
+async fn ask(program: &Program, method: &str, params: &Value, more: &[(&str, &str)]) -> Page {
+    let message = json!({ "jsonrpc": "2.0", "id": "a-1", "method": method, "params": params });
+    let mut request = program
+        .request(Method::POST, "/mcp")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, text/event-stream");
+    for (name, value) in more {
+        request = request.header(*name, *value);
+    }
+    program.send(request.body(message.to_string().into()).expect("a request")).await
+}
+
+fn result(page: &Page) -> Value {
+    assert_eq!(page.status, 200, "{}", page.body);
+    let data = page.body.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
+    let answer: Value = serde_json::from_str(data.unwrap_or(&page.body)).expect("JSON");
+    assert_eq!(answer.get("id"), Some(&json!("a-1")), "{}", page.body);
+    answer
+}
+
+async fn tools(program: &Program) -> Vec<String> {
+    let list = result(&ask(program, "tools/list", &json!({}), &[]).await);
+    let tools = list.pointer("/result/tools").and_then(Value::as_array).expect("tools");
+    tools.iter().map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// What a call of a tool says, or the code of its error.
+async fn call(program: &Program, tool: &str) -> String {
+    let answer = result(&ask(program, "tools/call", &json!({ "name": tool }), &[]).await);
+    let text = answer.pointer("/result/content/0/text").and_then(Value::as_str);
+    let code = || answer.pointer("/error/code").map(Value::to_string);
+    text.map(str::to_owned).or_else(code).unwrap_or_default()
+}
+
+/// Of one upstream's tools.
+fn of<'a>(tools: &'a [String], upstream: &str) -> Vec<&'a str> {
+    let prefix = format!("{upstream}__");
+    tools.iter().filter_map(|tool| tool.strip_prefix(&prefix)).collect()
+}
+
+async fn connect(world: &World, person: Person, upstream: &str) -> Visitor {
+    let mut visitor = world.visitor(person).await;
+    visitor.connect(upstream).await;
+    visitor
+}
+
+#[tokio::test]
+async fn each_person_finds_what_is_theirs_and_calls_as_themselves() {
+    let world = world().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let hers = tools(&ada).await;
+    for tool in ["connect_notes", "connect_vip", "connect_rooms", "connect_mail"] {
+        assert!(hers.iter().any(|one| one == tool), "{hers:?}");
+    }
+    assert!(of(&hers, "dead").is_empty() && !hers.iter().any(|tool| tool.contains("not__told")));
+    let theirs = tools(&grace).await;
+    assert!(!theirs.iter().any(|tool| tool.contains("vip")), "{theirs:?}");
+
+    let _ada = connect(&world, ADA, "notes").await;
+    let hers = tools(&ada).await;
+    assert_eq!(of(&hers, "notes"), ["whoami", "add_note", "list_notes", "slow_count"]);
+    assert!(!hers.iter().any(|tool| tool == "connect_notes"), "{hers:?}");
+    // Ada's list is Ada's, and so is what she connected.
+    assert_eq!(tools(&grace).await, theirs);
+    assert!(call(&grace, "notes__whoami").await.contains("/connect/notes"));
+    assert!(call(&ada, "notes__whoami").await.contains(ADA.id));
+    let _grace = connect(&world, GRACE, "notes").await;
+    assert!(call(&grace, "notes__whoami").await.contains(GRACE.id));
+    assert!(call(&ada, "notes__whoami").await.contains(ADA.id));
+    assert!(call(&ada, "dead__anything").await.starts_with("dead: "));
+    assert!(call(&ada, "connect_notes").await.contains("It is connected"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_ones_own_is_not_there() {
+    let world = world().await;
+    let grace = world.program(GRACE);
+    let unknown = call(&grace, "nobody__whoami").await;
+    assert_eq!(unknown, "-32602");
+    for tool in [
+        "vip__whoami", // for engineers
+        "connect_vip",
+        "vip-api__whoami", // no MCP server
+        "api__whoami",
+        "connect_api",
+        "not__told__whoami",
+        "notes@work__whoami",
+        "NOTES__whoami",
+        "../notes__whoami",
+        "__whoami",
+        "whoami",
+        "",
+    ] {
+        assert_eq!(call(&grace, tool).await, unknown, "{tool}");
+    }
+    // Whom a header or two keys would take elsewhere.
+    let params = json!({ "name": "guarded__read_a" });
+    for header in [("mcp-name", "guarded__delete_all"), ("mcp-method", "tools/list")] {
+        assert_eq!(ask(&grace, "tools/call", &params, &[header]).await.status, 400);
+    }
+    assert_eq!(
+        ask(&grace, "tools/call", &params, &[("attache-account", "work")]).await.status,
+        400
+    );
+    assert_eq!(world.bare.arrived().len(), 0);
+    world.end().await;
+}
+
+/// The rules about tools, and about tokens that only read, are those of the upstream's own route.
+#[tokio::test]
+async fn what_is_closed_at_an_upstream_is_closed_here() {
+    let world = world().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    assert_eq!(of(&tools(&ada).await, "guarded"), ["read_a", "delete_all"]);
+    assert_eq!(of(&tools(&grace).await, "guarded"), ["read_a"]);
+    for (tool, is_open) in [
+        ("read_a", true),
+        ("delete_all", false),
+        ("read_secret", false),
+        ("READ_SECRET", false),
+        ("read_secret ", false),
+    ] {
+        let said = call(&grace, &format!("guarded__{tool}")).await;
+        let arrived = world.bare.arrived();
+        let has_arrived = arrived.iter().any(|one| one.body.contains(&format!("\"{tool}\"")));
+        assert_eq!((has_arrived, said == "-32602"), (is_open, !is_open), "{tool}: {said}");
+    }
+
+    let mut visitor = world.ada().await;
+    visitor.connect("notes").await;
+    let looks = "name=b&reach=servers&server=notes&access=look&days=1";
+    let reader = holder(&world, &token(&mut visitor, looks).await);
+    assert_eq!(tools(&reader).await.len(), 4, "its one server's tools");
+    let before = world.mcp.recorder().arrived();
+    let refused = ask(&reader, "tools/call", &json!({ "name": "notes__add_note" }), &[]).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    let arrived = world.mcp.recorder().arrived() - before;
+    assert!(arrived <= 3, "nothing but a session begun and ended");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_for_all_opens_nothing_beside_and_one_for_one_opens_no_other() {
+    let world = world().await;
+    let _ada = connect(&world, ADA, "notes").await;
+    let of = |path: &str| {
+        let audience = format!("{}{path}", world.origin.origin().ascii_serialization());
+        let token = world.idp.access_token(ADA.id, &audience, Duration::from_hours(1));
+        world.program_with(&token.expect("the identity provider knows her"))
+    };
+    let (all, notes, mail) = (of("/mcp"), of("/mcp/notes"), of("/mcp/mail"));
+    assert!(call(&all, "notes__whoami").await.contains(ADA.id));
+    for path in ["/api/v1/user/credentials", "/http/api/", "/mcp/notes", "/mcp/mail"] {
+        let refused = all.get(path).await;
+        assert_eq!(refused.status, 401, "{path}: {}", refused.body);
+    }
+    assert!(call(&notes, "notes__whoami").await.contains(ADA.id));
+    assert_eq!(call(&notes, "mail__whoami").await, "-32602");
+    assert_eq!(call(&mail, "notes__whoami").await, "-32602");
+    assert_eq!(tools(&mail).await, ["connect_mail"]);
+    // Where to sign in for it, and nothing more, is said to strangers.
+    let stranger = world.program_with("of-nobody-that-is-known");
+    let refused = ask(&stranger, "tools/list", &json!({}), &[]).await;
+    assert_eq!(refused.status, 401);
+    let challenge = refused.headers["www-authenticate"].to_str().expect("text");
+    assert!(challenge.contains("/.well-known/oauth-protected-resource/mcp\""), "{challenge}");
+    let metadata = stranger.get("/.well-known/oauth-protected-resource/mcp").await;
+    let resource = metadata.json().expect("JSON")["resource"].clone();
+    assert_eq!(resource, format!("{}/mcp", world.origin.origin().ascii_serialization()));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_session_is_one_persons() {
+    let world = world().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let _ada = connect(&world, ADA, "notes").await;
+    let begun = ask(&ada, "initialize", &json!({ "protocolVersion": "2025-06-18" }), &[]).await;
+    assert_eq!(result(&begun)["result"]["protocolVersion"], "2025-06-18");
+    let id = begun.headers["mcp-session-id"].to_str().expect("text").to_owned();
+    let given = [("mcp-session-id", id.as_str())];
+    let whoami = json!({ "name": "notes__whoami" });
+    assert_eq!(ask(&ada, "tools/call", &whoami, &given).await.status, 200);
+    assert_eq!(ask(&grace, "tools/call", &whoami, &given).await.status, 404);
+    let cut = [("mcp-session-id", &id[1..])];
+    assert_eq!(ask(&ada, "tools/call", &whoami, &cut).await.status, 404);
+    // Nor is it a session of an upstream's own route, or one of theirs a session here.
+    let request = ada.request(Method::POST, "/mcp/rooms").header("mcp-session-id", &id);
+    let _rooms = connect(&world, ADA, "rooms").await;
+    assert_eq!(ada.send(request.body("{}".into()).unwrap()).await.status, 404);
+    world.end().await;
+}

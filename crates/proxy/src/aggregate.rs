@@ -1,0 +1,245 @@
+//! `/mcp`: every MCP server that the caller may use, as one.
+//!
+//! The gateway answers `initialize` and `tools/list` itself. A call goes the way of a call to the
+//! upstream's own route ([`Front::visit`]): the same checks, that upstream's credential, and its
+//! answer as it comes. A tool is called `{upstream}__{tool}` here, and open to whom it is open
+//! there.
+
+mod answer;
+mod list;
+mod member;
+mod name;
+mod session;
+
+use std::sync::Arc;
+
+use attache_broker::ObtainError;
+use attache_core::{Principal, RequestId, UpstreamName};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header, request};
+use hyper::body::Incoming;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use self::{
+    answer::Answer,
+    list::Merged,
+    member::{Absent, Member, each},
+    session::Sessions,
+};
+pub(crate) use self::{list::Lists, member::Parting};
+use crate::{
+    account::ATTACHE_ACCOUNT,
+    body::ResponseBody,
+    front::{Front, Learned, OTHER_UPSTREAM, StandIn, empty, name_request},
+    gate::message,
+    gather::Gathered,
+    inspect::{Message, TOOLS_CALL, TOOLS_LIST, Unclear},
+    mcp::{PROTOCOL_VERSION, legacy},
+    refusal::{Door, Refusal},
+    session::MCP_SESSION_ID,
+    snapshot::{Protocol, Route, Snapshot},
+};
+
+/// Some clients append a slash to an address they were given.
+pub(crate) fn is_asked(path: &str) -> bool {
+    matches!(path, "/mcp" | "/mcp/")
+}
+
+impl Front {
+    pub(crate) async fn aggregate(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let (id, began) = (self.request_id(), Instant::now());
+        let (snapshot, method) = (self.snapshot(), request.method().clone());
+        let mut learned = Learned::default();
+        let answered = self.answer_for_all(&snapshot, request, &id, &mut learned).await;
+        let mut response = answered
+            .unwrap_or_else(|refusal| refusal.into_response(&snapshot.origin, Door::Together, &id));
+        if snapshot.access_log {
+            learned.log(&id, &method, response.status(), began.elapsed());
+        }
+        name_request(&mut response, &id);
+        response
+    }
+
+    async fn answer_for_all(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: Request<Incoming>,
+        id: &RequestId,
+        learned: &mut Learned,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let (head, body) = request.into_parts();
+        let who = self.admit(snapshot, &head, learned).await?;
+        if !who.reach.opens_any() {
+            return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
+        }
+        if head.headers.contains_key(ATTACHE_ACCOUNT) {
+            // Of which upstream?
+            return Err(Refusal::AccountUnclear);
+        }
+        let sessions = match head.headers.get(MCP_SESSION_ID) {
+            // Each upstream's lasts for one request, then.
+            None => Sessions::default(),
+            Some(given) => {
+                let opened = self.sessions().await?.open_all(&who.user, given);
+                opened.and_then(|text| Sessions::parse(&text)).ok_or(Refusal::UnknownSession)?
+            }
+        };
+        let desk = Desk { front: self, snapshot, id, who: &who, sessions };
+        match head.method {
+            Method::POST => {}
+            Method::DELETE => return Ok(desk.end()),
+            _ => return Err(Refusal::MethodClosed(OPEN)),
+        }
+        let gathered = message(body, self.places(), &who).await?;
+        desk.answer(&head, gathered, learned).await
+    }
+}
+
+/// There is no stream to listen to: the gateway asks nothing of its callers.
+const OPEN: header::HeaderValue = header::HeaderValue::from_static("POST, DELETE");
+
+/// Where one request of one caller is answered.
+struct Desk<'a> {
+    front: &'a Front,
+    snapshot: &'a Arc<Snapshot>,
+    id: &'a RequestId,
+    who: &'a Arc<Principal>,
+    sessions: Sessions,
+}
+
+impl Desk<'_> {
+    async fn answer(
+        &self,
+        head: &request::Parts,
+        Gathered { bytes, place }: Gathered,
+        learned: &mut Learned,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let message = Message::parse(&head.headers, &bytes).map_err(Refusal::Unclear)?;
+        let (Some(id), Some(method)) = (message.id, message.method.as_deref()) else {
+            return Ok(empty(StatusCode::ACCEPTED));
+        };
+        let answer = Answer { id };
+        let spoken = head.headers.get(PROTOCOL_VERSION).map(|version| version.to_str().ok());
+        if spoken.is_some_and(|spoken| spoken.and_then(legacy).is_none()) {
+            // Clients that also speak earlier revisions sign on in one of those, then.
+            let said = "This endpoint speaks MCP's revisions up to 2025-11-25.";
+            return Ok(answer.error(StatusCode::BAD_REQUEST, answer::SERVER, said));
+        }
+        match method {
+            "initialize" => self.initialize(&answer, &bytes).await,
+            "ping" => Ok(answer.done()),
+            TOOLS_LIST => Ok(answer.tools(&self.list(head).await)),
+            TOOLS_CALL => {
+                let tool = message.tool.as_deref().unwrap_or_default();
+                let renamed = |own: &str| {
+                    let bytes = name::renamed(&bytes, own)?.into();
+                    Some(Gathered { bytes, place }.into_bytes())
+                };
+                self.call(&answer, tool, head, renamed, learned).await
+            }
+            _ => Ok(answer.error(StatusCode::OK, answer::NO_METHOD, "There is no such method.")),
+        }
+    }
+
+    /// Begins a session at each upstream; the caller holds their names, sealed, and nobody else.
+    async fn initialize(
+        &self,
+        answer: &Answer<'_>,
+        body: &[u8],
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let ids = self.front.sessions().await?;
+        let mut sessions = Sessions::default();
+        let begun = each(self.members(), |member| async move { member.begin().await });
+        for fresh in begun.await.into_iter().flatten() {
+            sessions.keep(fresh);
+        }
+        let mut response = answer.initialized(body);
+        if let Some(id) = ids.seal_all(&self.who.user, sessions.to_text().as_bytes()) {
+            response.headers_mut().insert(MCP_SESSION_ID, id);
+        }
+        Ok(response)
+    }
+
+    async fn list(&self, head: &request::Parts) -> Box<RawValue> {
+        let mut listed = each(self.members(), |member| {
+            let session = self.sessions.of(&member.name).cloned();
+            async move { (member.name.clone(), member.list(session).await) }
+        })
+        .await;
+        listed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut tools = Merged::default();
+        for (name, list) in listed {
+            match list {
+                Ok(list) => tools.add(&name, &list),
+                Err(Absent::NoCredential(error @ ObtainError::NotConnected { .. })) => {
+                    let words = StandIn::new(self.snapshot, &name, head).words(error);
+                    tools.add(&name, &list::connect_tool(&name, &words));
+                }
+                // It is left out; the others are there.
+                Err(_) => tracing::debug!(upstream = %name, "an upstream's tools are not listed"),
+            }
+        }
+        tools.joined()
+    }
+
+    async fn call(
+        &self,
+        answer: &Answer<'_>,
+        tool: &str,
+        head: &request::Parts,
+        renamed: impl FnOnce(&str) -> Option<Bytes>,
+        learned: &mut Learned,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let unknown = || Refusal::ToolNotOpen { id: Some(answer.id.get().to_owned()) };
+        if let Some(name) = name::to_connect(tool) {
+            let member = self.member(name).ok_or_else(unknown)?;
+            let words = |error| StandIn::new(self.snapshot, &member.name, head).words(error);
+            return Ok(match member.credential().await.ok_or_else(unknown)? {
+                Ok(_) => answer.connected(&member.name),
+                Err(error) => answer.failed(&words(error)),
+            });
+        }
+        let (prefix, own) = name::split(tool).ok_or_else(unknown)?;
+        let member = self.member(prefix).ok_or_else(unknown)?;
+        learned.route = Some(Arc::clone(&member.route));
+        let body = renamed(own).ok_or(Refusal::Unclear(Unclear::Message))?;
+        match member.call(self.sessions.of(&member.name), head, body).await {
+            Ok(response) => Ok(response),
+            Err(Absent::NoCredential(error)) => {
+                let words = StandIn::new(self.snapshot, &member.name, head).words(error);
+                Ok(answer.failed(&words))
+            }
+            // One that is away must not look to a client as if all were.
+            Err(Absent::Refused(refusal)) if refusal.is_upstreams() => {
+                let facts = refusal.kind().facts();
+                let words = format!("{}: {} {}", member.name, facts.happened, facts.next);
+                Ok(answer.failed(&words))
+            }
+            Err(Absent::Refused(Refusal::ToolNotOpen { .. })) => Err(unknown()),
+            Err(Absent::Refused(refusal)) => Err(refusal),
+        }
+    }
+
+    fn end(&self) -> Response<ResponseBody> {
+        for member in self.members() {
+            if let Some(session) = self.sessions.of(&member.name) {
+                drop(member.with(session.clone()));
+            }
+        }
+        empty(StatusCode::NO_CONTENT)
+    }
+
+    fn members(&self) -> Vec<Member> {
+        self.snapshot.routes().filter_map(|route| self.member_at(route)).collect()
+    }
+
+    fn member(&self, name: &str) -> Option<Member> {
+        let name = UpstreamName::parse(name).ok()?;
+        self.member_at(self.snapshot.route(&name, Protocol::Mcp)?)
+    }
+
+    fn member_at(&self, route: &Arc<Route>) -> Option<Member> {
+        Member::of(self.front, self.snapshot, self.id, self.who, route)
+    }
+}

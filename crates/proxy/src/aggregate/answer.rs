@@ -1,0 +1,108 @@
+//! What the gateway answers where all upstreams are one server.
+
+use attache_core::ConnectionName;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    body::ResponseBody,
+    mcp::{LATEST_LEGACY, legacy},
+};
+
+/// JSON-RPC 2.0 section 5.1.
+pub(super) const NO_METHOD: i32 = -32601;
+/// Of those that are left to servers.
+pub(super) const SERVER: i32 = -32000;
+
+const INSTRUCTIONS: &str = "The tools of several servers. The name of each begins with its \
+    server's, and two underscores. Where a server has one tool alone, called connect_ and its \
+    name, its user has to connect it first: call the tool to be told where.";
+
+/// To the message of this id.
+pub(super) struct Answer<'a> {
+    pub(super) id: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Message<'a, T> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    result: T,
+}
+
+#[derive(Serialize)]
+struct Tools<'a> {
+    tools: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Initialize<'a> {
+    #[serde(borrow)]
+    params: Params<'a>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, rename = "protocolVersion")]
+    protocol_version: std::borrow::Cow<'a, str>,
+}
+
+impl Answer<'_> {
+    /// In the revision that `asked` is for, where it is known here.
+    pub(super) fn initialized(&self, asked: &[u8]) -> Response<ResponseBody> {
+        let asked: Option<Initialize<'_>> = serde_json::from_slice(asked).ok();
+        let version = asked.and_then(|asked| legacy(&asked.params.protocol_version));
+        self.result(&json!({
+            "protocolVersion": version.unwrap_or(LATEST_LEGACY),
+            "capabilities": { "tools": {} },
+            "serverInfo": { "name": "attache", "version": env!("CARGO_PKG_VERSION") },
+            "instructions": INSTRUCTIONS,
+        }))
+    }
+
+    pub(super) fn done(&self) -> Response<ResponseBody> {
+        self.result(&json!({}))
+    }
+
+    /// `tools` is a JSON array.
+    pub(super) fn tools(&self, tools: &RawValue) -> Response<ResponseBody> {
+        self.result(&Tools { tools })
+    }
+
+    /// The result of a call that somebody can do something about.
+    pub(super) fn failed(&self, words: &str) -> Response<ResponseBody> {
+        self.result(&text(words, true))
+    }
+
+    pub(super) fn connected(&self, name: &ConnectionName) -> Response<ResponseBody> {
+        let words = format!("{name}: It is connected. List the tools again to find its tools.");
+        self.result(&text(&words, false))
+    }
+
+    pub(super) fn error(
+        &self,
+        status: StatusCode,
+        code: i32,
+        message: &str,
+    ) -> Response<ResponseBody> {
+        let error = json!({ "code": code, "message": message });
+        let answer = json!({ "jsonrpc": "2.0", "id": self.id, "error": error });
+        crate::refusal::json_response(status, "application/json", &answer)
+    }
+
+    fn result(&self, result: &impl Serialize) -> Response<ResponseBody> {
+        let message = Message { jsonrpc: "2.0", id: self.id, result };
+        let message = serde_json::to_vec(&message).unwrap_or_default();
+        let mut response = Response::new(ResponseBody::from(Bytes::from(message)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn text(words: &str, is_error: bool) -> Value {
+    json!({ "content": [{ "type": "text", "text": words }], "isError": is_error })
+}
