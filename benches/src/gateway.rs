@@ -94,6 +94,7 @@ impl Gateway {
         let settings = IdentitySettings {
             authorization_server: None,
             public_url: Url::parse(PUBLIC_URL)?,
+            reauthenticate_after: Duration::from_hours(30 * 24),
             session_ttl: Duration::from_hours(24),
             allowed_email_domains: Vec::new(),
             oidc: None,

@@ -166,8 +166,9 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
+    let counted = attache_identity::Metrics::register(&mut registry);
     let authorization_server =
-        authorization_server::settings(config, &outbound, strangers, service_key)?;
+        authorization_server::settings(config, &outbound, strangers, counted, service_key)?;
     let identity = Arc::new(Identity::new(
         IdentitySettings { authorization_server, ..identity_settings(config) },
         &stores,
@@ -227,6 +228,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
     IdentitySettings {
         public_url: config.public_url.clone(),
         session_ttl: identity.session_ttl,
+        reauthenticate_after: identity.reauthenticate_after,
         allowed_email_domains: identity.allowed_email_domains.clone(),
         oidc: identity.oidc.as_ref().map(|oidc| OidcSettings {
             issuer: oidc.issuer.clone(),

@@ -75,6 +75,8 @@ pub enum VaultSignIn {
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub session_ttl: Duration,
+    /// At least `session_ttl`.
+    pub reauthenticate_after: Duration,
     /// Empty lists: nobody is an administrator.
     pub admins: Allow,
     /// Empty: every domain.

@@ -40,6 +40,7 @@ const SHOWN: &[&str] = &[
     "provider",
     "provider_dir",
     "public_url",
+    "reauthenticate_after",
     "refresh_grace",
     "refresh_scope",
     "refresh_url",

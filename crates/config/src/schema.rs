@@ -140,6 +140,9 @@ pub struct Vault {
 pub struct Identity {
     /// How long a browser stays signed in.
     pub session_ttl: Span,
+    /// How long personal access tokens and clients go on after the identity provider vouched for
+    /// their person last: then the person signs in again.
+    pub reauthenticate_after: Span,
     /// Administrators. E-mails count only when the identity provider verified them.
     pub admins: Allow,
     /// When not empty, only people with a verified e-mail address of these domains get in.
@@ -154,6 +157,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             session_ttl: Span(Duration::from_hours(24)),
+            reauthenticate_after: Span(Duration::from_hours(30 * 24)),
             admins: Allow::default(),
             allowed_email_domains: Vec::new(),
             oidc: None,

@@ -29,6 +29,7 @@ secret_id = "hunter2-secret-id"
 
 [identity]
 session_ttl   = "24h"
+reauthenticate_after = "14d"
 admins        = { groups = ["platform"], emails = ["ops@example.com"] }
 allowed_email_domains = ["example.com"]
 

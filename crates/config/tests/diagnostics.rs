@@ -383,6 +383,11 @@ fn top_level_rules() {
             "a duration is a whole number and one of ms, s, m, h, d, such as \"90s\"",
         ),
         (
+            &format!("{url}identity = {{ session_ttl = '2d', reauthenticate_after = '1d' }}"),
+            "identity.reauthenticate_after",
+            "reauthenticate_after is shorter than session_ttl",
+        ),
+        (
             &format!("{url}identity.oidc.client_id = 'x'"),
             "identity.oidc.issuer",
             "identity.oidc.issuer is required",

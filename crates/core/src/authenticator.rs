@@ -14,6 +14,9 @@ pub enum AuthnError {
     /// Something was, and it proves nothing. The text is ours and may be shown.
     #[error("{0}")]
     Rejected(&'static str),
+    /// It is good, and was given by this gateway; but whose it is has not signed in for too long.
+    #[error("its owner has not signed in for too long")]
+    SignInAgain,
     /// More than one credential, or one in a place where it must not be (RFC 6750 section 2).
     #[error("{0}")]
     Malformed(&'static str),

@@ -62,6 +62,9 @@ kinds! {
     InvalidToken: UNAUTHORIZED "invalid-token", "Not a valid access token",
         "What was presented is expired, revoked, or not for this gateway.",
         "Sign in again, or present another token.";
+    SignInAgain: UNAUTHORIZED "sign-in-again", "Its owner has to sign in again",
+        "The token is good, but whose it is has not signed in here for longer than it may outlive.",
+        "Sign in once in a browser, as its owner. It then works again.";
     MalformedCredentials: BAD_REQUEST "malformed-credentials", "Malformed credentials",
         "The request says who is calling twice, or in a place where it must not be said.",
         "Correct the program that sent it.";
@@ -200,6 +203,7 @@ impl From<&AuthnError> for Kind {
         match error {
             AuthnError::Missing => Self::Unauthenticated,
             AuthnError::Rejected(_) => Self::InvalidToken,
+            AuthnError::SignInAgain => Self::SignInAgain,
             AuthnError::Malformed(_) => Self::MalformedCredentials,
             AuthnError::Unavailable(_) => Self::IdentityUnavailable,
         }

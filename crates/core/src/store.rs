@@ -83,6 +83,15 @@ pub struct Person {
     pub profile: Profile,
     pub disabled: bool,
     pub created_at: Timestamp,
+    /// `None` of people whom a version made that did not write it down.
+    pub last_signed_in_at: Option<Timestamp>,
+}
+
+impl Person {
+    /// When their issuer vouched for them last, to an hour: at a sign-in, or by an access token.
+    pub fn vouched_for_at(&self) -> Timestamp {
+        self.last_signed_in_at.unwrap_or(self.created_at)
+    }
 }
 
 /// What the issuer said about a person last; shown, never looked up.
@@ -97,14 +106,15 @@ pub struct Profile {
 #[async_trait::async_trait]
 pub trait PersonStore: std::fmt::Debug + Send + Sync {
     /// The person `(issuer, subject)`, made with `fresh` as their id when first seen, their profile
-    /// replaced. Two callers that make the same person at once get the same row.
+    /// replaced by what their issuer said `at` that hour. Two callers that make the same person at
+    /// once get the same row.
     async fn upsert(
         &self,
         issuer: &IssuerId,
         subject: &str,
         profile: &Profile,
         fresh: UserId,
-        now: Timestamp,
+        at: Timestamp,
     ) -> Result<Person>;
 
     async fn find(&self, id: &UserId) -> Result<Option<Person>>;

@@ -1,14 +1,19 @@
 //! Who may come in at all, asked at every door (RS-18).
 
-/// Domains of verified e-mail addresses; none means everyone.
+use std::time::Duration;
+
+use attache_core::{Timestamp, store::Person};
+
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
+    /// Of verified e-mail addresses; none means everyone.
     domains: Vec<String>,
+    reauthenticate_after: Duration,
 }
 
 impl Admission {
-    pub(crate) fn new(domains: Vec<String>) -> Self {
-        Self { domains }
+    pub(crate) fn new(domains: Vec<String>, reauthenticate_after: Duration) -> Self {
+        Self { domains, reauthenticate_after }
     }
 
     /// `email` is verified or absent.
@@ -19,6 +24,12 @@ impl Admission {
                 self.domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain))
             })
     }
+
+    /// Whether their issuer vouched for the person lately enough that what this gateway gave in
+    /// their name lets somebody in: whom it switched off, it vouches for no more.
+    pub(crate) fn is_vouched_for(&self, person: &Person, now: Timestamp) -> bool {
+        now < person.vouched_for_at().plus(self.reauthenticate_after)
+    }
 }
 
 #[cfg(test)]
@@ -27,10 +38,10 @@ mod tests {
 
     #[test]
     fn the_whole_domain_counts() {
-        let everyone = Admission::new(vec![]);
+        let everyone = Admission::new(vec![], Duration::MAX);
         assert!(everyone.permits(None) && everyone.permits(Some("eve@evil.example")));
 
-        let some = Admission::new(vec!["example.com".to_owned()]);
+        let some = Admission::new(vec!["example.com".to_owned()], Duration::MAX);
         for (email, permitted) in [
             (Some("ada@example.com"), true),
             (Some("ada@EXAMPLE.com"), true),

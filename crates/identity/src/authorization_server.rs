@@ -70,6 +70,7 @@ use crate::{
     admission::Admission,
     bearer::Bearers,
     cookie::{Cookies, Name},
+    metrics::Metrics,
 };
 
 /// How long a client may take to redeem a code (AS-9).
@@ -103,6 +104,7 @@ pub struct AuthorizationServerSettings {
     /// The path of the only upstream, where there is one: clients that name no resource mean it.
     pub only: Option<String>,
     pub keys: Arc<dyn TokenKeys>,
+    pub metrics: Metrics,
 }
 
 /// One that a person is asked about.
@@ -202,10 +204,13 @@ impl AuthorizationServer {
                 consent::LIFE,
             )));
         }
-        let refused = Outcome::Failure(Reason::AccessDenied);
-        let user = who.map(|who| who.user.clone());
-        let upstream = request.resource.opens.upstream().cloned();
-        self.write(Action::ClientApprove, refused, user, upstream, request_id).await?;
+        // Nobody's word is not written down: strangers could fill the log with it.
+        if let Some(who) = who {
+            let refused = Outcome::Failure(Reason::AccessDenied);
+            let user = Some(who.user.clone());
+            let upstream = request.resource.opens.upstream().cloned();
+            self.write(Action::ClientApprove, refused, user, upstream, request_id).await?;
+        }
         Ok(Decided::Refused(request.refused("access_denied", self.own.issuer())))
     }
 
@@ -428,6 +433,7 @@ impl AuthorizationServerSettings {
                     Arc::clone(clock),
                     Arc::clone(random),
                     self.private_schemes,
+                    self.metrics,
                 )
             }),
             devices: Devices::new(Arc::clone(&stores.devices)),

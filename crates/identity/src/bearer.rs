@@ -35,6 +35,8 @@ use crate::{
 /// How long a caller is remembered without looking again: what is revoked or switched off stops
 /// working after this at the latest, also where nobody tells of it.
 const REVOCATION_BOUND: Duration = Duration::from_mins(1);
+/// That a person's issuer vouches for them is written down at most this often.
+const VOUCHED_EVERY: Duration = Duration::from_hours(1);
 /// Callers remembered at once; about 500 bytes each. As many as are served at once: each of more
 /// would have their signature checked and their person read again at every call.
 const REMEMBERED: usize = 100_000;
@@ -166,7 +168,7 @@ impl Bearers {
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
         let digest = sha256(token.as_bytes());
         let refused = |error| {
-            if matches!(error, AuthnError::Rejected(_)) {
+            if matches!(error, AuthnError::Rejected(_) | AuthnError::SignInAgain) {
                 // Not let in again by an outage.
                 self.remembered.remove(&digest);
             }
@@ -227,18 +229,29 @@ enum Proof<'a> {
 impl Registry {
     async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
         let found = self.people.find(&who.user).await.map_err(unavailable)?;
-        Ok(found.is_some_and(|person| !person.disabled))
+        let is_recent = |person: &Person| match who.authenticated_by {
+            AuthenticatedBy::PersonalToken(_) => {
+                self.admission.is_vouched_for(person, self.clock.now())
+            }
+            _ => true,
+        };
+        Ok(found.is_some_and(|person| !person.disabled && is_recent(&person)))
     }
 
     /// The person the token is of, as [`Claims::profile_over`] what is known of them.
     async fn recognize(&self, token: AccessToken) -> Result<Principal, AuthnError> {
+        let now = self.clock.now();
         let found = self.people.find_by_subject(&token.issuer, &token.subject).await;
         let known = found.map_err(unavailable)?;
         if known.as_ref().is_some_and(|person| person.disabled) {
             return Err(SWITCHED_OFF);
         }
         let claims = Claims(&token.claims);
+        // A token says what was so when it was issued: what was said since is newer.
+        let at = token.issued_at.unwrap_or(now).min(now);
+        let is_older = |person: &Person| at.as_seconds() < person.vouched_for_at().as_seconds();
         let profile = match &known {
+            Some(person) if is_older(person) => person.profile.clone(),
             Some(person) => claims.profile_over(&person.profile),
             None => claims.profile(),
         };
@@ -248,8 +261,13 @@ impl Registry {
             ));
         }
         let person = match known {
-            Some(person) if person.profile == profile => person,
-            _ => self.enter(&token, &profile).await?,
+            Some(person)
+                if person.profile == profile
+                    && at.since(person.vouched_for_at()) < VOUCHED_EVERY =>
+            {
+                person
+            }
+            _ => self.enter(&token, &profile, at).await?,
         };
         Ok(Principal {
             user: person.id,
@@ -264,10 +282,14 @@ impl Registry {
         })
     }
 
-    async fn enter(&self, token: &AccessToken, profile: &Profile) -> Result<Person, AuthnError> {
+    async fn enter(
+        &self,
+        token: &AccessToken,
+        profile: &Profile,
+        at: Timestamp,
+    ) -> Result<Person, AuthnError> {
         let fresh = UserId::new(random::token(&*self.random));
-        let now = self.clock.now();
-        let entered = self.people.upsert(&token.issuer, &token.subject, profile, fresh, now).await;
+        let entered = self.people.upsert(&token.issuer, &token.subject, profile, fresh, at).await;
         let person = entered.map_err(unavailable)?;
         if person.disabled { Err(SWITCHED_OFF) } else { Ok(person) }
     }

@@ -12,6 +12,7 @@ mod bearer;
 mod claims;
 mod cookie;
 mod login;
+mod metrics;
 pub mod personal;
 mod return_to;
 mod session;
@@ -45,6 +46,7 @@ use crate::{
 };
 pub use crate::{
     login::{Begun, LoginError, SignedIn},
+    metrics::Metrics,
     settings::{IdentitySettings, JwtSettings, OidcSettings},
 };
 
@@ -69,7 +71,8 @@ impl Identity {
     ) -> Self {
         let origin = PublicOrigin::new(&settings.public_url);
         let cookies = Cookies::of(&origin);
-        let admission = Admission::new(settings.allowed_email_domains);
+        let admission =
+            Admission::new(settings.allowed_email_domains, settings.reauthenticate_after);
         let mut issuers = Issuers::new(Arc::clone(outbound), Arc::clone(clock));
         let sessions = Arc::new(Sessions {
             store: Arc::clone(&stores.sessions),
@@ -141,8 +144,8 @@ impl Identity {
         self.login()?.callback(query, headers).await
     }
 
-    /// Ends the session of this browser, if it has one; the header clears its cookie.
-    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<HeaderValue, StoreError> {
+    /// Ends the session of this browser, if it has one; the headers clear its cookies.
+    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<[HeaderValue; 3], StoreError> {
         self.sessions.end(headers).await
     }
 

@@ -145,6 +145,9 @@ impl PersonalTokens {
         if !self.admission.permits(person.profile.email.as_deref()) {
             return Err(AuthnError::Rejected("this person is not of an allowed e-mail domain"));
         }
+        if !self.admission.is_vouched_for(&person, now) {
+            return Err(AuthnError::SignInAgain);
+        }
         self.touch(&token, now).await;
         Ok(Principal {
             user: person.id,

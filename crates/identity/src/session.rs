@@ -62,7 +62,9 @@ impl Sessions {
         }))
     }
 
-    pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<HeaderValue> {
+    /// With it goes what was approved in this browser and not finished: whoever signs in next is
+    /// somebody else, perhaps.
+    pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<[HeaderValue; 3]> {
         if let Some(id) = self.cookie(headers) {
             let found = self.store.find(digest(&id), self.clock.now()).await?;
             self.store.remove(digest(&id)).await?;
@@ -70,7 +72,7 @@ impl Sessions {
                 self.record(session.user).await?;
             }
         }
-        Ok(self.cookies.clear(Name::Session))
+        Ok([Name::Session, Name::Consent, Name::Approved].map(|name| self.cookies.clear(name)))
     }
 
     pub(crate) async fn list(&self, user: &UserId) -> Result<Vec<Session>> {

@@ -14,6 +14,9 @@ pub struct IdentitySettings {
     pub public_url: Url,
     /// How long a browser stays signed in.
     pub session_ttl: Duration,
+    /// How long what this gateway gave in a person's name outlives the last time that their issuer
+    /// vouched for them. No shorter than `session_ttl`: a sign-in is always recent enough.
+    pub reauthenticate_after: Duration,
     /// Only people with a verified e-mail address of one of these domains; empty: everyone.
     pub allowed_email_domains: Vec<String>,
     /// Where people sign in with a browser.

@@ -270,6 +270,9 @@ impl Refusal {
             Self::Unauthenticated(AuthnError::Rejected(why) | AuthnError::Malformed(why)) => {
                 (*why).to_owned()
             }
+            Self::Unauthenticated(AuthnError::SignInAgain) => {
+                format!("{} {}", Kind::SignInAgain.facts().detail(), origin.url("/login"))
+            }
             Self::Unclear(why) => format!("{} Here, {why}.", Kind::UnclearMessage.facts().detail()),
             Self::NoCredential(error, _) => {
                 let words = explain(error.reason());
@@ -303,6 +306,10 @@ impl Refusal {
             Self::Unauthenticated(AuthnError::Missing) => String::new(),
             Self::Unauthenticated(AuthnError::Rejected(why)) => {
                 format!(" error=\"invalid_token\", error_description=\"{why}\",")
+            }
+            Self::Unauthenticated(AuthnError::SignInAgain) => {
+                let login = origin.url("/login");
+                format!(" error=\"invalid_token\", error_description=\"sign in again at {login}\",")
             }
             // RFC 6750 section 3.1; there is no scope to name, because none would do.
             Self::ReadOnly => " error=\"insufficient_scope\",".to_owned(),

@@ -127,15 +127,21 @@ async fn a_profile_is_replaced_and_the_rest_stays(one: &Stores, other: &Stores) 
         profile,
         disabled: false,
         created_at: NOW,
+        last_signed_in_at: Some(NOW),
     };
     assert_eq!(first.expect("upsert"), ada);
 
     let fresh = UserId::new("not used");
     let later = NOW.plus(Duration::from_secs(1));
     let again = other.people.upsert(&issuer(), "ada", &Profile::default(), fresh, later).await;
-    let renamed = Person { profile: Profile::default(), ..ada.clone() };
+    let renamed =
+        Person { profile: Profile::default(), last_signed_in_at: Some(later), ..ada.clone() };
     assert_eq!(again.expect("upsert"), renamed);
-    assert_eq!(one.people.find(&ada.id).await.expect("find"), Some(renamed));
+    assert_eq!(one.people.find(&ada.id).await.expect("find"), Some(renamed.clone()));
+    // What was said before takes the hour of nothing that was said since.
+    let fresh = UserId::new("not used");
+    let older = one.people.upsert(&issuer(), "ada", &Profile::default(), fresh, NOW).await;
+    assert_eq!(older.expect("upsert"), renamed);
 
     let elsewhere = IssuerId::new("https://other.example.com");
     let namesake =
@@ -887,6 +893,15 @@ async fn registered_clients_are_bounded_and_forgotten(one: &Stores, other: &Stor
     assert!(!known("clients-1", later).await && known("clients-approved", later).await);
     let full = one.clients.insert(&client("clients-4", NOW), 1, NOW).await.expect("insert");
     assert!(!full, "those that somebody approved are not dropped");
+
+    // But for those that are of no use to anybody any more.
+    let ada = person(one, "evicts").await;
+    let granted = Grant { client_id: "clients-approved".to_owned(), ..grant(&ada, "evicts", NOW) };
+    one.grants.insert(&granted, &code(93), 9, NOW).await.expect("insert");
+    assert_eq!(other.clients.evict(9, NOW).await.expect("evict"), 0);
+    assert_eq!(other.clients.evict(0, granted.expires_at).await.expect("evict"), 0);
+    assert_eq!(other.clients.evict(9, granted.expires_at).await.expect("evict"), 1);
+    assert!(!known("clients-approved", NOW).await);
 }
 
 async fn a_device_is_decided_about_once(one: &Stores, other: &Stores) {

@@ -65,6 +65,16 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "device authorization",
         sql: include_str!("../migrations/0010_device_authorization.sqlite.sql"),
     },
+    Step {
+        version: 11,
+        name: "last sign-in",
+        sql: include_str!("../migrations/0011_last_sign_in.sqlite.sql"),
+    },
+    Step {
+        version: 12,
+        name: "grant by client",
+        sql: include_str!("../migrations/0012_grant_by_client.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -113,6 +123,16 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 10,
         name: "device authorization",
         sql: include_str!("../migrations/0010_device_authorization.postgres.sql"),
+    },
+    Step {
+        version: 11,
+        name: "last sign-in",
+        sql: include_str!("../migrations/0011_last_sign_in.postgres.sql"),
+    },
+    Step {
+        version: 12,
+        name: "grant by client",
+        sql: include_str!("../migrations/0012_grant_by_client.postgres.sql"),
     },
 ];
 

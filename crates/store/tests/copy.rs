@@ -25,8 +25,8 @@ use support::Cluster;
 /// A row of every table, with every kind of value: a table that is added needs one here.
 const ROWS: &[&str] = &[
     "INSERT INTO person VALUES
-        ('ada', 'https://idp', 'a', 'ada@example.com', 'Ädä', '[\"x\"]', TRUE, 1),
-        ('grace', 'https://idp', 'g', NULL, '', '[]', FALSE, -9223372036854775808)",
+        ('ada', 'https://idp', 'a', 'ada@example.com', 'Ädä', '[\"x\"]', TRUE, 1, 7),
+        ('grace', 'https://idp', 'g', NULL, '', '[]', FALSE, -9223372036854775808, NULL)",
     "INSERT INTO session VALUES (x'00ff', 'ada', 1, 2)",
     "INSERT INTO personal_token VALUES
         ('t1', x'07', 'ada', 'report', '[\"notes\"]', TRUE, 1, 2, 3),

@@ -42,7 +42,7 @@ impl Problem {
         // RFC 6750 section 3.1: no `error` when nothing was presented.
         let error = match kind {
             Kind::Unauthenticated => Some(""),
-            Kind::InvalidToken => Some(" error=\"invalid_token\","),
+            Kind::InvalidToken | Kind::SignInAgain => Some(" error=\"invalid_token\","),
             Kind::MalformedCredentials => Some(" error=\"invalid_request\","),
             Kind::ReadOnly => Some(" error=\"insufficient_scope\","),
             _ => None,
@@ -80,6 +80,10 @@ impl From<(&AuthnError, &Parts)> for Problem {
         match error {
             AuthnError::Rejected(why) | AuthnError::Malformed(why) => {
                 Self { detail: (*why).into(), ..problem }
+            }
+            AuthnError::SignInAgain => {
+                let detail = format!("{} {}", problem.detail, url(parts, "/login"));
+                Self { detail: detail.into(), ..problem }
             }
             AuthnError::Missing | AuthnError::Unavailable(_) => problem,
         }

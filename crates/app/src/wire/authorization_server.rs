@@ -36,6 +36,7 @@ pub(super) fn settings(
     config: &Config,
     outbound: &Arc<dyn Outbound>,
     strangers: Arc<dyn Outbound>,
+    metrics: attache_identity::Metrics,
     service_key: impl Fn(&str) -> ServiceKeyParts,
 ) -> Result<Option<AuthorizationServerSettings>, ClientRedirectError> {
     let Some(section) = &config.authorization_server else { return Ok(None) };
@@ -65,6 +66,7 @@ pub(super) fn settings(
             signing: SigningKeys::new(service_key(ACCESS_TOKEN), ACCESS_TOKENS),
             succession: ServiceKey::new(service_key(REFRESH_TOKEN)),
         }),
+        metrics,
     }))
 }
 

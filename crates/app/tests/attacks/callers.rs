@@ -1,5 +1,7 @@
 //! Who may call at all, and from where.
 
+use std::time::Duration;
+
 use attache_sandbox::{
     Page,
     people::{ADA, GRACE},
@@ -8,7 +10,11 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
-use crate::{forge::Forge, program::status, world::World};
+use crate::{
+    forge::Forge,
+    program::{Program, status},
+    world::World,
+};
 
 /// A good token's, but for what a test changes; `null` leaves a claim out.
 fn claims(world: &World, changed: &Value) -> Value {
@@ -328,5 +334,31 @@ async fn a_path_names_an_upstream_exactly() {
         assert_eq!(status(&answer), Some(404), "{target}: {answer}");
     }
     assert_eq!(world.mcp.recorder().arrived() + world.api.recorder().arrived(), 0);
+    world.end().await;
+}
+
+/// Who was taken out of a group holds tokens from before, which say that they are in it.
+#[tokio::test]
+async fn an_older_token_brings_no_group_back() {
+    let world = World::new().await;
+    let told = |issued: i64, groups: &[&str]| {
+        let origin = world.origin.origin().ascii_serialization();
+        let claims = json!({
+            "iss": world.forge.issuer, "aud": origin, "sub": "mallory", "client_id": "c",
+            "iat": issued, "exp": issued + 3600, "groups": groups,
+        });
+        world.program_with(&world.forge.sign("at+jwt", &claims))
+    };
+    let is_engineer = async |program: &Program| program.get("/http/vip-api/me").await.status != 404;
+    let before = told(world.now(), &["engineering"]);
+    assert!(is_engineer(&before).await);
+    world.later(Duration::from_mins(10));
+    let after = told(world.now(), &[]);
+    assert!(!is_engineer(&after).await);
+    world.later(Duration::from_mins(2));
+    assert!(!is_engineer(&before).await, "it is an hour's token, and older");
+    assert!(!is_engineer(&after).await);
+    world.later(Duration::from_secs(1));
+    assert!(is_engineer(&told(world.now(), &["engineering"])).await, "what is newer counts");
     world.end().await;
 }

@@ -18,7 +18,7 @@ use crate::{
     postgres::Cluster,
     tokens::{holder, ids, post, token},
     visitor::Visitor,
-    world::World,
+    world::{Surroundings, World},
 };
 
 fn consent_form(page: &Page) -> Form {
@@ -108,6 +108,7 @@ async fn who_says_no_is_believed() {
         assert_eq!(landed.says("code"), None);
     }
     assert_eq!(world.count("oauth_grant").await, 0);
+    assert_eq!(world.count("audit_event WHERE action = 'client_approve'").await, 1, "hers alone");
     world.end().await;
 }
 
@@ -191,6 +192,43 @@ async fn an_approval_is_of_the_session_it_was_given_in() {
     ada.browser.set_cookie(&origin, "attache_session", &session);
     assert_eq!(ada.follow(decided).await.status, StatusCode::BAD_REQUEST);
     drop(grace.visit("/ui/connections").await);
+    world.end().await;
+}
+
+/// Ada approved before she signed in, and left; whoever uses the browser next is asked.
+#[tokio::test]
+async fn signing_out_takes_an_approval_back() {
+    let world = World::new().await;
+    let app = App::new(&world).await;
+    let mut shared = world.stranger(ADA);
+    let page = shared.url(&app.request(&[]));
+    let asked = shared.open(&page).await;
+    let decided = press(&mut shared, &asked, "allow").await;
+    assert_eq!(decided.status, StatusCode::SEE_OTHER);
+    assert_eq!(post(&mut shared, "/logout", "").await.status, 303);
+    let proceed = shared.visit("/oauth/authorize/continue").await;
+    assert_eq!(proceed.status, StatusCode::BAD_REQUEST, "{}", proceed.body);
+    assert_eq!(world.count("oauth_grant").await, 0);
+    world.end().await;
+}
+
+/// AS-7: everything is never given to who did not ask for it.
+#[tokio::test]
+async fn a_client_that_names_nothing_is_not_given_everything() {
+    let more = "[authorization_server]\ngateway_audience = true\n".to_owned();
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let app = App::new(&world).await;
+    let mut ada = world.ada().await;
+    let everything = world.origin.origin().ascii_serialization();
+    for (resource, code) in [("", Some("invalid_target")), (everything.as_str(), None)] {
+        let page = ada.url(&app.request(&[("resource", resource)]));
+        let asked = ada.open(&page).await;
+        match code {
+            Some(code) => assert_eq!(Landed::of(&asked).says("error").as_deref(), Some(code)),
+            None => assert!(asked.body.contains("every server"), "{}", asked.body),
+        }
+    }
     world.end().await;
 }
 
@@ -577,6 +615,34 @@ async fn a_client_is_shown_as_text() {
     assert_eq!(asked.status, StatusCode::OK);
     assert!(!asked.body.contains("<script") && !asked.body.contains('\u{202e}'), "{}", asked.body);
     assert!(asked.body.contains("Nobody vouches for it"), "{}", asked.body);
+    world.end().await;
+}
+
+/// Somebody registers clients and approves them, thousands of them: everybody else still can.
+#[tokio::test]
+async fn clients_that_nobody_uses_any_more_keep_no_other_out() {
+    let world = World::new().await;
+    let mut ada = world.ada().await;
+    let (app, tokens) = App::signed_in(&world, &mut ada).await;
+    world.tamper("UPDATE oauth_client SET created_at = 0").await;
+    world
+        .tamper(
+            "WITH RECURSIVE counted (n) AS
+                (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 10000)
+            INSERT INTO oauth_client
+                (id, name, redirect_uris, auth_method, created_at, expires_at, approved)
+            SELECT 'client-' || n, 'x', '[]', 'none', n, 9000000000000, TRUE FROM counted",
+        )
+        .await;
+    drop(App::new(&world).await);
+    drop(App::new(&world).await);
+    assert_eq!(world.count("oauth_client WHERE approved = TRUE").await, 9_901);
+    assert_eq!(
+        world.counted("attache_clients_evicted").await,
+        ["attache_clients_evicted_total 100"]
+    );
+    // The oldest of all is in use.
+    Tokens::of(&world, &app.refresh(&tokens.refresh).await);
     world.end().await;
 }
 

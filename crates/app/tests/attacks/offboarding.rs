@@ -16,7 +16,7 @@ use sqlx::{Connection as _, PgConnection};
 use url::Url;
 
 use crate::{
-    app::{App, error},
+    app::{App, Tokens, error},
     configuration,
     postgres::Cluster,
     program::Program,
@@ -262,5 +262,45 @@ async fn who_is_switched_on_again_begins_anew() {
     let mut ada = world.ada().await;
     assert!(is_connected(&holder(&world, &token(&mut ada, EVERYTHING).await)).await);
     assert!(is_connected(&world.program(ADA)).await);
+    world.end().await;
+}
+
+/// Whom the identity provider switched off signs in no more: what they made here ends with that,
+/// within `identity.reauthenticate_after`.
+#[tokio::test]
+async fn what_somebody_made_here_does_not_outlive_their_sign_in() {
+    let mut world = World::new().await;
+    let (mut ada, mut grace) = (world.ada().await, world.grace().await);
+    let year = "name=a&reach=everything&access=act&days=365";
+    let script = holder(&world, &token(&mut ada, year).await);
+    let graces = holder(&world, &token(&mut grace, year).await);
+    let (app, client) = App::signed_in(&world, &mut ada).await;
+    assert!(is_let_in(&script).await);
+
+    // A sign-in elsewhere with the same provider counts: her programs go on.
+    world.later(Duration::from_hours(20 * 24));
+    let refreshed = Tokens::of(&world, &app.refresh(&client.refresh).await);
+    assert!(is_let_in(&world.program(ADA)).await);
+    world.later(Duration::from_hours(20 * 24));
+    assert!(is_let_in(&script).await && !is_let_in(&graces).await);
+    let refreshed = Tokens::of(&world, &app.refresh(&refreshed.refresh).await);
+    world.later(Duration::from_hours(11 * 24));
+    for path in ["/mcp/notes", "/api/v1/user/tokens"] {
+        let refused = script.get(path).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(refused.body.contains(&format!("{}login", world.origin)), "{}", refused.body);
+        let challenge = refused.header("www-authenticate").expect("a challenge");
+        assert!(challenge.contains("invalid_token"), "{challenge}");
+    }
+    let refused = app.refresh(&refreshed.refresh).await;
+    assert_eq!(error(&refused), (400, "invalid_grant".to_owned()));
+    assert!(refused.body.contains("sign in again"), "{}", refused.body);
+    world.restart().await;
+    assert!(!is_let_in(&script).await);
+
+    // She signs in, and nothing has to be made again.
+    drop(world.ada().await);
+    assert!(is_let_in(&script).await && !is_let_in(&graces).await);
+    Tokens::of(&world, &app.refresh(&refreshed.refresh).await);
     world.end().await;
 }

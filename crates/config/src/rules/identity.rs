@@ -1,5 +1,7 @@
 //! `[identity]`
 
+use std::time::Duration;
+
 use attache_core::IssuerId;
 
 use crate::{
@@ -16,6 +18,7 @@ pub(super) fn identity(
     place: &Place<'_>,
 ) -> Option<Identity> {
     let session_ttl = positive(section.session_ttl, "session_ttl", &place.key("session_ttl"));
+    let reauthenticate_after = bound(section, place);
     let oidc = match &section.oidc {
         Some(section) => oidc(section, secrets, &place.key("oidc")).map(Some),
         None => Some(None),
@@ -29,11 +32,26 @@ pub(super) fn identity(
     one_subject_claim_each(oidc.as_ref().and_then(Option::as_ref), &jwt, place);
     Some(Identity {
         session_ttl: session_ttl?,
+        reauthenticate_after: reauthenticate_after?,
         admins: allow(&section.admins),
         allowed_email_domains: section.allowed_email_domains.clone(),
         oidc: oidc?,
         jwt: jwt.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// A sign-in that lasts longer would let nobody in whose programs are then refused.
+fn bound(section: &schema::Identity, place: &Place<'_>) -> Option<Duration> {
+    let key = place.key("reauthenticate_after");
+    let bound = positive(section.reauthenticate_after, "reauthenticate_after", &key)?;
+    if bound < section.session_ttl.0 {
+        key.error(
+            "reauthenticate_after is shorter than session_ttl",
+            "make it at least as long: a browser that is signed in is proof enough",
+        );
+        return None;
+    }
+    Some(bound)
 }
 
 /// Two claims of one issuer make two people of one, and a subject of one kind may be somebody

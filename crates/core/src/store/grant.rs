@@ -123,6 +123,10 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
     /// at most as many that somebody did; deletes expired ones. `false` when there is no room.
     async fn insert(&self, client: &RegisteredClient, bound: u32, now: Timestamp) -> Result<bool>;
 
+    /// Makes room among those that somebody approved: forgets up to `limit` of the oldest that have no
+    /// grant any more. How many.
+    async fn evict(&self, limit: u32, now: Timestamp) -> Result<u64>;
+
     /// An unexpired client.
     async fn find(&self, id: &str, now: Timestamp) -> Result<Option<RegisteredClient>>;
 

@@ -11,7 +11,7 @@ use attache_crypto::digest::{same, sha256};
 use url::Url;
 
 use super::{
-    document::{DocumentError, Documents},
+    document::{Asker, DocumentError, Documents},
     redirect_uri::{Destination, RedirectUri},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Client {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) vouched: Vouched,
+    /// Whether the operator chose it, or the host that publishes it: others' hosts are anybody's.
+    pub(super) is_chosen: bool,
     pub(super) redirect_uris: Vec<RedirectUri>,
     pub(super) authentication: Authentication,
 }
@@ -52,6 +54,7 @@ pub enum ClientError {
     Unknown,
     #[error("what the client publishes about itself: {0}")]
     Document(#[from] DocumentError),
+    /// Nobody's move: later.
     #[error("too many documents are being asked for")]
     Busy,
     #[error(transparent)]
@@ -78,7 +81,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) async fn find(&self, id: &str) -> Result<Arc<Client>, ClientError> {
+    pub(super) async fn find(&self, id: &str, asker: Asker) -> Result<Arc<Client>, ClientError> {
         if id.len() > MAX_ID {
             return Err(ClientError::Unknown);
         }
@@ -87,7 +90,7 @@ impl Clients {
         }
         if id.starts_with("https://") {
             let documents = self.documents.as_ref().ok_or(ClientError::Unknown)?;
-            return documents.find(id).await;
+            return documents.find(id, asker).await;
         }
         let store = self.registered.as_ref().ok_or(ClientError::Unknown)?;
         let found = store.find(id, self.clock.now()).await?;
@@ -117,7 +120,7 @@ impl Client {
     pub(super) fn is_strange(&self, redirect_uri: &str) -> bool {
         match (&self.vouched, Destination::of(redirect_uri)) {
             (Vouched::Operator, _) | (_, Destination::ThisMachine) => false,
-            (Vouched::Host(host), Destination::Site(site)) => *host != site,
+            (Vouched::Host(host), Destination::Site(site)) => !self.is_chosen || *host != site,
             _ => true,
         }
     }
@@ -146,6 +149,7 @@ impl From<ConfiguredClient> for Client {
             id: client.id,
             name: client.name,
             vouched: Vouched::Operator,
+            is_chosen: true,
             redirect_uris: client.redirect_uris,
             authentication: secret.map_or(Authentication::None, Authentication::Secret),
         }
@@ -158,6 +162,7 @@ impl From<RegisteredClient> for Client {
             id: client.id,
             name: client.name,
             vouched: Vouched::Nobody,
+            is_chosen: false,
             redirect_uris: client.redirect_uris.into_iter().map(RedirectUri::kept).collect(),
             authentication: client.secret.map_or(Authentication::None, Authentication::Secret),
         }

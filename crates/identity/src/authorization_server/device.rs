@@ -17,6 +17,7 @@ use super::{
     AuthorizationServer, MAX_GRANTS,
     client::{Client, ClientError},
     consent::{self, Browser},
+    document::Asker,
     error::OAuthError,
     params::Params,
     registration::network,
@@ -158,7 +159,7 @@ impl AuthorizationServer {
         who: &Principal,
     ) -> Result<AskedDevice, DeviceError> {
         let (code, device) = self.waiting(typed, who).await?;
-        let client = self.clients.find(&device.client_id).await?;
+        let client = self.clients.find(&device.client_id, Asker::Stranger).await?;
         let resource = self.resources().parse(&device.resource).ok_or(DeviceError::UnknownCode)?;
         let browser = self.browser(headers).unwrap_or_else(|| Browser::new(&*self.random));
         Ok(AskedDevice {
@@ -192,7 +193,7 @@ impl AuthorizationServer {
             return Err(DeviceError::NotShown);
         }
         let (_, device) = self.waiting(typed, who).await?;
-        let client = self.clients.find(&device.client_id).await?;
+        let client = self.clients.find(&device.client_id, Asker::Stranger).await?;
         let decision = match params.get("decision") {
             Some("allow") => Decision::Approved,
             _ => Decision::Refused,

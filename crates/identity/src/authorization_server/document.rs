@@ -30,7 +30,10 @@ const LONGEST: Duration = Duration::from_hours(24);
 const USUAL: Duration = Duration::from_mins(5);
 /// Addresses in a document; a client has a handful.
 pub(super) const MAX_REDIRECT_URIS: usize = 20;
-/// Strangers have us ask hosts that they name.
+/// One that cannot be had is asked for again after this long, where the last good one serves.
+const RETRY: Duration = Duration::from_mins(1);
+/// Strangers have us ask hosts that they name. Clients that people let in have a pace of their own,
+/// which strangers cannot use up.
 const EACH_HOST: Pace = Pace { burst: 10, interval: Duration::from_secs(6) };
 const ALL_HOSTS: Pace = Pace { burst: 60, interval: Duration::from_millis(500) };
 
@@ -53,8 +56,27 @@ pub(super) struct Documents {
     /// Hosts whose documents are accepted; empty: all.
     hosts: Vec<String>,
     private_schemes: Vec<String>,
-    known: Cache<String, (Arc<Client>, Timestamp)>,
-    throttle: Throttle<String>,
+    known: Cache<String, Known>,
+    strangers: Throttle<String>,
+    let_in: Throttle<String>,
+}
+
+/// For whom a document is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Anybody at all.
+    Stranger,
+    /// Who holds a code or a refresh token of that client.
+    LetIn,
+}
+
+/// What a client last said about itself.
+#[derive(Clone, Debug)]
+struct Known {
+    client: Arc<Client>,
+    fresh_until: Timestamp,
+    /// Used until then while there is no other.
+    good_until: Timestamp,
 }
 
 impl Documents {
@@ -65,31 +87,59 @@ impl Documents {
         private_schemes: Vec<String>,
     ) -> Self {
         let known = Cache::new(REMEMBERED);
-        let throttle = Throttle::new(EACH_HOST, ALL_HOSTS);
-        Self { outbound, clock, hosts, private_schemes, known, throttle }
+        let [strangers, let_in] = [(), ()].map(|()| Throttle::new(EACH_HOST, ALL_HOSTS));
+        Self { outbound, clock, hosts, private_schemes, known, strangers, let_in }
     }
 
-    pub(super) async fn find(&self, id: &str) -> Result<Arc<Client>, ClientError> {
+    /// While its host is away or was asked too often, the last good one.
+    pub(super) async fn find(&self, id: &str, asker: Asker) -> Result<Arc<Client>, ClientError> {
         let now = self.clock.now();
-        if let Some((client, until)) = self.known.get(id)
-            && now < until
-        {
-            return Ok(client);
+        let known = self.known.get(id).filter(|known| now < known.good_until);
+        if let Some(known) = known.as_ref().filter(|known| now < known.fresh_until) {
+            return Ok(Arc::clone(&known.client));
         }
+        match (self.ask(id, asker, now).await, known) {
+            (Err(error), Some(known)) if is_passing(&error) => {
+                let client = Arc::clone(&known.client);
+                let fresh_until = now.plus(RETRY);
+                self.known.insert(id.to_owned(), Known { fresh_until, ..known });
+                Ok(client)
+            }
+            (Err(error), known) => {
+                if known.is_some() {
+                    self.known.remove(id);
+                }
+                Err(error)
+            }
+            (found, _) => found,
+        }
+    }
+
+    async fn ask(
+        &self,
+        id: &str,
+        asker: Asker,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, ClientError> {
         let (url, host) = address(id)?;
         if !self.hosts.is_empty() && !self.hosts.contains(&host) {
             return Err(DocumentError::Host.into());
         }
-        if !self.throttle.permits(&host, now) {
+        let throttle = match asker {
+            Asker::Stranger => &self.strangers,
+            Asker::LetIn => &self.let_in,
+        };
+        if !throttle.permits(&host, now) {
             return Err(ClientError::Busy);
         }
         let (client, age) = self.fetch(id, &url, host).await?;
         let client = Arc::new(client);
-        self.known.insert(id.to_owned(), (Arc::clone(&client), now.plus(age)));
+        let (fresh_until, good_until) = (now.plus(age), now.plus(LONGEST));
+        let known = Known { client: Arc::clone(&client), fresh_until, good_until };
+        self.known.insert(id.to_owned(), known);
         Ok(client)
     }
 
-    /// What is invalid is not remembered, and neither is a failure.
     async fn fetch(
         &self,
         id: &str,
@@ -105,12 +155,21 @@ impl Documents {
             tracing::info!(%host, %error, "a client's metadata document cannot be fetched");
             DocumentError::Unreachable
         })?;
-        if response.status() != StatusCode::OK {
-            return Err(DocumentError::Unreachable);
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::TOO_MANY_REQUESTS => return Err(DocumentError::Unreachable),
+            status if status.is_server_error() => return Err(DocumentError::Unreachable),
+            _ => return Err(DocumentError::Invalid),
         }
-        let client = read(id, host, response.body(), &self.private_schemes);
+        let client = read(id, host, response.body(), &self.private_schemes)
+            .map(|client| Client { is_chosen: !self.hosts.is_empty(), ..client });
         Ok((client.ok_or(DocumentError::Invalid)?, age(response.headers())))
     }
+}
+
+/// Nobody took the document back.
+fn is_passing(error: &ClientError) -> bool {
+    matches!(error, ClientError::Busy | ClientError::Document(DocumentError::Unreachable))
 }
 
 /// The URL and its host. What a browser would write differently is refused: dot segments, also
@@ -152,6 +211,7 @@ fn read(id: &str, host: String, body: &[u8], private_schemes: &[String]) -> Opti
             .and_then(presentable)
             .unwrap_or_else(|| host.clone()),
         vouched: Vouched::Host(host),
+        is_chosen: false,
         redirect_uris: uris.collect::<Option<_>>()?,
         authentication: Authentication::None,
     })
@@ -179,9 +239,25 @@ fn age(headers: &HeaderMap) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering::Relaxed},
+    };
 
-    use super::*;
+    use attache_core::{PublicOrigin, outbound::FetchError};
+    use http::Response;
+    use serde_json::json;
+    use url::form_urlencoded;
+
+    use super::{
+        super::{
+            client::Clients,
+            error::OAuthError,
+            request::{AuthorizationRequest, RequestError},
+            resource::Resources,
+        },
+        *,
+    };
 
     const ID: &str = "https://app.example.com/client.json";
 
@@ -250,6 +326,115 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::CACHE_CONTROL, value.parse().unwrap());
             assert_eq!(age(&headers).as_secs(), seconds, "{value}");
+        }
+    }
+
+    const NOW: Timestamp = Timestamp(1_795_435_200_000);
+
+    /// The hour, and what the host answers: a status, 0 for nothing at all.
+    #[derive(Debug)]
+    struct Play {
+        now: AtomicI64,
+        status: AtomicU16,
+        asked: AtomicU32,
+    }
+
+    impl Clock for Play {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.now.load(Relaxed))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Outbound for Play {
+        async fn fetch(
+            &self,
+            request: Request<Bytes>,
+            _: Limits,
+        ) -> Result<Response<Bytes>, FetchError> {
+            self.asked.fetch_add(1, Relaxed);
+            let status = self.status.load(Relaxed);
+            if status == 0 {
+                return Err(FetchError::Timeout(LIMITS.timeout));
+            }
+            let document = json!({
+                "client_id": request.uri().to_string(),
+                "redirect_uris": ["https://app.example.com/cb"],
+            });
+            let response = Response::builder().status(status);
+            Ok(response.body(Bytes::from(document.to_string())).unwrap())
+        }
+    }
+
+    fn documents(hosts: &[&str]) -> (Arc<Play>, Documents) {
+        let (now, status) = (AtomicI64::new(NOW.0), AtomicU16::new(200));
+        let play = Arc::new(Play { now, status, asked: AtomicU32::new(0) });
+        let hosts = hosts.iter().map(ToString::to_string).collect();
+        let documents = Documents::new(play.clone(), play.clone(), hosts, Vec::new());
+        (play, documents)
+    }
+
+    /// A host that is away costs nobody their access, and one that takes its document back does.
+    #[tokio::test]
+    async fn the_last_good_document_serves_while_its_host_is_away() {
+        let (play, documents) = documents(&[]);
+        let find = async |after: Duration, status| {
+            play.now.store(NOW.plus(after).0, Relaxed);
+            play.status.store(status, Relaxed);
+            documents.find(ID, Asker::LetIn).await.map(drop)
+        };
+        let unreachable = |found: Result<(), ClientError>| {
+            let error = found.expect_err("it is not there");
+            let answer = OAuthError::from(error);
+            assert_eq!((answer.code(), answer.status().as_u16()), ("temporarily_unavailable", 503));
+        };
+        unreachable(find(Duration::ZERO, 0).await);
+        assert!(find(Duration::ZERO, 200).await.is_ok());
+        for (minutes, status) in [(6, 0), (8, 503), (10, 429), (23 * 60, 0)] {
+            assert!(find(Duration::from_mins(minutes), status).await.is_ok(), "{status}");
+        }
+        assert_eq!(play.asked.load(Relaxed), 6);
+        assert!(find(Duration::from_secs(23 * 3600 + 59), 0).await.is_ok());
+        assert_eq!(play.asked.load(Relaxed), 6, "not asked each time");
+        unreachable(find(LONGEST, 0).await);
+
+        assert!(find(LONGEST, 200).await.is_ok());
+        let gone = find(LONGEST + Duration::from_mins(6), 404).await.map_err(OAuthError::from);
+        assert_eq!(gone.unwrap_err().code(), "invalid_client");
+        unreachable(find(LONGEST + Duration::from_mins(7), 0).await);
+    }
+
+    #[tokio::test]
+    async fn strangers_use_up_nobodys_pace_but_their_own() {
+        let (_, documents) = documents(&[]);
+        let mut busy = false;
+        for number in 0..=ALL_HOSTS.burst {
+            let id = format!("https://host-{number}.example.com/client.json");
+            busy = documents.find(&id, Asker::Stranger).await.is_err();
+        }
+        assert!(busy, "strangers are slowed down");
+        assert!(documents.find(ID, Asker::LetIn).await.is_ok());
+    }
+
+    /// Anybody can have a host, so that a link of ours would lead wherever they like: a wrong
+    /// request is a page, unless the operator chose the host.
+    #[tokio::test]
+    async fn a_link_of_ours_leads_to_no_site_that_nobody_chose() {
+        let origin = PublicOrigin::new(&Url::parse("https://gw.example.com").unwrap());
+        let resources = Resources { origin, whole: false, only: None };
+        for (hosts, leads_there) in [(&[][..], false), (&["app.example.com"], true)] {
+            let (play, documents) = documents(hosts);
+            let (configured, documents) = (BTreeMap::new(), Some(documents));
+            let clients = Clients { configured, documents, registered: None, clock: play };
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("client_id", ID)
+                .append_pair("redirect_uri", "https://app.example.com/cb")
+                .append_pair("response_type", "x")
+                .finish();
+            let refused = AuthorizationRequest::parse(&query, &clients, &resources).await;
+            let answered = matches!(refused, Err(RequestError::Answered(_)));
+            assert_eq!(answered, leads_there, "{hosts:?} {refused:?}");
+            assert!(answered || matches!(refused, Err(RequestError::Unanswerable(_))));
         }
     }
 }

@@ -4,7 +4,7 @@
 use attache_core::{audit::Reason, store::StoreError};
 use http::StatusCode;
 
-use super::{client::ClientError, keys::KeysUnavailable};
+use super::{client::ClientError, document::DocumentError, keys::KeysUnavailable};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OAuthError {
@@ -119,6 +119,7 @@ impl From<ClientError> for OAuthError {
         match error {
             ClientError::Store(error) => error.into(),
             ClientError::Busy => Self::Busy,
+            ClientError::Document(DocumentError::Unreachable) => Self::Unavailable,
             ClientError::Unknown | ClientError::Document(_) => {
                 Self::InvalidClient { header: false }
             }

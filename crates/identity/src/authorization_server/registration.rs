@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock,
+    Clock, Timestamp,
     store::{ClientStore, RegisteredClient},
 };
 use attache_crypto::{
@@ -20,9 +20,13 @@ use super::{
     redirect_uri::RedirectUri,
     throttle::{Pace, Throttle},
 };
+use crate::metrics::Metrics;
 
-/// Registrations kept that nobody ever approved; the oldest gives way.
+/// Registrations kept that nobody ever approved, of which the oldest gives way; and that somebody did,
+/// of which those without a grant do.
 const MAX_CLIENTS: u32 = 10_000;
+/// So many of them at once.
+const EVICTED: u32 = 100;
 /// For how long one is kept that nobody approved: clients remember who they are, and ask later.
 const UNAPPROVED: Duration = Duration::from_hours(7 * 24);
 /// From one address, an office among them; and from all.
@@ -36,6 +40,7 @@ pub(super) struct Registrar {
     random: Arc<dyn Random>,
     private_schemes: Vec<String>,
     throttle: Throttle<Option<IpAddr>>,
+    metrics: Metrics,
 }
 
 impl Registrar {
@@ -44,9 +49,10 @@ impl Registrar {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         private_schemes: Vec<String>,
+        metrics: Metrics,
     ) -> Self {
         let throttle = Throttle::new(EACH_ADDRESS, ALL_ADDRESSES);
-        Self { store, clock, random, private_schemes, throttle }
+        Self { store, clock, random, private_schemes, throttle, metrics }
     }
 
     /// The answer to whoever registers from `address`.
@@ -73,7 +79,10 @@ impl Registrar {
             expires_at: now.plus(UNAPPROVED),
         };
         if !self.store.insert(&client, MAX_CLIENTS, now).await? {
-            return Err(OAuthError::Busy);
+            self.make_room(now).await?;
+            if !self.store.insert(&client, MAX_CLIENTS, now).await? {
+                return Err(OAuthError::Busy);
+            }
         }
         let mut answer = json!({
             "client_id": client.id,
@@ -89,6 +98,19 @@ impl Registrar {
             answer.insert("client_secret_expires_at".to_owned(), json!(0));
         }
         Ok(answer)
+    }
+}
+
+impl Registrar {
+    async fn make_room(&self, now: Timestamp) -> Result<(), OAuthError> {
+        let evicted = self.store.evict(EVICTED, now).await?;
+        tracing::warn!(
+            evicted,
+            "there are {MAX_CLIENTS} registered clients that somebody approved; those without a \
+             grant give way"
+        );
+        self.metrics.clients_evicted.inc_by(evicted);
+        Ok(())
     }
 }
 

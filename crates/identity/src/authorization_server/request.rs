@@ -7,6 +7,7 @@ use url::form_urlencoded;
 
 use super::{
     client::{Client, ClientError, Clients},
+    document::Asker,
     params::Params,
     resource::{Opens, Resource, Resources},
 };
@@ -87,7 +88,7 @@ impl AuthorizationRequest {
             return Err(RequestError::Unanswerable("The request names two programs at once."));
         }
         let client_id = params.get("client_id").ok_or(ClientError::Unknown)?;
-        let client = clients.find(client_id).await?;
+        let client = clients.find(client_id, Asker::Stranger).await?;
         let redirect_uri = params.get("redirect_uri").unwrap_or_default();
         if !client.may_return_to(redirect_uri) {
             return Err(RequestError::Unanswerable(

@@ -55,11 +55,11 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// `None` for what is not ours, or when nothing is named and it is not clear what is meant.
+    /// `None` for what is not ours, or when nothing is named and it is not clear what is meant: who
+    /// does not say so is never given everything.
     pub(crate) fn asked(&self, named: Option<&str>) -> Option<Resource> {
         match named {
             Some(named) => self.parse(named.strip_suffix('/').unwrap_or(named)),
-            None if self.whole => self.parse(self.origin.as_str()),
             None => self.parse(self.only.as_deref()?),
         }
     }
@@ -112,7 +112,7 @@ mod tests {
             (Some("https://gw.example.com/api/v1/user"), None, None),
             (Some("https://gw.example.com"), None, Some("")),
             (Some("https://gw.example.com/"), None, Some("")),
-            (None, None, Some("")),
+            (None, None, None),
         ] {
             let full = |path: &str| format!("https://gw.example.com{path}");
             let url = |resources: &Resources| resources.asked(named).map(|one| one.url);

@@ -11,8 +11,8 @@ use attache_crypto::digest::{base64url, same, sha256};
 use http::HeaderMap;
 
 use super::{
-    AuthorizationServer, client::Client, client_proof::ClientProof, device, error::OAuthError,
-    params::Params, refresh_token::RefreshToken,
+    AuthorizationServer, client::Client, client_proof::ClientProof, device, document::Asker,
+    error::OAuthError, params::Params, refresh_token::RefreshToken,
 };
 
 /// How long a family of refresh tokens lives, however it is used: then the person is asked again.
@@ -195,11 +195,29 @@ impl AuthorizationServer {
     ) -> Result<Arc<Client>, OAuthError> {
         let proof = ClientProof::parse(params, headers)?;
         let refused = OAuthError::InvalidClient { header: proof.header };
-        let client = match self.clients.find(&proof.id).await.map_err(OAuthError::from) {
+        let asker = self.asker(&proof.id, params).await?;
+        let client = match self.clients.find(&proof.id, asker).await.map_err(OAuthError::from) {
             Err(OAuthError::InvalidClient { .. }) => return Err(refused),
             found => found?,
         };
         if client.accepts(proof.secret.as_ref()) { Ok(client) } else { Err(refused) }
+    }
+
+    /// Whether somebody let the client of this id in, as far as what it brings shows.
+    async fn asker(&self, client: &str, params: &Params) -> Result<Asker, OAuthError> {
+        let now = self.clock.now();
+        let code = params.get("code").or_else(|| params.get("device_code"));
+        let code = code.map(|code| sha256(code.as_bytes()));
+        let refresh = params.get("refresh_token").or_else(|| params.get("token"));
+        let grant = match (code, refresh.and_then(RefreshToken::parse)) {
+            (Some(digest), _) => self.grants.find_code(digest, now).await?.map(|found| found.grant),
+            (None, Some(token)) => {
+                self.grants.find_family(token.family(), now).await?.map(|found| found.grant)
+            }
+            (None, None) => None,
+        };
+        let is_theirs = grant.is_some_and(|grant| grant.client_id == client);
+        Ok(if is_theirs { Asker::LetIn } else { Asker::Stranger })
     }
 
     /// Whether no more is asked for than was approved.
@@ -218,13 +236,18 @@ impl AuthorizationServer {
         }
     }
 
-    /// Who was switched off gets nothing more.
+    /// Who was switched off gets nothing more, and who did not sign in for long nothing until then.
     pub(super) async fn is_let_in(&self, grant: &Grant) -> Result<(), OAuthError> {
         let person = self.people.find(&grant.user).await?;
-        let let_in = person.is_some_and(|person| {
-            !person.disabled && self.admission.permits(person.profile.email.as_deref())
-        });
-        if let_in { Ok(()) } else { Err(OAuthError::InvalidGrant("the person has no access")) }
+        let person = person
+            .filter(|person| !person.disabled)
+            .filter(|person| self.admission.permits(person.profile.email.as_deref()))
+            .ok_or(OAuthError::InvalidGrant("the person has no access"))?;
+        if self.admission.is_vouched_for(&person, self.clock.now()) {
+            Ok(())
+        } else {
+            Err(OAuthError::InvalidGrant("the person has to sign in again"))
+        }
     }
 
     /// Something that was spent came back: whoever has the rest of it may have stolen it.

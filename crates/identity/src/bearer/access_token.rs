@@ -34,6 +34,8 @@ pub(crate) struct AccessToken {
     pub(crate) subject: String,
     pub(crate) reach: Reach,
     pub(crate) presented: Option<Arc<Presented>>,
+    /// `None`: its issuer does not say.
+    pub(crate) issued_at: Option<Timestamp>,
     pub(crate) expires_at: Timestamp,
     pub(crate) claims: Map<String, Value>,
 }
@@ -77,8 +79,9 @@ impl Accepts {
             let tenant = claims.text("tid").map(str::to_owned);
             Arc::new(Presented { issuer: issuer.clone(), tenant, token, digest })
         });
+        let issued_at = claims.time("iat").or_else(|| claims.time("nbf"));
         let claims = verified.claims;
-        Ok(AccessToken { issuer, subject, reach, presented, expires_at, claims })
+        Ok(AccessToken { issuer, subject, reach, presented, issued_at, expires_at, claims })
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {

@@ -27,7 +27,7 @@ async fn a_session_ends_when_it_is_over() {
         assert_eq!(digest.0, sha256(cookie.expose().as_bytes()));
 
         if sign_out {
-            let cleared = world.identity.sign_out(&request.headers).await.unwrap();
+            let [cleared, ..] = world.identity.sign_out(&request.headers).await.unwrap();
             assert!(cleared.to_str().unwrap().starts_with("__Host-attache_session=; "));
             let events = world.stores.audit.list(Some(&who.user), 1).await.unwrap();
             assert_eq!(events[0].action, Action::SignOut);

@@ -51,6 +51,7 @@ impl World {
             authorization_server: None,
             public_url: Url::parse("https://gw.example.com").unwrap(),
             session_ttl: Duration::from_hours(24),
+            reauthenticate_after: Duration::from_hours(30 * 24),
             allowed_email_domains: vec![],
             oidc: Some(OidcSettings {
                 issuer: IssuerId::new(ISSUER),

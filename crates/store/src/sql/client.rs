@@ -16,6 +16,13 @@ const DELETE_OLDEST: &str = "
         (SELECT id FROM oauth_client WHERE approved = FALSE
         ORDER BY created_at DESC, id LIMIT $2 OFFSET $1)";
 
+const DELETE_UNUSED: &str = "
+    DELETE FROM oauth_client WHERE id IN
+        (SELECT id FROM oauth_client WHERE approved = TRUE AND NOT EXISTS
+            (SELECT 1 FROM oauth_grant
+            WHERE client_id = oauth_client.id AND oauth_grant.expires_at > $2)
+        ORDER BY created_at, id LIMIT $1)";
+
 const INSERT: &str = "
     INSERT INTO oauth_client (id, name, redirect_uris, auth_method, secret, created_at, expires_at)
     SELECT $1, $2, $3, $4, $5, $6, $7
@@ -48,6 +55,10 @@ impl ClientStore for Db {
             bound,
         ];
         Ok(self.execute(INSERT, insert).await? == 1)
+    }
+
+    async fn evict(&self, limit: u32, now: Timestamp) -> Result<u64> {
+        self.execute(DELETE_UNUSED, values![limit, now]).await
     }
 
     async fn find(&self, id: &str, now: Timestamp) -> Result<Option<RegisteredClient>> {

@@ -7,21 +7,28 @@ use super::list;
 use crate::db::{Db, Row, Unreadable, values};
 
 const UPSERT: &str = "
-    INSERT INTO person (id, issuer, subject, email, name, groups, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO person
+        (id, issuer, subject, email, name, groups, created_at, last_signed_in_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
     ON CONFLICT (issuer, subject) DO UPDATE
-    SET email = excluded.email, name = excluded.name, groups = excluded.groups
-    RETURNING id, issuer, subject, email, name, groups, disabled, created_at";
+    SET email = excluded.email, name = excluded.name, groups = excluded.groups,
+        last_signed_in_at = CASE
+            WHEN person.last_signed_in_at > excluded.last_signed_in_at
+            THEN person.last_signed_in_at ELSE excluded.last_signed_in_at END
+    RETURNING id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at";
 
 const FIND: &str = "
-    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at
     FROM person WHERE id = $1";
 
 /// Everything of a person refers to them and goes with them.
 pub(super) const REMOVE: &str = "DELETE FROM person WHERE id = $1";
 
 const FIND_BY_SUBJECT: &str = "
-    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at
     FROM person WHERE issuer = $1 AND subject = $2";
 
 #[async_trait::async_trait]
@@ -32,12 +39,12 @@ impl PersonStore for Db {
         subject: &str,
         profile: &Profile,
         fresh: UserId,
-        now: Timestamp,
+        at: Timestamp,
     ) -> Result<Person> {
         let Profile { email, name, groups } = profile;
         let groups = list(groups);
         let values =
-            values![&fresh, issuer, subject, email.as_deref(), name.as_deref(), &groups, now];
+            values![&fresh, issuer, subject, email.as_deref(), name.as_deref(), &groups, at];
         let rows = self.write(UPSERT, values).await?;
         rows.first().ok_or(StoreError::Conflict).and_then(person)
     }
@@ -70,6 +77,7 @@ pub(super) fn person(row: &Row) -> Result<Person> {
             },
             disabled: row.flag("disabled")?,
             created_at: row.time("created_at")?,
+            last_signed_in_at: row.maybe_time("last_signed_in_at")?,
         })
     };
     read().map_err(|unreadable| unreadable.of("person", &id))

@@ -22,7 +22,8 @@ const EXISTS: &str = "SELECT id FROM personal_token WHERE id = $1";
 const FIND: &str = "
     SELECT personal_token.id AS token, user_id, personal_token.name AS token_name, upstreams,
         read_only, personal_token.created_at AS made_at, expires_at, last_used_at,
-        person.id, issuer, subject, email, person.name, groups, disabled, person.created_at
+        person.id, issuer, subject, email, person.name, groups, disabled, person.created_at,
+        last_signed_in_at
     FROM personal_token JOIN person ON person.id = personal_token.user_id
     WHERE digest = $1 AND expires_at > $2";
 

@@ -7,12 +7,14 @@ use super::person::{REMOVE, person};
 use crate::db::{Db, Statement, values};
 
 const PAGE: &str = "
-    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at
     FROM person WHERE id > $1 ORDER BY id LIMIT $2";
 
 /// One is an answer, two are enough to say that it is none.
 const FIND_BY_EMAIL: &str = "
-    SELECT id, issuer, subject, email, name, groups, disabled, created_at
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at
     FROM person WHERE lower(email) = lower($1) ORDER BY id LIMIT 2";
 
 const SWITCH_OFF: &str = "UPDATE person SET disabled = TRUE WHERE id = $1";

@@ -16,7 +16,8 @@ const INSERT: &str = "
 
 const FIND: &str = "
     SELECT session.created_at AS began_at, session.expires_at,
-        person.id, issuer, subject, email, name, groups, disabled, person.created_at
+        person.id, issuer, subject, email, name, groups, disabled, person.created_at,
+        last_signed_in_at
     FROM session JOIN person ON person.id = session.user_id
     WHERE session.digest = $1 AND session.expires_at > $2";
 

@@ -45,7 +45,10 @@ impl Notice {
     pub fn of(kind: Kind, request_id: Option<RequestId>) -> Self {
         let facts = kind.facts();
         let action = match kind {
-            Kind::Unauthenticated | Kind::InvalidToken | Kind::BrowserNeeded => Some(SIGN_IN),
+            Kind::Unauthenticated
+            | Kind::InvalidToken
+            | Kind::SignInAgain
+            | Kind::BrowserNeeded => Some(SIGN_IN),
             Kind::ForeignHost | Kind::Internal => None,
             _ => Some(CONNECTIONS),
         };

@@ -23,7 +23,7 @@ pub(crate) async fn begin(
         .find(|(name, _)| name == "return_to")
         .map(|(_, path)| path);
     match web.identity.begin(return_to.as_deref(), &parts.headers).await {
-        Ok(begun) => with_cookie(Redirect::to(begun.url.as_str()), begun.cookie),
+        Ok(begun) => with_cookies(Redirect::to(begun.url.as_str()), [begun.cookie]),
         Err(error) => refused(&parts, &error),
     }
 }
@@ -34,7 +34,7 @@ pub(crate) async fn callback(
     parts: Parts,
 ) -> Response {
     match web.identity.callback(&query.unwrap_or_default(), &parts.headers).await {
-        Ok(signed_in) => with_cookie(Redirect::to(&signed_in.return_to), signed_in.cookie),
+        Ok(signed_in) => with_cookies(Redirect::to(&signed_in.return_to), [signed_in.cookie]),
         Err(error) => refused(&parts, &error),
     }
 }
@@ -42,7 +42,7 @@ pub(crate) async fn callback(
 /// Ends at a page of ours that redirects nowhere: `form-action` allows no other.
 pub(crate) async fn sign_out(State(web): State<Web>, parts: Parts) -> Response {
     match web.identity.sign_out(&parts.headers).await {
-        Ok(cookie) => with_cookie(Redirect::to("/ui/signed-out"), cookie),
+        Ok(cookies) => with_cookies(Redirect::to("/ui/signed-out"), cookies),
         Err(error) => store_failed(&parts, &error),
     }
 }
@@ -58,9 +58,11 @@ fn refused(parts: &Parts, error: &LoginError) -> Response {
     Notice::not_signed_in(error, id).into_response()
 }
 
-fn with_cookie(redirect: Redirect, cookie: HeaderValue) -> Response {
+fn with_cookies<const N: usize>(redirect: Redirect, cookies: [HeaderValue; N]) -> Response {
     let mut response = redirect.into_response();
-    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     let no_referrer = HeaderValue::from_static("no-referrer");
     response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
     response

@@ -131,6 +131,7 @@ impl World {
         let settings = IdentitySettings {
             public_url: public_url.clone(),
             session_ttl: Duration::from_hours(24),
+            reauthenticate_after: Duration::from_hours(30 * 24),
             allowed_email_domains: Vec::new(),
             oidc: None,
             jwt: ["https://idp.example.com", "https://ci.example.com", "https://idp.example.com"]
