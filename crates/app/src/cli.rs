@@ -25,10 +25,11 @@ pub struct Global {
     /// How data is printed.
     #[arg(short, long, global = true, env = "ATTACHE_OUTPUT", value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// The gateway to talk to, such as https://gw.example.com.
+    /// The gateway to talk to, such as https://gw.example.com; else the one you are signed in to.
     #[arg(long, global = true, env = "ATTACHE_URL", value_name = "URL")]
     pub url: Option<Url>,
-    /// Your access token for that gateway. Prefer the variable: others can see arguments.
+    /// An access token of yours, in the place of `attache login`. Prefer the variable: others can
+    /// see arguments.
     #[arg(
         long,
         global = true,
@@ -83,6 +84,12 @@ pub enum Command {
         secret: paste it into a ticket. The exit code is 1 when something is wrong."
     )]
     Doctor(Doctor),
+    /// Sign in to a gateway with your browser, for the commands below.
+    #[command(after_help = "What is kept of it is in a file that only you can read, below \
+        $XDG_STATE_HOME/attache or ~/.local/state/attache, and renews itself for 90 days.")]
+    Login(Login),
+    /// Sign out of a gateway, there and on this machine.
+    Logout,
     /// Your own connections at a gateway.
     Credential {
         #[command(subcommand)]
@@ -122,6 +129,13 @@ pub enum Command {
         #[arg(value_enum)]
         document: Document,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    /// There is no browser here: show a code to type in one elsewhere.
+    #[arg(long)]
+    pub device: bool,
 }
 
 #[derive(Debug, Args)]

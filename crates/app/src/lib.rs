@@ -78,6 +78,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
             Command::Credential { command } => {
                 commands::credential::run(&command, &global, terminal).await
             }
+            Command::Login(login) => commands::login::run(&login, &global, terminal).await,
+            Command::Logout => commands::login::out(&global, terminal).await,
             Command::Token { command } => commands::token::run(&command, &global, terminal).await,
             Command::Keys { command } => commands::keys::run(&command, &global, terminal).await,
             Command::User { command } => commands::user::run(&command, &global, terminal).await,

@@ -37,10 +37,11 @@ pub enum Mode {
 }
 
 impl Brokered {
-    /// Whether this person may use it, and with the proof they gave (RS-9, RS-18).
+    /// Whether this person may connect it, with the proof they gave: one that opens the API, or this
+    /// route (RS-9, RS-18).
     pub fn permits(&self, who: &Principal, account: Option<&AccountName>) -> bool {
         (account.is_none() || self.has_accounts())
-            && who.reach.includes(&self.connection(account))
+            && (who.reach.opens_api() || who.reach.includes(&self.connection(account)))
             && self.access.permits(who)
     }
 

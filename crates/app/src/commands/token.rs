@@ -4,7 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::credential::{Gateway, field, gateway_url, open_browser};
+use super::{
+    gateway::{Gateway, field, gateway_url},
+    remote::open_browser,
+};
 use crate::{
     Failure,
     cli::{Global, NewToken, Token},
@@ -22,13 +25,13 @@ pub(crate) async fn run(
         Token::Create(asked) => {
             let page = page(&gateway_url(global)?, asked)?;
             terminal.message(format_args!("Opening {page}"));
-            if !open_browser(&page) {
+            if !open_browser(page.as_str()) {
                 terminal.message("There is no browser here: open the address yourself.");
             }
             terminal.message("Make the token there; it is shown once, and only there.");
         }
         Token::List => {
-            let listed = Gateway::new(global)?.call(Method::GET, PATH).await?;
+            let listed = Gateway::of(global)?.call(Method::GET, PATH).await?;
             terminal.data(&listed, || table(&listed));
         }
         Token::Revoke { id } => {
@@ -36,7 +39,7 @@ pub(crate) async fn run(
                 return Err(Failure::Usage("no token has such an id".to_owned()));
             }
             let path = format!("{PATH}/{id}");
-            let revoked = Gateway::new(global)?.call(Method::DELETE, &path).await?;
+            let revoked = Gateway::of(global)?.call(Method::DELETE, &path).await?;
             if terminal.is_machine() {
                 terminal.data(&json!({ "revoked": id, "answer": revoked }), Vec::new);
             } else {

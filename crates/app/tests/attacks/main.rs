@@ -27,6 +27,7 @@ mod accounts;
 mod callers;
 mod client_secrets;
 mod clients;
+mod command_line;
 mod connect;
 mod device;
 mod egress;
