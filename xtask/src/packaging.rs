@@ -31,7 +31,7 @@ pub(crate) fn check() -> Result<()> {
     kit.chart()?;
     kit.unit()?;
     kit.debian()?;
-    Ok(())
+    kit.observability()
 }
 
 /// What the checks work with.
@@ -146,6 +146,21 @@ impl Kit {
         run::quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root))?;
         let version = run::quietly(Command::new(root.join("usr/bin/attache")).arg("--version"))?;
         say(&format!("debian: lintian found nothing; in the package is {}", version.trim()));
+        Ok(())
+    }
+
+    fn observability(&self) -> Result<()> {
+        let folder = self.packaging.join("observability");
+        let queries = self.scratch.join("queries.yaml");
+        run::loudly(self.tools.program("python").arg(folder.join("check.py")).arg(&queries))?;
+        let promtool = |words: [&str; 2], file: &Path| {
+            let mut promtool = Command::new("promtool");
+            run::quietly(promtool.args(words).arg(file).current_dir(&folder))
+        };
+        promtool(["check", "rules"], &queries)?;
+        promtool(["check", "config"], Path::new("prometheus.yaml"))?;
+        promtool(["test", "rules"], Path::new("alerts.test.yaml"))?;
+        say("observability: Grafana's types read the dashboard; the alerts fire when they should");
         Ok(())
     }
 }

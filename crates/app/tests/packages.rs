@@ -3,10 +3,11 @@
 #![cfg(test)]
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -63,6 +64,135 @@ fn every_package_is_of_this_version_and_opens_the_ports_that_are_asked() {
     }
 }
 
+#[test]
+fn the_page_of_metrics_lists_what_there_is_and_nothing_else_is_drawn_or_alerted_on() {
+    let page = file("docs/metrics.md");
+    let documented: Vec<Metric> = page.lines().filter_map(Metric::documented).collect();
+    let names: BTreeSet<&str> = documented.iter().map(|metric| metric.name.as_str()).collect();
+    let registered = registered();
+    assert_eq!(names, registered.iter().map(String::as_str).collect());
+
+    let answer = Gateway::start("metrics").get("/metrics");
+    let exported: Vec<Metric> = Metric::exported(&answer);
+    // The others have nothing to say before something happened.
+    let heard: BTreeSet<&str> = exported.iter().map(|metric| metric.name.as_str()).collect();
+    assert!(heard.len() >= 9, "{heard:?}");
+    for metric in exported {
+        assert!(documented.contains(&metric), "{metric:?} is documented as something else");
+    }
+
+    let series: BTreeSet<String> = documented.iter().flat_map(Metric::series).collect();
+    for name in ["alerts.yaml", "alerts.test.yaml", "dashboard.json"] {
+        let text = file(&format!("packaging/observability/{name}"));
+        let used: Vec<&str> = words(&text).filter(|word| word.starts_with("attache_")).collect();
+        let unknown: Vec<_> = used.iter().filter(|word| !series.contains(**word)).collect();
+        assert!(!used.is_empty() && unknown.is_empty(), "{name} knows {unknown:?}");
+    }
+}
+
+#[test]
+fn every_alert_says_whose_move_it_is_and_where_to_read() {
+    let page = file("docs/how-to/monitor.md");
+    let text = file("packaging/observability/alerts.yaml");
+    let alerts: Vec<&str> = text.split("- alert: ").skip(1).collect();
+    assert_eq!(alerts.len(), page.matches("| `Attache").count());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        let label =
+            |key: &str| words(alert.split(&format!("{key}: ")).nth(1).unwrap()).next().unwrap();
+        let row = format!("| `{name}` | {} | {} | ", label("severity"), label("move"));
+        assert!(page.contains(&row), "docs/how-to/monitor.md has no row {row}");
+
+        let runbook = alert.split("runbook: ").nth(1).unwrap().lines().next().unwrap();
+        let (place, heading) = runbook.split_once('#').unwrap();
+        let headings = file(place);
+        let anchors = headings.lines().filter(|line| line.starts_with('#')).map(anchor);
+        assert!(anchors.into_iter().any(|anchor| anchor == heading), "{name}: {runbook}");
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Metric {
+    /// As it is registered: without the prefix and the kind's suffix.
+    name: String,
+    kind: String,
+    labels: BTreeSet<String>,
+}
+
+impl Metric {
+    /// A row of the page: ``| `attache_requests_total{upstream,status}` | counter | …``.
+    fn documented(row: &str) -> Option<Self> {
+        let mut cells = row.strip_prefix("| `attache_")?.split(" | ");
+        let (series, kind) = (cells.next()?.trim_end_matches('`'), cells.next()?.to_owned());
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let name =
+            name.trim_end_matches(if kind == "info" { "_info" } else { "_total" }).to_owned();
+        let labels = words(labels).filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        Some(Self { name, kind, labels })
+    }
+
+    /// Each kind of line that `/metrics` answers with.
+    fn exported(answer: &str) -> Vec<Self> {
+        let types = answer.lines().filter_map(|line| line.strip_prefix("# TYPE attache_"));
+        let known = types.map(|line| line.split_once(' ').unwrap());
+        let samples = known.flat_map(|(name, kind)| {
+            let metric = Self { name: name.into(), kind: kind.into(), labels: BTreeSet::new() };
+            let series = metric.series();
+            let lines = answer.lines().filter(move |line| {
+                series.iter().any(|one| words(line).next() == Some(one.as_str()))
+            });
+            lines.map(move |line| {
+                let labels = line.split("=\"").map(|part| words(part).last().unwrap_or_default());
+                let count = line.matches("=\"").count();
+                let labels = labels.take(count).filter(|label| *label != "le").map(str::to_owned);
+                Self { name: name.into(), kind: kind.into(), labels: labels.collect() }
+            })
+        });
+        samples.collect()
+    }
+
+    /// What a query can name.
+    fn series(&self) -> Vec<String> {
+        let suffixes: &[&str] = match self.kind.as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            "info" => &["_info"],
+            other => panic!("say here how the series of a {other} are named"),
+        };
+        suffixes.iter().map(|suffix| format!("attache_{}{suffix}", self.name)).collect()
+    }
+}
+
+/// The names under which the code registers metrics. `/metrics` is silent about those of which
+/// nothing happened yet.
+fn registered() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![root().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() && entry.file_name().is_none_or(|name| name != "tests") {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&entry).unwrap();
+                let calls = text.split("registry.register(").skip(1);
+                names.extend(calls.filter_map(|call| Some(call.split('"').nth(1)?.to_owned())));
+            }
+        }
+    }
+    names
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+}
+
+/// As a page's heading is linked to.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|letter| letter.is_alphanumeric() || *letter == '-').collect()
+}
+
 fn health(admin: SocketAddr) -> Output {
     attache(&["health", &admin.to_string()]).output().unwrap()
 }
@@ -73,7 +203,7 @@ fn attache(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program as it ships, serving two upstreams.
+/// The program as it ships, serving an upstream.
 struct Gateway {
     program: Child,
     admin: SocketAddr,
@@ -90,7 +220,12 @@ impl Gateway {
             listen = '{listen}'
             admin_listen = '{admin}'
             identity.jwt = [{{ issuer = 'https://idp.example.com', audience = 'http://{listen}' }}]
-            upstream = [{{ name = 'notes', url = 'https://notes.example.com/mcp' }}]"
+            identity.oidc = {{ issuer = 'https://idp.example.com', client_id = 'attache' }}
+
+            [[upstream]]
+            name = 'notes'
+            url = 'https://notes.example.com/mcp'
+            auth_broker = {{ mode = 'oauth_connect' }}"
         );
         let place = folder.join("attache.toml");
         fs::write(&place, configuration).unwrap();
@@ -130,8 +265,11 @@ fn free() -> SocketAddr {
 
 /// A file of the repository.
 fn file(name: &str) -> String {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
-    fs::read_to_string(place).unwrap()
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn text(bytes: &[u8]) -> String {
