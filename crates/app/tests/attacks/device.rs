@@ -172,7 +172,9 @@ async fn a_token_of_the_command_line_opens_no_server() {
         let page = program.mcp(upstream, "tools/list", &json!({})).await;
         assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{upstream}");
     }
-    assert_eq!(program.get("/http/api/").await.status, StatusCode::UNAUTHORIZED);
+    for path in ["/http/api/", "/mcp"] {
+        assert_eq!(program.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
     assert_eq!(world.mcp.recorder().requests().len(), 0, "nothing went out");
     world.end().await;
 }

@@ -19,6 +19,7 @@ mod clients;
 mod gateway;
 #[path = "../support/http.rs"]
 mod http;
+#[expect(dead_code, reason = "journeys ask more of them")]
 #[path = "../support/peers.rs"]
 mod peers;
 #[expect(dead_code, reason = "journeys ask more of it")]

@@ -42,6 +42,17 @@ impl Peer {
         self.ready.get(member).and_then(Value::as_str).expect("the ready line has this member")
     }
 
+    /// All that it said when it was ready.
+    pub(crate) fn said(&self) -> &Value {
+        &self.ready
+    }
+
+    /// Lets one go on that waits for a line: what it says next.
+    pub(crate) fn goes_on(&mut self) -> Value {
+        writeln!(self.stdin).expect("it reads");
+        self.hear()
+    }
+
     /// A private JSON page of the peer: `/stats`, `/recorded`.
     pub(crate) fn page(&self, path: &str) -> Value {
         let authority = self.says("url").trim_start_matches("http://");
