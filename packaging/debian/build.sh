@@ -26,7 +26,8 @@ install -D --mode=0644 "$packaging/systemd/attache.tmpfiles" "$root/usr/lib/tmpf
 install -D --mode=0644 "$packaging/systemd/attache.toml" "$document/examples/attache.toml"
 install -D --mode=0644 debian/copyright "$document/copyright"
 install -D --mode=0644 debian/changelog "$document/changelog"
-gzip --best --no-name "$document/changelog"
+install -D --mode=0644 "$packaging/../CHANGELOG.md" "$document/CHANGELOG.md"
+gzip --best --no-name "$document/changelog" "$document/CHANGELOG.md"
 install -D --mode=0644 debian/attache.lintian-overrides "$root/usr/share/lintian/overrides/attache"
 
 install -d "$root/DEBIAN"

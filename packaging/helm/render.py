@@ -25,6 +25,13 @@ def main(folder: pathlib.Path) -> None:
                       {"config": values["config"] | {"listen": "0.0.0.0:80"}}]:
             assert refused(chart, values if "replica" in wrong else {}, wrong), wrong
         rendered = chart.render(values, name="gw", namespace="attache")
+        digest = "sha256:" + 64 * "0"
+        alone = {"replicas": 1, "networkPolicy": {"enabled": False}, "image": {"digest": digest}}
+        fewer = chart.render(values | alone, name="attache", namespace="attache")
+    documents = [text for name, text in fewer.items() if name.endswith(".yaml") and text.strip()]
+    kinds = [yaml.safe_load(text)["kind"] for text in documents]
+    assert sorted(kinds) == ["ConfigMap", "Deployment", "Service"], kinds
+    assert any(f'image: "attache@{digest}"' in text for text in fewer.values())
 
     folder.mkdir(parents=True, exist_ok=True)
     kinds = []
