@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -16,7 +16,7 @@ use attache::cli::{self, Cli};
 use clap::Parser as _;
 
 const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-/// How long a gateway may take to start.
+/// How long a program may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
@@ -35,7 +35,7 @@ fn a_container_and_a_cluster_ask_where_the_gateway_answers() {
     let paths: Vec<&str> = probes.filter_map(|probe| probe.split(',').next()).collect();
     assert_eq!(paths, ["/healthz", "/healthz", "/readyz"]);
     for path in paths {
-        let answer = gateway.get(path);
+        let answer = get(gateway.admin, path).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     }
 }
@@ -72,7 +72,7 @@ fn the_page_of_metrics_lists_what_there_is_and_nothing_else_is_drawn_or_alerted_
     let registered = registered();
     assert_eq!(names, registered.iter().map(String::as_str).collect());
 
-    let answer = Gateway::start("metrics").get("/metrics");
+    let answer = get(Gateway::start("metrics").admin, "/metrics").unwrap();
     let exported: Vec<Metric> = Metric::exported(&answer);
     // The others have nothing to say before something happened.
     let heard: BTreeSet<&str> = exported.iter().map(|metric| metric.name.as_str()).collect();
@@ -88,6 +88,34 @@ fn the_page_of_metrics_lists_what_there_is_and_nothing_else_is_drawn_or_alerted_
         let unknown: Vec<_> = used.iter().filter(|word| !series.contains(**word)).collect();
         assert!(!used.is_empty() && unknown.is_empty(), "{name} knows {unknown:?}");
     }
+}
+
+#[test]
+fn prometheus_reads_a_running_gateway_and_knows_every_rule() {
+    let gateway = Gateway::start("scraped");
+    let folder = empty("prometheus");
+    let configuration = file("packaging/observability/prometheus.yaml")
+        .replace("127.0.0.1:9090", &gateway.admin.to_string());
+    let fast =
+        "global: { scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }";
+    fs::write(folder.join("prometheus.yaml"), format!("{fast}\n{configuration}")).unwrap();
+    let rules = file("packaging/observability/alerts.yaml");
+    fs::write(folder.join("alerts.yaml"), &rules).unwrap();
+    let address = free();
+    let mut prometheus = Command::new("prometheus");
+    prometheus.args(["--config.file=prometheus.yaml", "--storage.tsdb.path=data"]);
+    prometheus.arg(format!("--web.listen-address={address}")).current_dir(&folder);
+    let _running = Running::start(&mut prometheus, "prometheus: apt-get install prometheus");
+
+    let rules = rules.matches("- alert: ").count();
+    eventually("Prometheus does not read the gateway and evaluate the rules", || {
+        let said = get(address, "/api/v1/rules").unwrap_or_default();
+        let evaluated = said.matches(r#""health":"ok""#).count() == rules;
+        let scraped = get(address, "/api/v1/query?query=up").unwrap_or_default();
+        evaluated && scraped.contains(r#""job":"attache"}"#) && scraped.contains(r#","1"]"#)
+    });
+    let known = get(address, "/api/v1/label/__name__/values").unwrap();
+    assert!(known.contains("attache_request_seconds_bucket"), "{known}");
 }
 
 #[test]
@@ -205,15 +233,12 @@ fn attache(arguments: &[&str]) -> Command {
 
 /// The program as it ships, serving an upstream.
 struct Gateway {
-    program: Child,
+    _running: Running,
     admin: SocketAddr,
 }
 
 impl Gateway {
     fn start(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("packages-{name}"));
-        drop(fs::remove_dir_all(&folder));
-        fs::create_dir_all(&folder).unwrap();
         let (listen, admin) = (free(), free());
         let configuration = format!(
             "public_url = 'http://{listen}'
@@ -227,36 +252,53 @@ impl Gateway {
             url = 'https://notes.example.com/mcp'
             auth_broker = {{ mode = 'oauth_connect' }}"
         );
-        let place = folder.join("attache.toml");
+        let place = empty(name).join("attache.toml");
         fs::write(&place, configuration).unwrap();
         let mut serve = attache(&["serve", "--config", place.to_str().unwrap()]);
-        let program = serve.stderr(Stdio::null()).spawn().unwrap();
-        let gateway = Self { program, admin };
-        let begun = Instant::now();
-        while !health(admin).status.success() {
-            assert!(begun.elapsed() < PATIENCE, "it does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let gateway = Self { _running: Running::start(&mut serve, "the program"), admin };
+        eventually("the gateway does not start", || health(admin).status.success());
         gateway
-    }
-
-    /// What the admin listener answers.
-    fn get(&self, path: &str) -> String {
-        let mut connection = TcpStream::connect(self.admin).unwrap();
-        let admin = self.admin;
-        write!(connection, "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        answer
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command, what: &str) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(what))
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn eventually(otherwise: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect(address)?;
+    write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A folder of one test's own.
+fn empty(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("packages-{name}"));
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 fn free() -> SocketAddr {
