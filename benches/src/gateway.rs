@@ -90,6 +90,7 @@ impl Gateway {
             metrics: Metrics::default(),
             outage: Arc::clone(&outage),
             agenda: Agenda::default(),
+            subject_tokens: None,
         });
         let settings = IdentitySettings {
             authorization_server: None,
@@ -106,7 +107,7 @@ impl Gateway {
                 subject_claim: "sub".to_owned(),
             }],
         };
-        let identity = Identity::new(settings, &stores, &outbound, &clock, &random, outage);
+        let identity = Identity::new(settings, &stores, &outbound, &clock, &random, outage, None);
         let upstream = Arc::new(upstream(&outbound, &clock)?);
         Ok(Self { authenticator: identity.data_plane(), broker, upstream, clock, idp })
     }

@@ -112,8 +112,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let metrics = Metrics::register(&mut registry);
     let store = store::open(&location(&config.store)).await?;
     let outage = Arc::new(Outage::default());
-    let tasks = Tasks::new(Handle::current());
-    let stop = CancellationToken::new();
+    let (tasks, stop) = (Tasks::new(Handle::current()), CancellationToken::new());
     let ledger = ledger(&store, &ring, &world);
     ledger.keep(config.audit.retention, &tasks, stop.clone());
     let stores = Stores { audit: ledger.clone(), ..store.stores() };
@@ -143,7 +142,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         metrics: metrics.clone(),
         data_plane: &attache_proxy::Metrics::register(&mut registry),
     };
-    let Upstreams { brokered, routes } = upstreams::wire(config, &common)?;
+    let Upstreams { brokered, routes, subject_tokens } = upstreams::wire(config, &common)?;
     let vault = Arc::new(Vault::new(
         ring.clone(),
         Arc::clone(&stores.data_keys),
@@ -163,6 +162,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         metrics,
         outage: Arc::clone(&outage),
         agenda,
+        subject_tokens,
     });
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
@@ -176,6 +176,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         &world.clock,
         &world.random,
         Arc::clone(&outage),
+        Some(broker.clone()),
     ));
     if let Some(feed) = store.changes() {
         let memories: Vec<Arc<dyn Memory>> = vec![broker.clone(), identity.clone()];

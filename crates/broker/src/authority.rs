@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod finder;
+mod provider;
 mod registrar;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use url::Url;
 pub use self::{
     by_hand::ByHand,
     finder::{Finder, OurClient, ResourceParameter, Server, Wishes},
+    provider::Provider,
     registrar::{Profile, Registrar},
 };
 use crate::connect::ProviderError;
@@ -25,6 +27,7 @@ use crate::connect::ProviderError;
 pub enum Authority {
     Fixed(Arc<Terms>),
     Found(Box<Finder>),
+    Provider(Provider),
 }
 
 /// How an authorization server and we deal with each other about one upstream.
@@ -57,6 +60,7 @@ impl Authority {
         match self {
             Self::Fixed(terms) => Ok(Arc::clone(terms)),
             Self::Found(finder) => finder.terms(outbound, clock).await,
+            Self::Provider(provider) => provider.terms().await,
         }
     }
 
@@ -79,7 +83,7 @@ impl Authority {
     pub(crate) fn profile(&self) -> Option<&Profile> {
         match self {
             Self::Found(finder) => finder.profile(),
-            Self::Fixed(_) => None,
+            Self::Fixed(_) | Self::Provider(_) => None,
         }
     }
 
@@ -88,6 +92,7 @@ impl Authority {
         match self {
             Self::Fixed(terms) => Some(Arc::clone(terms)),
             Self::Found(finder) => finder.known(),
+            Self::Provider(_) => None,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     ready::{Belief, Ready},
     refresh::{Errand, Purpose},
     step_up::Told,
+    subject::SubjectTokens,
     tasks::Tasks,
     upstream::{Brokered, Mode},
     vault::{Vault, VaultError},
@@ -106,6 +107,8 @@ pub struct Parts {
     /// Of `store`.
     pub outage: Arc<Outage>,
     pub agenda: Agenda,
+    /// `None`: browser sign-in leaves nothing here.
+    pub subject_tokens: Option<Arc<SubjectTokens>>,
 }
 
 #[derive(Debug)]
@@ -173,7 +176,8 @@ impl Broker {
         now: Timestamp,
     ) -> Option<Arc<Injection>> {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
-            return self.exchanges.recall(who, upstream, exchange, now);
+            let subject = self.subject_id(who, exchange, now)?;
+            return self.exchanges.recall(who, upstream, subject, now);
         }
         let key = upstream.key(who, account);
         let (injection, belief) = self.ready.recall(&key, now)?;
@@ -200,7 +204,14 @@ impl Broker {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
             return self.exchange(who, upstream, exchange).await;
         }
-        let key = upstream.key(who, account);
+        self.obtain_at(upstream.key(who, account), upstream).await
+    }
+
+    pub(crate) async fn obtain_at(
+        self: &Arc<Self>,
+        key: CredentialKey,
+        upstream: &Arc<Brokered>,
+    ) -> Result<Arc<Injection>, ObtainError> {
         let work = || self.errand(key.clone(), upstream, Purpose::Use);
         let landed = self.flights.join(key.clone(), work).await;
         let obtained = landed.unwrap_or_else(|abandoned| {
@@ -226,19 +237,26 @@ impl Broker {
     ) {
         if let Mode::TokenExchange(exchange) = &upstream.mode {
             let now = self.parts.clock.now();
-            return self.exchanges.rejected(who, upstream, exchange, version, now);
+            let Some(subject) = self.subject_id(who, exchange, now) else { return };
+            return self.exchanges.rejected(who, upstream, subject, version, now);
         }
-        let key = upstream.key(who, account);
-        let earlier = self.rejections.get(&key);
-        if earlier.is_some_and(|earlier| version < earlier.version) {
-            return;
-        }
-        let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
-        self.rejections.insert(key.clone(), Rejection { version, refreshed_at });
-        self.ready.forget(&key);
-        if let Some(connect) = upstream.connect() {
+        if self.distrust(upstream.key(who, account), version)
+            && let Some(connect) = upstream.connect()
+        {
             connect.look_again();
         }
+    }
+
+    /// Whether it is news.
+    pub(crate) fn distrust(&self, key: CredentialKey, version: Version) -> bool {
+        let earlier = self.rejections.get(&key);
+        if earlier.is_some_and(|earlier| version < earlier.version) {
+            return false;
+        }
+        let refreshed_at = earlier.and_then(|earlier| earlier.refreshed_at);
+        self.ready.forget(&key);
+        self.rejections.insert(key, Rejection { version, refreshed_at });
+        true
     }
 
     /// For what is still open when something of a person changes: ends when that may have happened,

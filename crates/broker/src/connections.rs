@@ -44,8 +44,6 @@ const FLOWS_PER_PERSON: u32 = 10;
 /// Accounts of one upstream that one person may connect, the first one among them. Compared before
 /// they are sent off and again when they come back; who comes back twice at once may have one more.
 pub const ACCOUNTS_PER_UPSTREAM: usize = 8;
-/// A reconnect races with a refresh; whoever loses looks again, this often.
-const PUT_TRIES: u32 = 5;
 
 /// The browser a person signed in with. A flow begun in it ends in it (OC-16).
 #[derive(Clone, Debug)]
@@ -494,36 +492,10 @@ impl Connections {
         credential: &Credential,
         obtained_via: ObtainedVia,
     ) -> Result<(), ConnectError> {
-        let parts = &self.broker.parts;
-        for _ in 0..PUT_TRIES {
-            let old = parts.store.find(key).await?.map(|stored| stored.record.version);
-            let base = match old {
-                Some(old) => old,
-                None => Version::first(parts.store.now(parts.clock.now()).await?),
-            };
-            let version = parts.vault.next_version(key, base);
-            let record = Record {
-                version,
-                sealed: parts.vault.seal(key, version, credential).await?,
-                health: Health::Good,
-                obtained_via,
-                expires_at: credential.expires_at,
-                updated_at: parts.clock.now(),
-            };
-            match parts.store.put(key, &record, old).await {
-                Err(StoreError::Conflict) => {}
-                written => {
-                    written?;
-                    parts.vault.saw(key, version);
-                    self.broker.ready.forget(key);
-                    self.broker.forgive(key);
-                    self.broker.demands_approved(key, version).await;
-                    self.plan(key, &record, credential);
-                    return Ok(());
-                }
-            }
-        }
-        Err(ConnectError(Reason::Conflict))
+        let record = self.broker.put(key, credential, obtained_via).await?;
+        self.broker.demands_approved(key, record.version).await;
+        self.plan(key, &record, credential);
+        Ok(())
     }
 
     async fn demands(&self, key: &CredentialKey) -> Result<Demands, StoreError> {

@@ -1,6 +1,6 @@
-//! `token_exchange` and `entra_obo`: the access token that a caller brought is exchanged for one of
-//! the upstream's. Nothing is stored: what was had is in memory, and no longer than what it was had
-//! for.
+//! `token_exchange` and `entra_obo`: a person's access token for this gateway is exchanged for one of
+//! the upstream's. Nothing of that is stored: what was had is in memory, and no longer than what it
+//! was had for.
 
 use std::{
     sync::{
@@ -11,10 +11,9 @@ use std::{
 };
 
 use attache_core::{
-    CredentialKey, IssuerId, Principal, Timestamp, UpstreamName, UserId,
+    CredentialKey, IssuerId, Principal, Secret, Timestamp, UpstreamName, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
     outbound::Outbound,
-    principal::{AuthenticatedBy, Presented},
     store::Version,
 };
 use attache_oauth::token::{ExchangeGrant, ExchangedToken, OnBehalfOfGrant, TokenEndpoint};
@@ -26,6 +25,7 @@ use crate::{
     flight::Flights,
     injection::Injection,
     refresh::{REJECTION_REST, rest_after},
+    subject::{Subject, SubjectId},
     tasks::Tasks,
     upstream::Brokered,
 };
@@ -64,31 +64,20 @@ pub enum ExchangeForm {
 }
 
 impl TokenExchange {
-    /// What this caller brought that may be exchanged here.
-    fn subject<'a>(&self, who: &'a Principal) -> Option<&'a Arc<Presented>> {
-        match &who.authenticated_by {
-            AuthenticatedBy::AccessToken(Some(one)) if self.takes(one) => Some(one),
-            AuthenticatedBy::AccessToken(_)
-            | AuthenticatedBy::Client(_)
-            | AuthenticatedBy::PersonalToken(_)
-            | AuthenticatedBy::Session(_) => None,
+    /// Whether what this directory gave may be shown to the server.
+    pub(crate) fn is_of(&self, given_by: Option<&str>) -> bool {
+        match &self.form {
+            ExchangeForm::TokenExchange { .. } => true,
+            ExchangeForm::OnBehalfOf { tenant } => given_by == Some(tenant),
         }
     }
 
-    fn takes(&self, subject: &Presented) -> bool {
-        subject.issuer == self.issuer
-            && match &self.form {
-                ExchangeForm::TokenExchange { .. } => true,
-                ExchangeForm::OnBehalfOf { tenant } => subject.tenant.as_ref() == Some(tenant),
-            }
-    }
-
-    async fn ask(&self, subject: &Presented) -> Result<ExchangedToken, ProviderError> {
+    async fn ask(&self, subject_token: &Secret) -> Result<ExchangedToken, ProviderError> {
         let (outbound, scopes) = (&*self.outbound, self.scopes.as_slice());
         let asked = match &self.form {
             ExchangeForm::TokenExchange { audience, resource } => {
                 let grant = ExchangeGrant {
-                    subject_token: &subject.token,
+                    subject_token,
                     audience: audience.as_deref(),
                     resource: resource.as_deref(),
                     scopes,
@@ -96,7 +85,7 @@ impl TokenExchange {
                 self.endpoint.exchange_token(outbound, grant).await
             }
             ExchangeForm::OnBehalfOf { .. } => {
-                let grant = OnBehalfOfGrant { assertion: &subject.token, scopes };
+                let grant = OnBehalfOfGrant { assertion: subject_token, scopes };
                 self.endpoint.on_behalf_of(outbound, grant).await
             }
         };
@@ -119,8 +108,7 @@ pub(crate) struct Exchanges {
 struct Key {
     user: UserId,
     upstream: UpstreamName,
-    /// SHA-256 of the caller's token: whoever signs in anew, or in another role, begins anew.
-    subject: [u8; 32],
+    subject: SubjectId,
 }
 
 #[derive(Clone, Debug)]
@@ -144,10 +132,10 @@ impl Exchanges {
         &self,
         who: &Principal,
         upstream: &Brokered,
-        exchange: &TokenExchange,
+        subject: SubjectId,
         now: Timestamp,
     ) -> Option<Arc<Injection>> {
-        let answer = self.answers.get(&Key::new(who, upstream, exchange.subject(who)?))?;
+        let answer = self.answers.get(&Key::new(who, upstream, subject))?;
         answer.result.ok().filter(|_| now < answer.until)
     }
 
@@ -155,11 +143,10 @@ impl Exchanges {
         &self,
         who: &Principal,
         upstream: &Brokered,
-        exchange: &TokenExchange,
+        subject: SubjectId,
         version: Version,
         now: Timestamp,
     ) {
-        let Some(subject) = exchange.subject(who) else { return };
         let key = Key::new(who, upstream, subject);
         let Some(answer) = self.answers.get(&key) else { return };
         if answer.result.as_ref().is_ok_and(|injection| injection.version == version) {
@@ -173,30 +160,48 @@ impl Exchanges {
 }
 
 impl Key {
-    fn new(who: &Principal, upstream: &Brokered, subject: &Presented) -> Self {
-        Self { user: who.user.clone(), upstream: upstream.name.clone(), subject: subject.digest }
+    fn new(who: &Principal, upstream: &Brokered, subject: SubjectId) -> Self {
+        Self { user: who.user.clone(), upstream: upstream.name.clone(), subject }
     }
 }
 
 impl Broker {
-    /// However many calls with the same token wait, the server is asked once.
+    /// What was kept and is not accepted is renewed once (TX-2); what the caller brought is theirs
+    /// to renew.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         who: &Principal,
         upstream: &Arc<Brokered>,
         exchange: &Arc<TokenExchange>,
     ) -> Obtained {
-        let Some(subject) = exchange.subject(who) else {
-            return Err(ObtainError::Refused { reason: Reason::SubjectMissing });
-        };
-        let key = Key::new(who, upstream, subject);
+        const REFUSED: ObtainError = ObtainError::Refused { reason: Reason::SubjectRefused };
+        let subject = self.subject(who, exchange).await?;
+        let exchanged = self.exchange_subject(who, upstream, exchange, &subject).await;
+        if exchanged.as_ref().err() != Some(&REFUSED) || !self.doubt(who, &subject) {
+            return exchanged;
+        }
+        let renewed = self.subject(who, exchange).await?;
+        match self.exchange_subject(who, upstream, exchange, &renewed).await {
+            Err(REFUSED) => Err(ObtainError::Refused { reason: Reason::SignInMissing }),
+            exchanged => exchanged,
+        }
+    }
+
+    /// However many calls with the same token wait, the server is asked once.
+    async fn exchange_subject(
+        self: &Arc<Self>,
+        who: &Principal,
+        upstream: &Arc<Brokered>,
+        exchange: &Arc<TokenExchange>,
+        subject: &Subject,
+    ) -> Obtained {
+        let key = Key::new(who, upstream, subject.id);
         let work = || {
             let errand = Errand {
                 broker: Arc::clone(self),
                 upstream: Arc::clone(upstream),
                 exchange: Arc::clone(exchange),
-                subject: Arc::clone(subject),
-                subject_ends: who.expires_at,
+                subject: subject.clone(),
                 key: key.clone(),
             };
             errand.run()
@@ -214,8 +219,7 @@ struct Errand {
     broker: Arc<Broker>,
     upstream: Arc<Brokered>,
     exchange: Arc<TokenExchange>,
-    subject: Arc<Presented>,
-    subject_ends: Timestamp,
+    subject: Subject,
     key: Key,
 }
 
@@ -233,7 +237,7 @@ impl Errand {
             Ok(permit) => permit,
             Err(rest) => return live.ok_or(rest.error),
         };
-        let exchanged = self.exchange.ask(&self.subject).await;
+        let exchanged = self.exchange.ask(&self.subject.token).await;
         let now = clock.now();
         let (result, until, outcome) = match exchanged {
             Ok(token) => {
@@ -262,7 +266,7 @@ impl Errand {
     /// With when to have it anew.
     fn render(&self, token: &ExchangedToken, now: Timestamp) -> (Obtained, Timestamp) {
         let life = token.expires_in.unwrap_or(UNKNOWN_LIFE);
-        let end = now.plus(life).min(self.subject_ends);
+        let end = now.plus(life).min(self.subject.ends);
         let Some(value) = self.upstream.form.render(&token.access_token) else {
             let reason = Reason::MalformedResponse;
             return (Err(ObtainError::Operator { reason }), now.plus(REFUSAL_REST));

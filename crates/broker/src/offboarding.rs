@@ -96,7 +96,9 @@ impl Offboarding {
             Slot::Upstream(name) | Slot::Undecided(name, _) => {
                 self.upstreams.iter().find(|upstream| upstream.name == name.upstream)
             }
-            Slot::SubjectToken(_) => None,
+            Slot::SubjectToken(_) => {
+                self.broker.parts.subject_tokens.as_ref().map(|kept| kept.provider())
+            }
         };
         let revocation = match (&slot, upstream) {
             (Slot::Upstream(server), Some(upstream)) => {

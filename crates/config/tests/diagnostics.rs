@@ -501,6 +501,14 @@ fn on_behalf_of_is_asked_for_as_entra_takes_it() {
 }
 
 #[test]
+fn what_sign_ins_leave_is_renewed_under_a_name_of_its_own() {
+    let text = broker("mode = 'oauth_connect'").replace("\"gh\"", "\"identity-provider\"");
+    let message = "identity-provider is the company's own, where store_subject_token is on";
+    refuses(&text, "upstream[0].name", message);
+    accepts(&text.replace("store_subject_token = true", ""));
+}
+
+#[test]
 fn what_this_version_cannot_do_is_told_with_everything_else() {
     let text = broker(
         "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\

@@ -135,6 +135,8 @@ words! {
         KeyMalformed = "key_malformed",
         /// The caller brought nothing that the upstream's provider exchanges.
         SubjectMissing = "subject_missing",
+        /// The person's browser sign-in left nothing here that could be exchanged, or it ended.
+        SignInMissing = "sign_in_missing",
         /// The provider does not accept what the caller brought.
         SubjectRefused = "subject_refused",
         /// The provider gives this person no token for the upstream.
@@ -170,6 +172,8 @@ words! {
         PkceUnsupported = "pkce_unsupported",
         /// The upstream names another authorization server than the one we are registered at (OC-6).
         IssuerChanged = "issuer_changed",
+        /// What browser sign-in brings is no access token of its issuer for this gateway.
+        SubjectUnfit = "subject_unfit",
         /// The upstream refuses the token that was exchanged for it.
         ExchangeRejected = "exchange_rejected",
         RegistrationRefused = "registration_refused",

@@ -50,6 +50,14 @@ pub fn explain(reason: Reason) -> Explanation {
             "What you called with cannot be exchanged for a token of this server.",
             "Call with an access token of your company's identity provider for this gateway.",
         ),
+        Reason::SignInMissing => (
+            "This gateway has no sign-in of yours that could be exchanged for a token of this server, or it ended.",
+            "Sign in to this gateway with your browser, then try again.",
+        ),
+        Reason::SubjectUnfit => (
+            "What the identity provider gives when you sign in is not for this gateway, so it was shown to nobody.",
+            TELL_OPERATOR,
+        ),
         Reason::SubjectRefused => (
             "The identity provider does not accept your sign-in for this server.",
             "Sign in again where you call from. If that does not help, tell whoever runs this gateway.",

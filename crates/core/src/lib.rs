@@ -22,6 +22,7 @@ pub mod problem;
 pub mod reach;
 pub mod secret;
 pub mod store;
+pub mod subject_token;
 pub mod time;
 pub mod tools;
 pub mod traffic;

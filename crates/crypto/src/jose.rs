@@ -13,7 +13,7 @@ pub use algorithm::Algorithm;
 pub use jwk::{JwksError, KeySet};
 use serde::de::DeserializeOwned;
 pub use sign::SigningKey;
-pub use verify::{JwtError, Verified, claimed_issuer, verify};
+pub use verify::{JwtError, Verified, claimed_issuer, unproved_claims, verify};
 
 /// A JSON object with the fields of `T`. By itself serde would also take a list of their values,
 /// where every other reader sees no object.

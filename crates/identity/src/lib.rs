@@ -28,6 +28,7 @@ use attache_core::{
     outbound::Outbound,
     principal::SessionDigest,
     store::{PersonalToken, Session, StoreError, Stores},
+    subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::random::Random;
 pub use attache_oauth::issuer::IssuerError;
@@ -61,6 +62,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What browser sign-in brings goes to `keeper`, where it is kept.
     pub fn new(
         settings: IdentitySettings,
         stores: &Stores,
@@ -68,6 +70,7 @@ impl Identity {
         clock: &Arc<dyn Clock>,
         random: &Arc<dyn Random>,
         outage: Arc<Outage>,
+        keeper: Option<Arc<dyn SubjectTokenKeeper>>,
     ) -> Self {
         let origin = PublicOrigin::new(&settings.public_url);
         let cookies = Cookies::of(&origin);
@@ -82,6 +85,7 @@ impl Identity {
             lifetime: settings.session_ttl,
             cookies,
             admission: admission.clone(),
+            keeper: keeper.clone(),
         });
         let around =
             Surroundings { origin: &origin, stores, clock, random, admission: &admission, cookies };
@@ -125,6 +129,7 @@ impl Identity {
             clock: Arc::clone(clock),
             random: Arc::clone(random),
             admission: admission.clone(),
+            keeper,
         });
         Self { login, sessions, bearers, authorization_server, personal }
     }

@@ -11,10 +11,11 @@ mod userinfo;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use attache_core::{
-    Clock, Dialect, Secret, UserId,
+    Clock, Credential, Dialect, Secret, Timestamp, UserId, Validity,
     audit::{Action, AuditEvent, Outcome},
     outbound::Outbound,
     store::{AuditStore, Person, PersonStore, Profile, SpentLoginStore},
+    subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::{
     jose::JwtError,
@@ -84,6 +85,7 @@ pub(crate) struct Login {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) admission: Admission,
+    pub(crate) keeper: Option<Arc<dyn SubjectTokenKeeper>>,
 }
 
 impl Login {
@@ -167,7 +169,18 @@ impl Login {
             .subject(&self.oidc.subject_claim)
             .ok_or(LoginError::NoSubject)?;
         let profile = self.profile(provider, &tokens, &claims).await?;
-        self.admit(&subject, &profile).await
+        let person = self.admit(&subject, &profile).await?;
+        self.keep(&person.id, tokens).await;
+        Ok(person)
+    }
+
+    /// A sign-in that cannot be kept is one, nevertheless.
+    async fn keep(&self, user: &UserId, tokens: TokenResponse) {
+        let Some(keeper) = &self.keeper else { return };
+        let credential = credential(tokens, &self.oidc.scopes, self.clock.now());
+        if let Err(reason) = keeper.keep(user, credential).await {
+            tracing::warn!(reason = reason.as_str(), "what a sign-in brought was not kept");
+        }
     }
 
     async fn redeem(
@@ -244,5 +257,22 @@ impl Login {
             count: None,
         };
         Ok(self.audit.append(&[event]).await?)
+    }
+}
+
+fn credential(tokens: TokenResponse, asked: &[String], now: Timestamp) -> Credential {
+    Credential {
+        access_token: Some(tokens.access_token),
+        refresh_token: tokens.refresh_token,
+        token_type: tokens.token_type,
+        scopes: tokens.scopes.unwrap_or_else(|| asked.to_vec()),
+        audience: None,
+        issuer: None,
+        obtained_at: now,
+        expires_at: tokens.expires_in.map(|life| now.plus(life)),
+        refresh_validity: tokens.refresh_expires_in.map(|life| Validity::of(now, life)),
+        account: None,
+        base_url: None,
+        origin: None,
     }
 }

@@ -7,6 +7,7 @@ use attache_core::{
     audit::{Action, AuditEvent, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
     store::{AuditStore, Result, Session, SessionStore},
+    subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::{
     digest::sha256,
@@ -30,6 +31,8 @@ pub(crate) struct Sessions {
     pub(crate) lifetime: Duration,
     pub(crate) cookies: Cookies,
     pub(crate) admission: Admission,
+    /// Forgets what the sign-in brought when it ends.
+    pub(crate) keeper: Option<Arc<dyn SubjectTokenKeeper>>,
 }
 
 impl Sessions {
@@ -69,7 +72,7 @@ impl Sessions {
             let found = self.store.find(digest(&id), self.clock.now()).await?;
             self.store.remove(digest(&id)).await?;
             if let Some((session, _)) = found {
-                self.record(session.user).await?;
+                self.ended(session.user).await?;
             }
         }
         Ok([Name::Session, Name::Consent, Name::Approved].map(|name| self.cookies.clear(name)))
@@ -83,12 +86,16 @@ impl Sessions {
     pub(crate) async fn end_of(&self, user: &UserId, digest: SessionDigest) -> Result<bool> {
         let was_there = self.store.remove_of(user, digest).await?;
         if was_there {
-            self.record(user.clone()).await?;
+            self.ended(user.clone()).await?;
         }
         Ok(was_there)
     }
 
-    async fn record(&self, user: UserId) -> Result<()> {
+    /// What was kept is one for all browsers of a person: it ends with whichever they leave.
+    async fn ended(&self, user: UserId) -> Result<()> {
+        if let Some(keeper) = &self.keeper {
+            keeper.forget(&user).await?;
+        }
         let event = AuditEvent {
             at: self.clock.now(),
             user: Some(user),

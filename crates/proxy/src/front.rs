@@ -44,7 +44,7 @@ use crate::{
     guard::Guard,
     headers::overrides_method,
     mcp::{Answer, Prompt, is_modern},
-    refusal::{Refusal, connect_url, json_response},
+    refusal::{Refusal, connect_url, json_response, sign_in_url},
     route::Asked,
     session::SessionIds,
     snapshot::{Protocol, Route, Snapshot},
@@ -464,6 +464,10 @@ impl<'a> StandIn<'a> {
             text.push_str(" Open ");
             text.push_str(&url);
             text.push_str(" in your browser, then try again.");
+        }
+        if let Some(url) = sign_in_url(self.origin, error) {
+            text.push_str(" Open ");
+            text.push_str(&url);
         }
         text
     }

@@ -276,7 +276,8 @@ impl Refusal {
             Self::Unclear(why) => format!("{} Here, {why}.", Kind::UnclearMessage.facts().detail()),
             Self::NoCredential(error, _) => {
                 let words = explain(error.reason());
-                match connect_url {
+                let sign_in_url = sign_in_url(origin, *error);
+                match connect_url.or(sign_in_url.as_deref()) {
                     Some(url) => format!("{} {} {url}", words.happened, words.next),
                     None => format!("{} {}", words.happened, words.next),
                 }
@@ -332,6 +333,11 @@ const SHORTLY: Duration = Duration::from_secs(5);
 /// The one place a person is sent to; it asks them to sign in and is worth nothing to others.
 pub(crate) fn connect_url(origin: &PublicOrigin, server: &ConnectionName) -> String {
     origin.url(&format!("/connect/{server}"))
+}
+
+/// Where a person signs in to this gateway, when that is what is missing.
+pub(crate) fn sign_in_url(origin: &PublicOrigin, error: ObtainError) -> Option<String> {
+    (error.reason() == Reason::SignInMissing).then(|| origin.url("/login"))
 }
 
 /// JSON-RPC's "invalid params", as servers answer for a tool that they do not have.

@@ -23,7 +23,7 @@ use crate::{
     authorize::{AuthorizationRequest, Refusal, WRONG_ISSUER},
     bounded::Bounded,
     client::{Client, Clients},
-    misbehave::{CallbackAnswer, IdTokenAnswer, Script},
+    misbehave::{CallbackAnswer, IdTokenAnswer, Script, TokenAnswer},
     page::{escape, page},
     params::Params,
     peer::{Bound, Peer},
@@ -56,6 +56,9 @@ impl IdentityProvider {
             clients: Clients::default(),
             codes: Shared::default(),
             access_tokens: Shared::default(),
+            refresh_tokens: Shared::default(),
+            audience: Shared::default(),
+            renewals: Script::default(),
             callbacks: Script::default(),
             id_tokens: Script::default(),
             ambient,
@@ -88,6 +91,30 @@ impl IdentityProvider {
         &self.desk.callbacks
     }
 
+    /// From now on sign-ins bring JWT access tokens for `audience`, and a refresh token to whoever
+    /// asks for `offline_access`.
+    pub fn give_tokens_for(&self, audience: &str) {
+        self.desk.audience.with(|current| *current = Some(audience.to_owned()));
+    }
+
+    /// How the next refreshes are answered: [`TokenAnswer::InvalidGrant`], [`TokenAnswer::Status500`]
+    /// or as they should be.
+    pub fn renewals(&self) -> &Script<TokenAnswer> {
+        &self.desk.renewals
+    }
+
+    /// Refresh tokens that are good.
+    pub fn open_grants(&self) -> usize {
+        self.desk.refresh_tokens.with(|tokens| tokens.keys().count())
+    }
+
+    /// What sign-ins and refreshes brought.
+    pub fn secrets(&self) -> Vec<String> {
+        let access = self.desk.access_tokens.with(|tokens| owned(tokens.keys()));
+        let refresh = self.desk.refresh_tokens.with(|tokens| owned(tokens.keys()));
+        [access, refresh].concat()
+    }
+
     /// What the next ID tokens say.
     pub fn id_tokens(&self) -> &Script<IdTokenAnswer> {
         &self.desk.id_tokens
@@ -111,6 +138,10 @@ struct Desk {
     clients: Clients,
     codes: Shared<Bounded<Code>>,
     access_tokens: Shared<Bounded<(Person, Timestamp)>>,
+    refresh_tokens: Shared<Bounded<Person>>,
+    /// Whom the access tokens of sign-ins are for, as JWTs; nobody in particular otherwise.
+    audience: Shared<Option<String>>,
+    renewals: Script<TokenAnswer>,
     callbacks: Script<CallbackAnswer>,
     id_tokens: Script<IdTokenAnswer>,
 }
@@ -127,6 +158,7 @@ fn routes(desk: &Arc<Desk>) -> Router {
         .route("/.well-known/openid-configuration", get(configuration))
         .route("/authorize", get(authorize).post(authorize))
         .route("/token", post(token))
+        .route("/revoke", post(revoke))
         .route("/userinfo", get(userinfo))
         .route("/jwks", get(jwks))
         .layer(DefaultBodyLimit::max(MAX_FORM))
@@ -141,9 +173,10 @@ async fn configuration(State(desk): State<Arc<Desk>>) -> Json<Value> {
         "token_endpoint": format!("{issuer}/token"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/jwks"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "scopes_supported": ["openid", "profile", "email"],
@@ -208,13 +241,30 @@ async fn token(State(desk): State<Arc<Desk>>, headers: HeaderMap, form: Bytes) -
         Ok(client) => client,
         Err(refused) => return refused.into_response(),
     };
-    if params.get("grant_type") != Some("authorization_code") {
-        return oauth_error("unsupported_grant_type");
-    }
-    match desk.redeem(&client, &params) {
+    let tokens = match params.get("grant_type") {
+        Some("authorization_code") => desk.redeem(&client, &params),
+        Some("refresh_token") => match desk.renewals.take() {
+            TokenAnswer::InvalidGrant => return oauth_error("invalid_grant"),
+            TokenAnswer::Status500 => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            _ => desk.renew(&params),
+        },
+        _ => return oauth_error("unsupported_grant_type"),
+    };
+    match tokens {
         Some(tokens) => ([(header::CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
         None => oauth_error("invalid_grant"),
     }
+}
+
+/// RFC 7009.
+async fn revoke(State(desk): State<Arc<Desk>>, headers: HeaderMap, form: Bytes) -> Response {
+    let Ok(params) = Params::parse(&form) else { return oauth_error("invalid_request") };
+    if let Err(refused) = desk.clients.authenticate(&headers, &params) {
+        return refused.into_response();
+    }
+    let token = params.get("token").unwrap_or_default();
+    desk.refresh_tokens.with(|tokens| tokens.remove(token));
+    StatusCode::OK.into_response()
 }
 
 async fn userinfo(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
@@ -251,16 +301,39 @@ impl Desk {
         if !good {
             return None;
         }
-        let access_token = self.ambient.token("idp");
-        let until = now.plus(TOKEN_TTL);
+        let mut tokens = self.tokens(person, &request.scopes);
+        let id_token = self.id_token(person, &request, self.id_tokens.take());
+        tokens.insert("id_token".to_owned(), json!(id_token));
+        Some(Value::from(tokens))
+    }
+
+    /// Every refresh token is good once.
+    fn renew(&self, params: &Params) -> Option<Value> {
+        let token = params.get("refresh_token")?;
+        let person = self.refresh_tokens.with(|tokens| tokens.remove(token))?;
+        Some(Value::from(self.tokens(person, &["offline_access".to_owned()])))
+    }
+
+    fn tokens(&self, person: Person, scopes: &[String]) -> Map<String, Value> {
+        let audience = self.audience.with(|audience| audience.clone());
+        let access_token = match &audience {
+            Some(audience) => self.access_token(person, audience, TOKEN_TTL),
+            None => self.ambient.token("idp"),
+        };
+        let until = self.ambient.now().plus(TOKEN_TTL);
         self.access_tokens.with(|tokens| tokens.insert(access_token.clone(), (person, until)));
-        Some(json!({
-            "access_token": access_token,
-            "token_type": "Bearer",
-            "expires_in": TOKEN_TTL.as_secs(),
-            "scope": request.scopes.join(" "),
-            "id_token": self.id_token(person, &request, self.id_tokens.take()),
-        }))
+        let mut tokens = Map::from_iter([
+            ("access_token".to_owned(), json!(access_token)),
+            ("token_type".to_owned(), json!("Bearer")),
+            ("expires_in".to_owned(), json!(TOKEN_TTL.as_secs())),
+            ("scope".to_owned(), json!(scopes.join(" "))),
+        ]);
+        if scopes.iter().any(|scope| scope == "offline_access") {
+            let token = self.ambient.token("idp-refresh");
+            self.refresh_tokens.with(|tokens| tokens.insert(token.clone(), person));
+            tokens.insert("refresh_token".to_owned(), json!(token));
+        }
+        tokens
     }
 
     fn id_token(
@@ -306,6 +379,10 @@ impl Desk {
         claims.insert("exp".to_owned(), json!(now.plus(ttl).as_seconds()));
         claims
     }
+}
+
+fn owned<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    texts.map(str::to_owned).collect()
 }
 
 fn claims_about(person: Person) -> Map<String, Value> {

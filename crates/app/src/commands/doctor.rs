@@ -16,6 +16,7 @@ mod registration;
 mod report;
 mod resource;
 mod scopes;
+mod subject_token;
 mod upstream;
 
 use std::sync::Arc;

@@ -2,13 +2,17 @@
 
 mod api_key;
 mod connect;
+mod subject_tokens;
 mod token_exchange;
 
-pub(crate) use self::{connect::is_public, token_exchange::is_exchanged};
+pub(crate) use self::{
+    connect::is_public,
+    token_exchange::{exchanged, is_exchanged},
+};
 
 use std::sync::Arc;
 
-use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, SigningKeys};
+use attache_broker::{Brokered, HeaderForm, Metrics, Mode, ServiceKey, SigningKeys, SubjectTokens};
 use attache_config::{
     Config,
     model::{Allow, AuthBroker, Identity, Mode as Acquired, Protocol as Configured, Upstream},
@@ -34,6 +38,8 @@ pub(crate) struct Upstreams {
     /// Those with an `auth_broker` block.
     pub(crate) brokered: Vec<Arc<Brokered>>,
     pub(crate) routes: Vec<Route>,
+    /// Of browser sign-in, where they are kept.
+    pub(crate) subject_tokens: Option<Arc<SubjectTokens>>,
 }
 
 /// What upstreams have in common.
@@ -53,7 +59,11 @@ pub(crate) struct Common<'a> {
 pub(crate) fn wire(config: &Config, common: &Common<'_>) -> Result<Upstreams, UpstreamError> {
     let routes = config.upstreams.iter().map(|upstream| route(upstream, common));
     let routes = routes.collect::<Result<Vec<_>, _>>()?;
-    Ok(Upstreams { brokered: routes.iter().filter_map(|r| r.broker.clone()).collect(), routes })
+    Ok(Upstreams {
+        brokered: routes.iter().filter_map(|r| r.broker.clone()).collect(),
+        routes,
+        subject_tokens: subject_tokens::wire(common).map(Arc::new),
+    })
 }
 
 fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamError> {

@@ -18,7 +18,7 @@ use crate::world::{CLIENT_SECRET, Surroundings, World};
 
 /// A server that exchanges tokens, and counts those it gives. It lies on request.
 #[derive(Clone, Debug)]
-struct Exchanger {
+pub(crate) struct Exchanger {
     url: String,
     seen: Arc<Mutex<Seen>>,
 }
@@ -33,7 +33,7 @@ struct Seen {
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 impl Exchanger {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/token", listener.local_addr().expect("an address"));
         let exchanger = Self { url, seen: Arc::default() };
@@ -43,6 +43,10 @@ impl Exchanger {
     }
 
     async fn world(&self) -> World {
+        self.world_among(Surroundings::default()).await
+    }
+
+    pub(crate) async fn world_among(&self, surroundings: Surroundings) -> World {
         let more = format!(
             r#"
 [[upstream]]
@@ -60,19 +64,19 @@ token_params = {{ connection = "hr" }}
 "#,
             self.url
         );
-        let surroundings = Surroundings { more, ..Surroundings::default() };
+        let surroundings = Surroundings { more, ..surroundings };
         World::among("sqlite:attache.db", surroundings).await
     }
 
-    fn lie(&self, status: u16, body: &'static str) {
+    pub(crate) fn lie(&self, status: u16, body: &'static str) {
         self.seen().lies.push((status, body));
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.seen().forms.len()
     }
 
-    fn said(&self, name: &str) -> Vec<String> {
+    pub(crate) fn said(&self, name: &str) -> Vec<String> {
         let seen = self.seen();
         let form = seen.forms.last().expect("it was asked");
         form.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
@@ -102,7 +106,7 @@ async fn exchange(
 }
 
 /// What the upstream was called with last.
-fn arrived(world: &World) -> Vec<String> {
+pub(crate) fn arrived(world: &World) -> Vec<String> {
     let last = world.bare.arrived().pop().expect("a request");
     last.all("authorization").into_iter().map(str::to_owned).collect()
 }

@@ -45,6 +45,7 @@ mod sign_in;
 mod step_up;
 mod storage;
 mod streams;
+mod subject_tokens;
 mod together;
 mod token_endpoint;
 mod tokens;

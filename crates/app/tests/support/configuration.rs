@@ -39,6 +39,7 @@ egress.allow_private = ["{address}/32"]
 issuer = "{idp}"
 client_id = "attache"
 client_secret = "{CLIENT_SECRET}"
+{oidc}
 
 [[identity.jwt]]
 issuer = "{idp}"
@@ -106,6 +107,7 @@ tools = [{{ allow = ["read_*", "delete_draft"], deny = ["*_secret"] }},
         address = world.surroundings.address,
         store = world.store,
         idp = world.idp.issuer(),
+        oidc = world.surroundings.oidc,
         forge = world.forge.issuer,
         mcp = world.mcp.endpoint(),
         api = world.api.url(),

@@ -78,6 +78,8 @@ pub(crate) struct Surroundings {
     /// address of `notes`, `{notes}` for its issuer and `{broker}` for all that is said of it,
     /// `{bare}` for the bare upstream's.
     pub(crate) more: String,
+    /// At the end of `[identity.oidc]`.
+    pub(crate) oidc: String,
     /// Of the world, and of peers that are there before it.
     pub(crate) clock: Arc<FakeClock>,
 }
@@ -85,8 +87,8 @@ pub(crate) struct Surroundings {
 impl Default for Surroundings {
     fn default() -> Self {
         let resolver = Arc::new(SystemResolver);
-        let (more, clock) = (String::new(), Arc::default());
-        Self { address: Ipv4Addr::LOCALHOST, resolver, more, clock }
+        let (more, oidc, clock) = (String::new(), String::new(), Arc::default());
+        Self { address: Ipv4Addr::LOCALHOST, resolver, more, oidc, clock }
     }
 }
 
@@ -274,7 +276,9 @@ impl World {
         self.stop().await;
         let log = witness::log();
         let store = self.home.store_bytes();
-        let given = [self.notes.secrets(), self.mail.secrets(), self.witness.secrets()].concat();
+        let given =
+            [self.idp.secrets(), self.notes.secrets(), self.mail.secrets(), self.witness.secrets()]
+                .concat();
         let proofs = self.witness.proofs();
         let ours = [MARKER.to_owned(), CLIENT_SECRET.to_owned()];
         for secret in given.iter().chain(&ours) {

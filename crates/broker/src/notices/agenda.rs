@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    Credential, CredentialKey, Timestamp,
+    Credential, CredentialKey, Slot, Timestamp,
     store::{Health, News, NoticeStore, Planned, StoreError, Version},
 };
 
@@ -37,6 +37,9 @@ impl Agenda {
     /// not the credential.
     pub(crate) fn plan(&self, tasks: &Tasks, written: &Written<'_>) {
         let Some(store) = &self.0 else { return };
+        if matches!(written.key.slot, Slot::SubjectToken(_)) {
+            return; // no connection that anybody made
+        }
         let (store, key) = (Arc::clone(store), written.key.clone());
         let (version, planned) = (written.version, written.planned());
         tasks.spawn(async move {

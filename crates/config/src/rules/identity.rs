@@ -170,7 +170,21 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
     if exchanges && identity.oidc.as_ref().is_some_and(|oidc| !oidc.store_subject_token) {
         place.key("oidc").key("store_subject_token").warning(
             "people who sign in here will have no token to exchange",
-            "this version exchanges what callers bring: an access token of the exchanging server",
+            "write true, or let programs bring an access token of the exchanging server",
         );
+    }
+}
+
+/// What is kept is renewed at the identity provider, which logs and metrics call by this name.
+pub(super) fn one_identity_provider(file: &File, root: &Place<'_>) {
+    const NAME: &str = "identity-provider";
+    let keeps = file.identity.oidc.as_ref().is_some_and(|oidc| oidc.store_subject_token);
+    for (index, upstream) in file.upstream.iter().enumerate() {
+        if keeps && upstream.name.as_deref() == Some(NAME) {
+            root.key("upstream").index(index).key("name").error(
+                format!("{NAME} is the company's own, where store_subject_token is on"),
+                "give the upstream another name",
+            );
+        }
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn config(
         upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
     let forward_auth = forward_auth::proxies(file, &upstreams, secrets, &root.key("forward_auth"));
     identity::somebody_can_call(file, root);
+    identity::one_identity_provider(file, root);
     if let Some(allowed) = &allow_private {
         egress::reachable(file, allowed, root);
     }

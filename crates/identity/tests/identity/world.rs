@@ -85,6 +85,7 @@ impl World {
             &(Arc::clone(&clock) as Arc<dyn Clock>),
             &(Arc::new(SystemRandom) as Arc<dyn Random>),
             Arc::default(),
+            None,
         );
         Self { idp, clock, stores, identity, switches }
     }

@@ -13,6 +13,7 @@ pub struct OpenIdProvider {
     pub token_endpoint: Url,
     pub jwks_uri: Url,
     pub userinfo_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 section 3).
     pub iss_parameter_supported: bool,
@@ -52,6 +53,7 @@ impl OpenIdProvider {
                 .required(document.token_endpoint.as_deref(), "no usable token_endpoint")?,
             jwks_uri: site.required(document.jwks_uri.as_deref(), "no usable jwks_uri")?,
             userinfo_endpoint: optional(document.userinfo_endpoint),
+            revocation_endpoint: optional(document.revocation_endpoint),
             end_session_endpoint: optional(document.end_session_endpoint),
             iss_parameter_supported: document.authorization_response_iss_parameter_supported,
             code_challenge_methods_supported: document

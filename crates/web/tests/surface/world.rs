@@ -120,6 +120,7 @@ impl World {
             metrics: Metrics::default(),
             outage: Arc::default(),
             agenda: Agenda::default(),
+            subject_tokens: None,
         });
         let upstreams = vec![
             brokered("github", Access::Everyone),
@@ -145,7 +146,8 @@ impl World {
                 .into(),
             authorization_server: None,
         };
-        let identity = Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default());
+        let identity =
+            Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default(), None);
         let identity = Arc::new(identity);
         let assertion_keys = Arc::new(SigningKeys::new(
             ServiceKeyParts {

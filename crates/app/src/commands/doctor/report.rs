@@ -120,6 +120,7 @@ checks! {
     PushedRequests = "pushed_requests",
     IssParameter = "iss_parameter",
     Revocation = "revocation",
+    SubjectToken = "subject_token",
 }
 
 impl Serialize for Check {

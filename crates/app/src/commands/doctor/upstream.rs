@@ -21,8 +21,9 @@ use super::{
     journal::Journal,
     registration,
     report::{Check, Finding, Outcome, Part, Section},
-    resource,
+    resource, subject_token,
 };
+use crate::wire::upstreams::exchanged;
 
 const KEYS: client::Keys = client::Keys {
     client_secret: "upstream.auth_broker.client_secret",
@@ -47,6 +48,10 @@ pub(super) async fn examine(upstream: &Upstream, tools: &Tools<'_>) -> Section {
             None => Published::default(),
         };
         visit.authorization_server(resource, &mut findings).await;
+    }
+    let identity = &tools.config.identity;
+    if let Some(issuer) = upstream.broker.as_ref().and_then(|broker| exchanged(broker, identity)) {
+        findings.extend(subject_token::examine(issuer, identity));
     }
     Section { part: Part::Upstream(upstream.name.clone()), findings }
 }

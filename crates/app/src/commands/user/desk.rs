@@ -118,6 +118,7 @@ impl Desk {
             metrics,
             outage: Arc::default(),
             agenda: Agenda::default(),
+            subject_tokens: upstreams.subject_tokens,
         });
         let offboarding = Offboarding::new(broker, &stores, upstreams.brokered);
         Ok(Self { stores, offboarding, store, ledger, tasks, stop })

@@ -63,10 +63,17 @@ pub(super) fn wire(
 
 /// Whether some upstream's tokens are had for access tokens of `issuer`.
 pub(crate) fn is_exchanged(config: &Config, of: &IssuerId) -> bool {
-    let brokers = config.upstreams.iter().filter_map(|upstream| upstream.broker.as_ref());
-    brokers
-        .filter(|broker| matches!(broker.mode, Mode::TokenExchange | Mode::EntraObo))
-        .any(|broker| issuer(broker, &config.identity) == Some(of))
+    let mut brokers = config.upstreams.iter().filter_map(|upstream| upstream.broker.as_ref());
+    brokers.any(|broker| exchanged(broker, &config.identity) == Some(of))
+}
+
+/// Whose access tokens are exchanged for an upstream's, if any are.
+pub(crate) fn exchanged<'a>(
+    broker: &'a AuthBroker,
+    identity: &'a Identity,
+) -> Option<&'a IssuerId> {
+    let exchanges = matches!(broker.mode, Mode::TokenExchange | Mode::EntraObo);
+    exchanges.then(|| issuer(broker, identity)).flatten()
 }
 
 /// The exchanging server: the company's identity provider, unless another is written.

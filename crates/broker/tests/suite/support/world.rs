@@ -134,6 +134,7 @@ impl World {
             metrics: self.metrics.clone(),
             outage: Arc::default(),
             agenda: Agenda::new(self.stores.notices.clone()),
+            subject_tokens: None,
         });
         let upstreams = vec![self.notes(), self.tickets()];
         let connections =

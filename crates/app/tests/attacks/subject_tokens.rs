@@ -1,0 +1,152 @@
+//! Tokens that browser sign-in left, to be exchanged for who calls with a token of ours: whose, how
+//! fresh, and for how long.
+
+use std::time::Duration;
+
+use attache_sandbox::{TokenAnswer, people::ADA};
+
+use crate::{
+    exchange::{Exchanger, arrived},
+    program::Program,
+    tokens::{self, EVERYTHING},
+    visitor::Visitor,
+    world::{Surroundings, World},
+};
+
+const KEPT: &str = "store_subject_token = true\nscopes = [\"openid\", \"offline_access\"]";
+
+/// What they are told when it ended.
+const AGAIN: &str = "Sign in to this gateway with your browser";
+
+async fn world(exchanger: &Exchanger) -> World {
+    let surroundings = Surroundings { oidc: KEPT.to_owned(), ..Surroundings::default() };
+    let world = exchanger.world_among(surroundings).await;
+    world.idp.give_tokens_for(&world.origin.origin().ascii_serialization());
+    world
+}
+
+/// A program with a token that this person made here: nothing that the provider gave.
+async fn program(world: &World, who: &mut Visitor) -> Program {
+    tokens::holder(world, &tokens::token(who, EVERYTHING).await)
+}
+
+async fn refused(program: &Program, status: u16, says: &str) {
+    let told = program.get("/http/hr/me").await;
+    assert_eq!(told.status.as_u16(), status, "{}", told.body);
+    assert!(told.body.contains(says), "{}", told.body);
+    let leads = told.body.contains(&format!("{}login", program.origin));
+    assert_eq!(leads, says == AGAIN, "{}", told.body);
+}
+
+#[tokio::test]
+async fn who_calls_with_a_token_of_ours_is_exchanged_for_by_their_sign_in() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    let (mut ada, mut grace) = (world.ada().await, world.grace().await);
+    let (adas, graces) = (program(&world, &mut ada).await, program(&world, &mut grace).await);
+    for (program, name, token) in [(&adas, "ada", "given-1"), (&graces, "grace", "given-2")] {
+        for _ in 0..3 {
+            let page = program.get("/http/hr/me").await;
+            assert_eq!(page.status, 200, "{}", page.body);
+            assert_eq!(arrived(&world), [format!("Bearer {token}")], "had once, used by one");
+        }
+        assert_eq!(subject(&exchanger), name);
+    }
+    assert_eq!(world.count("credential").await, 2, "sealed, one for each");
+    let listed = adas.get("/api/v1/user/credentials").await;
+    assert!(!listed.body.contains("identity-provider"), "{}", listed.body);
+
+    // Five minutes later what was kept has ended: it is renewed before it is shown to anybody.
+    world.later(Duration::from_mins(6));
+    let stale = exchanger.said("subject_token");
+    assert_eq!(graces.get("/http/hr/me").await.status, 200);
+    assert_eq!(subject(&exchanger), "grace");
+    assert_ne!(exchanger.said("subject_token"), stale);
+
+    // Whoever brings a token of the provider is exchanged for by that.
+    let own = world.program(ADA);
+    assert_eq!(own.get("/http/hr/me").await.status, 200);
+    assert_eq!(exchanger.said("subject_token"), [own.token.as_str()]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_sign_out_ends_what_was_kept() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    let (mut ada, mut grace) = (world.ada().await, world.grace().await);
+    let (adas, graces) = (program(&world, &mut ada).await, program(&world, &mut grace).await);
+    assert_eq!(adas.get("/http/hr/me").await.status, 200);
+    assert_eq!(world.idp.open_grants(), 2);
+    let gone = tokens::post(&mut ada, "/logout", "").await;
+    assert_eq!(gone.status, 303, "{}", gone.body);
+    for _ in 0..2 {
+        refused(&adas, 403, AGAIN).await;
+    }
+    assert_eq!((exchanger.asked(), world.count("credential").await), (1, 1));
+    assert_eq!(graces.get("/http/hr/me").await.status, 200, "nobody else's is");
+
+    // Who comes back is served again, by what that sign-in brings.
+    let again = world.ada().await;
+    assert_eq!(adas.get("/http/hr/me").await.status, 200);
+    assert_eq!((subject(&exchanger), world.count("credential").await), ("ada".to_owned(), 2));
+    drop(again);
+    world.end().await;
+}
+
+/// TX-4, OBO-1: what the provider gave for somebody else is shown to nobody.
+#[tokio::test]
+async fn a_sign_in_for_another_audience_is_not_exchanged() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    world.idp.give_tokens_for("https://graph.example.com");
+    let mut ada = world.ada().await;
+    let adas = program(&world, &mut ada).await;
+    refused(&adas, 502, "not for this gateway").await;
+    assert_eq!((exchanger.asked(), world.bare.arrived().len()), (0, 0));
+    world.end().await;
+}
+
+/// TX-2, TX-3: a provider that is away, that ended the grant, or that does not take what was kept.
+#[tokio::test]
+async fn a_sign_in_is_renewed_once_and_its_end_is_said() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    let mut ada = world.ada().await;
+    let adas = program(&world, &mut ada).await;
+
+    exchanger.lie(400, r#"{"error":"invalid_grant"}"#);
+    assert_eq!(adas.get("/http/hr/me").await.status, 200, "renewed, and asked again");
+    assert_eq!(exchanger.asked(), 2);
+
+    world.later(Duration::from_mins(12));
+    for _ in 0..2 {
+        exchanger.lie(400, r#"{"error":"invalid_grant"}"#);
+    }
+    for _ in 0..3 {
+        refused(&adas, 403, AGAIN).await;
+        assert_eq!(exchanger.asked(), 4, "once more, and no more");
+    }
+
+    world.later(Duration::from_mins(6));
+    world.idp.renewals().next(TokenAnswer::Status500);
+    refused(&adas, 503, "not answering").await;
+    world.later(Duration::from_mins(1));
+    assert_eq!(adas.get("/http/hr/me").await.status, 200, "the grant is still there");
+
+    world.later(Duration::from_mins(12));
+    world.idp.renewals().next(TokenAnswer::InvalidGrant);
+    for _ in 0..2 {
+        refused(&adas, 403, AGAIN).await;
+    }
+    assert_eq!(world.bare.arrived().len(), 2);
+    world.end().await;
+}
+
+/// Whose token was exchanged last.
+fn subject(exchanger: &Exchanger) -> String {
+    let token = exchanger.said("subject_token").concat();
+    let claims = attache_crypto::jose::unproved_claims(&token).expect("a JWT");
+    let subject = claims.get("sub").and_then(serde_json::Value::as_str);
+    subject.expect("a text").to_owned()
+}
