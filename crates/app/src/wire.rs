@@ -190,9 +190,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         random: Arc::clone(&world.random),
         identity: Arc::clone(&identity),
     });
-    let snapshot = snapshot(config, routes);
     let front = FrontParts {
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot(config, routes))),
         authenticator: identity.data_plane(),
         broker,
         session_key,
