@@ -167,6 +167,10 @@ kinds! {
     TooManyRequests: TOO_MANY_REQUESTS "too-many-requests", "Too many requests at once",
         "As many requests of yours are under way to this upstream as one person may have.",
         "Wait for one of them to end.";
+    RateLimited: TOO_MANY_REQUESTS "rate-limited", "The upstream wants you to wait",
+        "It answered the same request of yours a moment ago with when to ask again, which is not \
+         yet. This one was not sent.",
+        "Wait for as long as Retry-After says.";
     UpstreamBusy: SERVICE_UNAVAILABLE "upstream-busy", "The upstream is busy",
         "As many requests are under way to it as this gateway lets through.",
         "Try again shortly.";

@@ -24,6 +24,7 @@ use crate::{
     headers,
     listing::Listing,
     refusal::Refusal,
+    rest::{Wish, retry_after},
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route},
     websocket::Handshake,
@@ -78,6 +79,9 @@ impl Errand<'_> {
         mut guard: Guard,
         handshake: Option<Handshake>,
     ) -> Result<Outcome, Refusal> {
+        if let Some(wait) = self.route.live.rests.left(&self.wish(&asked)) {
+            return Err(Refusal::RateLimited(wait));
+        }
         let mut head = Head { headers: self.outward(asked.headers).await?, ..asked };
         if handshake.is_some() {
             Handshake::write(&mut head.headers);
@@ -88,7 +92,7 @@ impl Errand<'_> {
             return Ok(Outcome::Refused(more, copy.whole()));
         }
         if first.status() != StatusCode::UNAUTHORIZED {
-            return self.inward(&head.method, first, guard, handshake).await.map(Outcome::Answered);
+            return self.inward(&head, first, guard, handshake).await.map(Outcome::Answered);
         }
 
         // The upstream refuses the credential (PX-17): renew it once, and ask once more.
@@ -114,7 +118,12 @@ impl Errand<'_> {
             broker.rejected(self.who, upstream, account, renewed.version);
             return Ok(Outcome::Refused(upstream.rejected(), Some(whole)));
         }
-        self.inward(&head.method, second, guard, handshake).await.map(Outcome::Answered)
+        self.inward(&head, second, guard, handshake).await.map(Outcome::Answered)
+    }
+
+    fn wish<'a>(&'a self, head: &'a Head) -> Wish<'a> {
+        let (who, server) = (&self.who.user, self.name);
+        Wish { who, server, method: &head.method, path: head.uri.path() }
     }
 
     /// Whether the credential lacks scopes for this request, and what is said of it: most upstreams
@@ -214,7 +223,7 @@ impl Errand<'_> {
     /// The answer as the caller shall see it.
     async fn inward(
         &self,
-        asked: &Method,
+        asked: &Head,
         mut response: Response<Incoming>,
         guard: Guard,
         handshake: Option<Handshake>,
@@ -231,6 +240,9 @@ impl Errand<'_> {
         }
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11; // the upstream's is between it and us
+        if let Some(wait) = retry_after(head.status, &head.headers, self.front.now()) {
+            self.route.live.rests.begin(&self.wish(asked), wait);
+        }
         headers::clean_response(&mut head.headers);
         if self.route.broker.is_some() {
             headers::keep_private(&mut head.headers);
@@ -252,7 +264,7 @@ impl Errand<'_> {
         }
         // What answers a request comes to its own end, and gets the grace period for it; what is
         // only listened to does not.
-        let drain = (is_stream && asked == Method::GET).then(|| self.drain.clone());
+        let drain = (is_stream && asked.method == Method::GET).then(|| self.drain.clone());
         let plain = !head.headers.contains_key(header::CONTENT_ENCODING);
         let gap = (is_stream && plain && body.size_hint().exact().is_none()).then(Gap::default);
         let body = match &self.listing {

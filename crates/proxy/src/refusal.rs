@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     PathClosed,
     TooManyHeaders,
     TooManyRequests,
+    /// The upstream said so, a moment ago.
+    RateLimited(Duration),
     UpstreamBusy,
     UnknownSession,
     /// The key that all replicas seal session ids with cannot be had.
@@ -215,6 +217,7 @@ impl Refusal {
             Self::PathClosed => Kind::PathClosed,
             Self::TooManyHeaders => Kind::TooManyHeaders,
             Self::TooManyRequests => Kind::TooManyRequests,
+            Self::RateLimited(_) => Kind::RateLimited,
             Self::UpstreamBusy => Kind::UpstreamBusy,
             Self::UnknownSession => Kind::UnknownSession,
             Self::NoSessionKey => Kind::Unavailable,
@@ -245,7 +248,13 @@ impl Refusal {
 
     /// Nothing is wrong with the request but its hour.
     fn is_passing_load(&self) -> bool {
-        matches!(self, Self::TooManyRequests | Self::UpstreamBusy | Self::UpstreamAway(_))
+        matches!(
+            self,
+            Self::TooManyRequests
+                | Self::RateLimited(_)
+                | Self::UpstreamBusy
+                | Self::UpstreamAway(_)
+        )
     }
 
     /// About one upstream and not about the request.
@@ -295,7 +304,9 @@ impl Refusal {
             Self::SendAgain | Self::TooManyRequests | Self::UpstreamBusy => {
                 Some(Duration::from_secs(1))
             }
-            Self::UpstreamAway(wait) | Self::TooOften(wait) => Some(*wait),
+            Self::UpstreamAway(wait) | Self::RateLimited(wait) | Self::TooOften(wait) => {
+                Some(*wait)
+            }
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     crowd::Crowd,
     forward_auth::{Proxies, Proxy},
     metrics::{Metrics, RouteMetrics},
+    rest::Rests,
 };
 
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub struct Route {
 pub struct Live {
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) breaker: Breaker,
+    pub(crate) rests: Rests,
     pub(crate) metrics: RouteMetrics,
 }
 
@@ -54,7 +56,7 @@ impl Live {
     pub fn new(upstream: &UpstreamName, traffic: &Traffic, metrics: &Metrics) -> Self {
         let metrics = metrics.of(upstream);
         let crowd = Crowd::new(traffic.limits, metrics.under_way.clone());
-        Self { crowd, breaker: Breaker::default(), metrics }
+        Self { crowd, breaker: Breaker::default(), rests: Rests::default(), metrics }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is open when its person has to go (PX-18), and callers who hold on to what they have.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use attache_sandbox::people::{ADA, GRACE};
 use bytes::Bytes;
@@ -8,7 +11,11 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    runtime::Handle,
+};
 
 use crate::{
     offboarding::{AT_ONCE, Replicas, disconnect},
@@ -281,5 +288,86 @@ async fn an_upstream_that_is_gone_is_left_alone() {
         waits.extend(answer.header("retry-after").map(str::to_owned));
     }
     assert_eq!(waits.len(), 3, "after five failures nobody tries for a while: {waits:?}");
+    world.end().await;
+}
+
+/// An upstream that says `answer` to everybody, and what it was sent.
+async fn scripted(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&heard);
+    Handle::current().spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut said = Vec::new();
+            // A body in chunks, with trailers or without; or none.
+            while !said.ends_with(b"\r\n\r\n")
+                || (said.windows(7).any(|part| part == b"chunked")
+                    && !said.windows(5).any(|part| part == b"\r\n0\r\n"))
+            {
+                let Ok(byte) = caller.read_u8().await else { break };
+                said.push(byte);
+            }
+            log.lock()
+                .expect("nobody panics with it")
+                .push(String::from_utf8_lossy(&said).into_owned());
+            drop(caller.write_all(answer.as_bytes()).await);
+        }
+    });
+    (url, heard)
+}
+
+async fn among(upstream: &str, url: &str) -> World {
+    let more = format!(
+        "[[upstream]]\nname = \"{upstream}\"\nurl = \"{url}\"\nprotocol = \"http\"\n\
+         [upstream.auth_broker]\n{{broker}}header = \"X-Api-Token\"\n"
+    );
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    world.ada().await.connect(upstream).await;
+    world.grace().await.connect(upstream).await;
+    world
+}
+
+/// Who was told to wait waits, for what they were told it of; others do not.
+#[tokio::test]
+async fn an_upstream_that_wants_somebody_to_wait_is_not_asked_before() {
+    let (url, heard) = scripted(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n",
+    )
+    .await;
+    let world = among("strict", &url).await;
+    for (person, path, asked) in
+        [(ADA, "/http/strict/x", 1), (GRACE, "/http/strict/x", 2), (ADA, "/http/strict/y", 3)]
+    {
+        let program = world.program(person);
+        let theirs = program.get(path).await;
+        let ours = program.get(&format!("{path}?again")).await;
+        for page in [&theirs, &ours] {
+            assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+            let wait: u64 = page.header("retry-after").unwrap().parse().unwrap();
+            assert!((20..=30).contains(&wait), "{wait}");
+        }
+        assert!(ours.body.contains("/problems/rate-limited"), "{}", ours.body);
+        assert_eq!(heard.lock().unwrap().len(), asked);
+    }
+    world.end().await;
+}
+
+/// A stream on which the upstream is silent stays alive at proxies that end what is silent.
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive() {
+    let world = World::new().await;
+    world.ada().await.connect("rooms").await;
+    let mut stream = listen(&world.program(ADA)).await;
+    let mut heard = String::new();
+    let comment = async {
+        while !heard.contains("\n:\n\n") {
+            heard.push(char::from(stream.socket.read_u8().await.expect("it goes on")));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), comment).await.expect("a sign of life");
+    drop(stream);
     world.end().await;
 }
