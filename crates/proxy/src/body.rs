@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::{
     aggregate::Parting,
     guard::{Cut, Guard},
+    headers,
     listing::{Events, Listing},
 };
 
@@ -167,6 +168,11 @@ impl Copy {
         }
     }
 
+    /// More came than is sent again.
+    fn spoil(&self) {
+        self.lock().state = CopyState::TooLarge;
+    }
+
     fn finish(&self) {
         let mut copied = self.lock();
         copied.moved_at = Instant::now();
@@ -193,8 +199,9 @@ impl Body for RequestBody {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 match &polled {
                     Poll::Ready(Some(Ok(frame))) => {
-                        if let Some(data) = frame.data_ref() {
-                            copy.keep(data);
+                        match frame.data_ref() {
+                            Some(data) => copy.keep(data),
+                            None => copy.spoil(), // trailers
                         }
                         if incoming.is_end_stream() {
                             copy.finish();
@@ -375,9 +382,14 @@ impl Guarded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 let now = Instant::now();
                 self.guard.pulse().beat(now);
+                if let Some(Ok(frame)) = &mut frame
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    headers::clean_response(trailers);
+                }
                 if let (Some(gap), Some(Ok(frame))) = (&mut self.gap, &frame)
                     && let Some(data) = frame.data_ref()
                 {

@@ -27,6 +27,7 @@ use crate::{
     rest::{Wish, retry_after},
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route},
+    trailers::{self, Trailers},
     websocket::Handshake,
 };
 
@@ -144,7 +145,11 @@ impl Errand<'_> {
     /// The headers as the upstream shall see them, but for the credential.
     async fn outward(&self, mut headers: HeaderMap) -> Result<HeaderMap, Refusal> {
         let session = headers.remove(MCP_SESSION_ID);
+        let trailers = Trailers::of_request(&headers);
         headers::clean_request(&mut headers);
+        if self.route.protocol == Protocol::Http {
+            trailers.write(&mut headers);
+        }
         if let (Protocol::Mcp, Some(session)) = (self.route.protocol, session) {
             let user = &self.who.user;
             let theirs = self.front.sessions().await?.inward(user, self.name, &session);
@@ -176,6 +181,7 @@ impl Errand<'_> {
         if let Some(injection) = injection {
             // Last, so that nothing else has the final word (PX-16).
             headers::write(request.headers_mut(), &injection.name, &injection.value);
+            trailers::keep_apart(request.headers_mut());
             if let Some(destination) = &injection.destination {
                 destination.redirect(&mut request).map_err(|_| Refusal::PathEscapes)?;
             }
@@ -243,7 +249,9 @@ impl Errand<'_> {
         if let Some(wait) = retry_after(head.status, &head.headers, self.front.now()) {
             self.route.live.rests.begin(&self.wish(asked), wait);
         }
+        let trailers = Trailers::of_response(&head.headers);
         headers::clean_response(&mut head.headers);
+        trailers.write(&mut head.headers);
         if self.route.broker.is_some() {
             headers::keep_private(&mut head.headers);
         }

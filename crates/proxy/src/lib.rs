@@ -26,6 +26,7 @@ mod rest;
 pub mod route;
 mod session;
 pub mod snapshot;
+mod trailers;
 mod websocket;
 
 pub use forward_auth::Proxy;

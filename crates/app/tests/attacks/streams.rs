@@ -329,6 +329,32 @@ async fn among(upstream: &str, url: &str) -> World {
     world
 }
 
+/// Trailers pass, and nothing in them that could not be a header.
+#[tokio::test]
+async fn trailers_pass_and_smuggle_nothing() {
+    let (url, heard) = scripted(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\
+         Connection: close\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 9\r\nSet-Cookie: a=b\r\n\r\n",
+    )
+    .await;
+    let world = among("sums", &url).await;
+    let ada = world.program(ADA);
+    let said = ada
+        .raw_request(
+            "POST",
+            "/http/sums/x",
+            "TE: trailers\r\nTrailer: X-Sum, X-Api-Token, X_Api_Token, Cookie\r\n\
+             Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 7\r\n\
+             X-Api-Token: mine\r\nX_Api_Token: mine\r\nCookie: mine\r\n\r\n",
+        )
+        .await;
+    assert_eq!(status(&said), Some(200), "{said}");
+    assert!(said.contains("x-sum: 9") && !said.contains("a=b"), "{said}");
+    let sent = heard.lock().unwrap().concat().to_ascii_lowercase();
+    assert!(sent.contains("x-sum: 7") && !sent.contains("mine"), "{sent}");
+    world.end().await;
+}
+
 /// Who was told to wait waits, for what they were told it of; others do not.
 #[tokio::test]
 async fn an_upstream_that_wants_somebody_to_wait_is_not_asked_before() {
