@@ -96,8 +96,7 @@ fn prometheus_reads_a_running_gateway_and_knows_every_rule() {
     let folder = empty("prometheus");
     let configuration = file("packaging/observability/prometheus.yaml")
         .replace("127.0.0.1:9090", &gateway.admin.to_string());
-    let fast =
-        "global: { scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }";
+    let fast = "global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }";
     fs::write(folder.join("prometheus.yaml"), format!("{fast}\n{configuration}")).unwrap();
     let rules = file("packaging/observability/alerts.yaml");
     fs::write(folder.join("alerts.yaml"), &rules).unwrap();
