@@ -1,12 +1,18 @@
 //! Clients that have the URL and nothing else sign a person in through their own OAuth code (AS-1 to
 //! AS-22), who connects the server in the same sitting. They go on after a restart.
 
+use rmcp::transport::auth::{AuthorizationManager, AuthorizationRequest, OAuthState};
 use serde_json::{Value, json};
+use tokio::runtime;
 
 use crate::support::{
-    peers::{Peer, run},
+    clients::RustClient,
+    peers::{Browser, Peer, run},
     stage::{Setting, Stage, journey},
 };
+
+/// Nobody listens there.
+const REDIRECT: &str = "http://127.0.0.1:4299/callback";
 
 #[test]
 fn the_typescript_sdk_1_signs_in_by_itself() {
@@ -54,6 +60,44 @@ fn the_python_sdk_signs_in_by_itself() {
         assert_called(&second, "ada");
         assert_ne!(keep(stage, &second), before);
     });
+}
+
+#[test]
+fn the_rust_sdk_signs_in_by_itself() {
+    journey(Setting::CALM, |stage| {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let url = stage.notes();
+        let manager = runtime.block_on(rust_sdk_at(&url));
+        let called = |stage: &Stage| {
+            let token = runtime.block_on(manager.get_access_token()).expect("it has one");
+            stage.keep_secret(&token);
+            assert_eq!(RustClient::connect(&url, &token).whoami().text, "ada");
+            token
+        };
+        let before = called(stage);
+
+        stage.gateway.kill();
+        stage.gateway.start_again();
+        drop(runtime.block_on(manager.refresh_token()).expect("it had a refresh token"));
+        assert_ne!(called(stage), before);
+    });
+}
+
+/// Signed in as Ada, who connects.
+async fn rust_sdk_at(url: &str) -> AuthorizationManager {
+    // No connection is kept: nobody would see the gateway die at the other end.
+    let direct = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build();
+    let direct = direct.expect("a client");
+    let mut state = OAuthState::new(url, Some(direct)).await.expect("a URL");
+    let request = AuthorizationRequest::new(REDIRECT).with_client_name("A program");
+    state.start_authorization(request).await.expect("it finds its way");
+    let page = state.get_authorization_url().await.expect("it has a question");
+    let mut answers = connects();
+    answers["login"] = json!("ada");
+    let back = Browser::start().open_until(&page, &answers, REDIRECT);
+    state.handle_callback_url(&back).await.expect("it is answered");
+    state.into_authorization_manager().expect("it is signed in")
 }
 
 #[test]
