@@ -43,11 +43,12 @@ pub(super) fn object(person: &Person) -> Value {
         "groups": person.profile.groups,
         "disabled": person.disabled,
         "created_at": person.created_at,
+        "last_signed_in_at": person.vouched_for_at(),
     })
 }
 
 fn table(people: &[Value]) -> Vec<Vec<String>> {
-    const COLUMNS: [&str; 5] = ["id", "subject", "email", "name", "created_at"];
+    const COLUMNS: [&str; 5] = ["id", "subject", "email", "name", "last_signed_in_at"];
     let cell = |person: &Value, column: &str| match person.get(column) {
         Some(Value::String(text)) => text.clone(),
         _ => "-".to_owned(),
