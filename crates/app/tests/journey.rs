@@ -39,5 +39,6 @@ mod journeys {
     mod outage;
     mod step_up;
     mod streaming;
+    mod together;
     mod two_people;
 }

@@ -9,6 +9,7 @@ mod answer;
 mod list;
 mod member;
 mod name;
+mod revision;
 mod session;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use crate::{
     gate::message,
     gather::Gathered,
     inspect::{Message, TOOLS_CALL, TOOLS_LIST, Unclear},
-    mcp::{PROTOCOL_VERSION, legacy},
+    mcp::is_modern,
     refusal::{Door, Refusal},
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route, Snapshot},
@@ -78,12 +79,12 @@ impl Front {
             return Err(Refusal::AccountUnclear);
         }
         let sessions = match head.headers.get(MCP_SESSION_ID) {
-            // Each upstream's lasts for one request, then.
-            None => Sessions::default(),
-            Some(given) => {
+            // Each upstream's lasts for one request, then. Later revisions have none (PX-7).
+            Some(given) if !is_modern(&head.headers) => {
                 let opened = self.sessions().await?.open_all(&who.user, given);
                 opened.and_then(|text| Sessions::parse(&text)).ok_or(Refusal::UnknownSession)?
             }
+            _ => Sessions::default(),
         };
         let desk = Desk { front: self, snapshot, id, who: &who, sessions };
         match head.method {
@@ -95,6 +96,8 @@ impl Front {
         desk.answer(&head, gathered, learned).await
     }
 }
+
+const CANCELLED: &str = "notifications/cancelled";
 
 /// There is no stream to listen to: the gateway asks nothing of its callers.
 const OPEN: header::HeaderValue = header::HeaderValue::from_static("POST, DELETE");
@@ -115,20 +118,34 @@ impl Desk<'_> {
         Gathered { bytes, place }: Gathered,
         learned: &mut Learned,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let message = Message::parse(&head.headers, &bytes).map_err(Refusal::Unclear)?;
-        let (Some(id), Some(method)) = (message.id, message.method.as_deref()) else {
+        let message = match Message::parse(&head.headers, &bytes) {
+            Err(Unclear::Headers) if is_modern(&head.headers) => {
+                return Ok(revision::MISMATCH.answer(None));
+            }
+            parsed => parsed.map_err(Refusal::Unclear)?,
+        };
+        let Some(method) = message.method.as_deref() else {
+            return Ok(if is_modern(&head.headers) {
+                revision::NO_REQUEST.answer(message.id)
+            } else {
+                empty(StatusCode::ACCEPTED)
+            });
+        };
+        let Some(id) = message.id else {
+            if method == CANCELLED {
+                self.tell_all(head, &bytes).await;
+            }
             return Ok(empty(StatusCode::ACCEPTED));
         };
-        let answer = Answer { id };
-        let spoken = head.headers.get(PROTOCOL_VERSION).map(|version| version.to_str().ok());
-        if spoken.is_some_and(|spoken| spoken.and_then(legacy).is_none()) {
-            // Clients that also speak earlier revisions sign on in one of those, then.
-            let said = "This endpoint speaks MCP's revisions up to 2025-11-25.";
-            return Ok(answer.error(StatusCode::BAD_REQUEST, answer::SERVER, said));
-        }
+        let modern = match revision::spoken(&head.headers, &bytes, method) {
+            Ok(modern) => modern,
+            Err(misspoken) => return Ok(misspoken.answer(Some(id))),
+        };
+        let answer = Answer { id, modern };
         match method {
-            "initialize" => self.initialize(&answer, &bytes).await,
-            "ping" => Ok(answer.done()),
+            "initialize" if !modern => self.initialize(&answer, &bytes).await,
+            "ping" if !modern => Ok(answer.done()),
+            "server/discover" if modern => Ok(answer.discovered()),
             TOOLS_LIST => Ok(answer.tools(&self.list(head).await)),
             TOOLS_CALL => {
                 let tool = message.tool.as_deref().unwrap_or_default();
@@ -138,8 +155,22 @@ impl Desk<'_> {
                 };
                 self.call(&answer, tool, head, renamed, learned).await
             }
-            _ => Ok(answer.error(StatusCode::OK, answer::NO_METHOD, "There is no such method.")),
+            _ => Ok(answer.no_method()),
         }
+    }
+
+    /// Nobody knows here which of them has the request that is cancelled; the others ignore it.
+    async fn tell_all(&self, head: &request::Parts, bytes: &Bytes) {
+        each(self.members(), |member| {
+            let session = self.sessions.of(&member.name).filter(|session| session.id.is_some());
+            let (session, head, bytes) = (session.cloned(), head.clone(), bytes.clone());
+            async move {
+                if let Some(session) = session {
+                    member.notify(&session, &head, bytes).await;
+                }
+            }
+        })
+        .await;
     }
 
     /// Begins a session at each upstream; the caller holds their names, sealed, and nobody else.

@@ -43,6 +43,7 @@ use crate::{
     gather::Places,
     guard::Guard,
     headers::overrides_method,
+    listing::Listing,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response, sign_in_url},
     route::Asked,
@@ -167,7 +168,7 @@ impl Front {
         let (protocol, name) = (asked.protocol, asked.name.ok_or(Refusal::NoSuchUpstream)?);
         let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
         let stand_in = StandIn::new(snapshot, &name, &head);
-        let visit = Visit { snapshot, id, who: &who, protocol, name: &name };
+        let visit = Visit { snapshot, id, who: &who, protocol, name: &name, completes: false };
         let outcome = self.visit(visit, head, Arriving::Streamed(body), handshake, learned).await?;
         match outcome {
             Outcome::Answered(response) => Ok(response),
@@ -207,7 +208,7 @@ impl Front {
     /// From the question whether they may to the answer of the upstream; `head` is the caller's.
     pub(crate) async fn visit(
         &self,
-        Visit { snapshot, id, who, protocol, name }: Visit<'_>,
+        Visit { snapshot, id, who, protocol, name, completes }: Visit<'_>,
         head: request::Parts,
         body: Arriving,
         handshake: Option<Handshake>,
@@ -258,6 +259,8 @@ impl Front {
 
         let Passed { body, listing } =
             Gate::new(who, route, &self.places).admit(&head, body).await?;
+        let completing = || Listing::completing(who, route, &self.places);
+        let listing = listing.or_else(|| completes.then(completing));
         let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
         let errand =
             Errand { front: self, who, route, name, id, drain: drain.unwrap_or_default(), listing };
@@ -379,6 +382,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) who: &'a Arc<Principal>,
     pub(crate) protocol: Protocol,
     pub(crate) name: &'a ConnectionName,
+    /// Whether results have to say that they are complete.
+    pub(crate) completes: bool,
 }
 
 /// What became known of a request on its way, for those who count and write down.

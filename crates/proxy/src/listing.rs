@@ -1,6 +1,7 @@
-//! Lists of tools on their way back, without those that the caller may not call.
+//! Answers of MCP servers on their way back of which something is changed.
 //!
-//! This is for people's and models' eyes: what is not listed is refused when it is called, too.
+//! Lists of tools lose those that the caller may not call. That is for people's and models' eyes:
+//! what is not listed is refused when it is called, too.
 
 use std::{
     sync::Arc,
@@ -32,6 +33,16 @@ pub(crate) struct Listing {
     who: Arc<Principal>,
     route: Arc<Route>,
     places: Arc<Places>,
+    change: Change,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// Without tools that are not open to them.
+    Shorten,
+    /// For a caller of 2026-07-28, by an upstream of an earlier revision: every result says what it
+    /// is (PX-10).
+    Complete,
 }
 
 /// What came for a list is not one that can be looked through.
@@ -41,7 +52,20 @@ pub(crate) struct Unreadable;
 
 impl Listing {
     pub(crate) fn new(who: &Arc<Principal>, route: &Arc<Route>, places: &Arc<Places>) -> Self {
-        Self { who: Arc::clone(who), route: Arc::clone(route), places: Arc::clone(places) }
+        Self {
+            who: Arc::clone(who),
+            route: Arc::clone(route),
+            places: Arc::clone(places),
+            change: Change::Shorten,
+        }
+    }
+
+    pub(crate) fn completing(
+        who: &Arc<Principal>,
+        route: &Arc<Route>,
+        places: &Arc<Places>,
+    ) -> Self {
+        Self { change: Change::Complete, ..Self::new(who, route, places) }
     }
 
     /// An answer that comes in one piece.
@@ -49,15 +73,18 @@ impl Listing {
         let gathered = timeout(LIST_LIMIT, gather(body, &self.places, &self.who.user)).await;
         let mut gathered = gathered.map_err(|_| Unreadable)?.map_err(|_| Unreadable)?;
         let text = str::from_utf8(&gathered.bytes).map_err(|_| Unreadable)?;
-        let shortened = shorten(text, &|tool| self.permits(tool)).map_err(|_| Unreadable)?;
-        if let Some(shorter) = shortened {
-            gathered.bytes = shorter.into();
+        if let Some(changed) = self.changed(text).map_err(|_| Unreadable)? {
+            gathered.bytes = changed.into();
         }
         Ok(gathered.into_bytes())
     }
 
-    fn permits(&self, tool: &str) -> bool {
-        self.route.tools.permit(&self.who, tool)
+    /// `None`: it may pass as it is.
+    fn changed(&self, message: &str) -> serde_json::Result<Option<String>> {
+        match self.change {
+            Change::Shorten => shorten(message, &|tool| self.route.tools.permit(&self.who, tool)),
+            Change::Complete => complete(message),
+        }
     }
 }
 
@@ -82,7 +109,7 @@ impl Events {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Some(event) = self.buffer.next() {
-                let bytes = shorten_event(event, &|tool| self.listing.permits(tool));
+                let bytes = changed_event(event, &|message| self.listing.changed(message));
                 let event = Gathered { bytes, place: self.place.take() };
                 return Poll::Ready(Some(Ok(Frame::data(event.into_bytes()))));
             }
@@ -152,8 +179,11 @@ impl EventBuffer {
     }
 }
 
-/// `event` as it is, unless its data is a list that has to be shorter.
-fn shorten_event(event: Bytes, permits: &dyn Fn(&str) -> bool) -> Bytes {
+/// `event` as it is, unless its data is a message that has to be another.
+fn changed_event(
+    event: Bytes,
+    changed: &dyn Fn(&str) -> serde_json::Result<Option<String>>,
+) -> Bytes {
     let Ok(text) = str::from_utf8(&event) else { return event };
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut data: Vec<&str> = Vec::new();
@@ -165,10 +195,10 @@ fn shorten_event(event: Bytes, permits: &dyn Fn(&str) -> bool) -> Bytes {
             None => {}
         }
     }
-    match shorten(&data.join("\n"), permits) {
-        Ok(Some(shorter)) => {
+    match changed(&data.join("\n")) {
+        Ok(Some(other)) => {
             let lines = rest.into_iter().map(str::to_owned);
-            let lines: Vec<String> = lines.chain([format!("data: {shorter}\n\n")]).collect();
+            let lines: Vec<String> = lines.chain([format!("data: {other}\n\n")]).collect();
             Bytes::from(lines.join("\n"))
         }
         _ => event,
@@ -192,6 +222,24 @@ fn shorten(message: &str, permits: &dyn Fn(&str) -> bool) -> serde_json::Result<
     });
     let tools = to_raw_value(&tools)?;
     members.set("tools", &tools);
+    let result = to_raw_value(&members)?;
+    message.set("result", &result);
+    serde_json::to_string(&message).map(Some)
+}
+
+/// The answer `message` with a result that says that it is one; `None` when it does already, or has
+/// none.
+fn complete(message: &str) -> serde_json::Result<Option<String>> {
+    let mut message: Members<'_> = serde_json::from_str(message)?;
+    let Some(result) = message.get("result") else { return Ok(None) };
+    let Ok(mut members) = serde_json::from_str::<Members<'_>>(result.get()) else {
+        return Ok(None);
+    };
+    if members.get("resultType").is_some() {
+        return Ok(None);
+    }
+    let kind = to_raw_value("complete")?;
+    members.push("resultType", &kind);
     let result = to_raw_value(&members)?;
     message.set("result", &result);
     serde_json::to_string(&message).map(Some)
@@ -228,6 +276,20 @@ mod tests {
     }
 
     #[test]
+    fn a_result_says_that_it_is_one_and_keeps_what_it_says() {
+        let result = |members: &str| format!(r#"{{"id":7,"result":{{{members}}}}}"#);
+        for (came, goes) in [
+            ("", Some(r#""resultType":"complete""#)),
+            (r#""content":[1e400]"#, Some(r#""content":[1e400],"resultType":"complete""#)),
+            (r#""resultType":"input_required""#, None),
+        ] {
+            assert_eq!(complete(&result(came)).unwrap(), goes.map(result), "{came}");
+        }
+        assert_eq!(complete(r#"{"id":7,"error":{"code":1}}"#).unwrap(), None);
+        assert_eq!(complete(r#"{"method":"notifications/progress"}"#).unwrap(), None);
+    }
+
+    #[test]
     fn events_are_cut_at_blank_lines_wherever_the_bytes_break() {
         let split = LIST.replace(",\"tools\"", ",\ndata:\"tools\"");
         for (sent, received) in [
@@ -245,7 +307,7 @@ mod tests {
                 for piece in sent.as_bytes().chunks(step) {
                     buffer.bytes.extend_from_slice(piece);
                     while let Some(event) = buffer.next() {
-                        out.extend_from_slice(&shorten_event(event, &reads));
+                        out.extend_from_slice(&changed_event(event, &|list| shorten(list, &reads)));
                     }
                 }
                 assert_eq!(String::from_utf8(out).unwrap(), received, "by {step}");

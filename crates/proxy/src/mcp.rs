@@ -9,10 +9,10 @@ use serde_json::{Value, json, value::RawValue};
 
 /// Of the revisions without per-request metadata the newest; offered when the client's is unknown.
 pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
-const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", "2025-03-26", "2024-11-05"];
+pub(crate) const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", "2025-03-26", "2024-11-05"];
 pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The first stateless revision.
-const MODERN: &str = "2026-07-28";
+pub(crate) const MODERN: &str = "2026-07-28";
 
 /// A JSON-RPC message as far as we look into one.
 #[derive(Debug, Deserialize)]

@@ -22,6 +22,15 @@ impl<'a> Members<'a> {
             *old = value;
         }
     }
+
+    pub(crate) fn retain(&mut self, stays: impl Fn(&str) -> bool) {
+        self.0.retain(|(key, _)| stays(key));
+    }
+
+    /// After the others.
+    pub(crate) fn push(&mut self, name: &str, value: &'a RawValue) {
+        self.0.push((name.to_owned(), value));
+    }
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {

@@ -1,6 +1,9 @@
 //! What the data plane knows of the configuration: built whole, swapped whole, never edited.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use attache_broker::Brokered;
 use attache_core::{
@@ -50,13 +53,35 @@ pub struct Live {
     pub(crate) breaker: Breaker,
     pub(crate) rests: Rests,
     pub(crate) metrics: RouteMetrics,
+    /// The revision of MCP in which it gave no session id when one was begun last.
+    pub(crate) sessionless: Sessionless,
+}
+
+/// Whoever has no sessions need not be asked to begin one.
+#[derive(Debug, Default)]
+pub(crate) struct Sessionless(Mutex<Option<&'static str>>);
+
+impl Sessionless {
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note(&self, version: Option<&'static str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = version;
+    }
 }
 
 impl Live {
     pub fn new(upstream: &UpstreamName, traffic: &Traffic, metrics: &Metrics) -> Self {
         let metrics = metrics.of(upstream);
         let crowd = Crowd::new(traffic.limits, metrics.under_way.clone());
-        Self { crowd, breaker: Breaker::default(), rests: Rests::default(), metrics }
+        Self {
+            crowd,
+            breaker: Breaker::default(),
+            rests: Rests::default(),
+            metrics,
+            sessionless: Sessionless::default(),
+        }
     }
 }
 

@@ -6,10 +6,12 @@ use attache_sandbox::{
     Page, Person,
     people::{ADA, GRACE},
 };
-use http::{Method, header};
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::{
+    bare::SESSION_ID,
     program::Program,
     tokens::{holder, token},
     visitor::Visitor,
@@ -223,5 +225,106 @@ async fn a_session_is_one_persons() {
     let request = ada.request(Method::POST, "/mcp/rooms").header("mcp-session-id", &id);
     let _rooms = connect(&world, ADA, "rooms").await;
     assert_eq!(ada.send(request.body("{}".into()).unwrap()).await.status, 404);
+    world.end().await;
+}
+
+/// What a session keeps at an upstream is there at the next call, and gone when it is ended; an
+/// upstream that forgot it costs nobody their client.
+#[tokio::test]
+async fn an_upstreams_session_is_as_long_as_the_callers() {
+    let world = world().await;
+    let ada = world.program(ADA);
+    let begun = ask(&ada, "initialize", &json!({ "protocolVersion": "2025-11-25" }), &[]).await;
+    let id = begun.headers["mcp-session-id"].to_str().expect("text").to_owned();
+    assert!(!id.contains(SESSION_ID));
+    let given = [("mcp-session-id", id.as_str())];
+    let read = json!({ "name": "guarded__read_a" });
+    let said = || -> Vec<String> {
+        let arrived = world.bare.arrived();
+        let said = arrived.iter().map(|one| {
+            assert_eq!(
+                one.all("mcp-session-id").len(),
+                usize::from(!one.body.contains("initialize\""))
+            );
+            let message: Value = serde_json::from_str(&one.body).unwrap_or_default();
+            message["method"].as_str().unwrap_or("DELETE").to_owned()
+        });
+        said.collect()
+    };
+    let first = ["initialize", "notifications/initialized"];
+    assert_eq!(said(), first);
+    for _ in 0..2 {
+        assert_eq!(ask(&ada, "tools/call", &read, &given).await.status, 200);
+    }
+    assert_eq!(said()[2..], ["tools/call"; 2]);
+    let message = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {} });
+    let cancel = ada
+        .request(Method::POST, "/mcp")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("mcp-session-id", &id);
+    let cancelled = ada.send(cancel.body(message.to_string().into()).expect("a request")).await;
+    assert_eq!(cancelled.status, 202);
+    assert_eq!(said()[4..], ["notifications/cancelled"]);
+
+    world.bare.challenge(StatusCode::NOT_FOUND, "forgotten");
+    assert_eq!(ask(&ada, "tools/call", &read, &given).await.status, 200, "in words");
+    world.bare.relent();
+    let before = said().len();
+    // Without a session of theirs it is one for the call.
+    assert_eq!(ask(&ada, "tools/call", &read, &[]).await.status, 200);
+    let end = ada.request(Method::DELETE, "/mcp").header("mcp-session-id", &id);
+    assert_eq!(ada.send(end.body(Bytes::new()).expect("a request")).await.status, 204);
+    for _ in 0..50 {
+        if said().len() >= before + 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let all = [&first[..], &["tools/call", "DELETE", "DELETE"]].concat();
+    assert_eq!(said()[before..], all);
+    world.end().await;
+}
+
+/// 2026-07-28, by upstreams of the revisions before.
+#[tokio::test]
+async fn a_caller_of_a_later_revision_is_answered_in_it() {
+    let world = world().await;
+    let _ada = connect(&world, ADA, "notes").await;
+    let ada = world.program(ADA);
+    let meta =
+        json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28", "progressToken": 7 });
+    let says = async |method: &str, name: &str, more: &Value| {
+        let mut params = more.clone();
+        params["_meta"] = meta.clone();
+        let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        if !name.is_empty() {
+            params["name"] = json!(name);
+            headers.push(("mcp-name", name));
+        }
+        ask(&ada, method, &params, &headers).await
+    };
+    let none = json!({});
+    let discovered = says("server/discover", "", &none).await;
+    assert!(discovered.headers.get("mcp-session-id").is_none());
+    assert_eq!(result(&discovered)["result"]["supportedVersions"], json!(["2026-07-28"]));
+    let list = result(&says("tools/list", "", &none).await)["result"].clone();
+    assert_eq!((&list["ttlMs"], &list["cacheScope"]), (&json!(0), &json!("private")));
+    for (name, arguments) in [
+        ("notes__whoami", json!({})),
+        ("notes__slow_count", json!({ "arguments": { "to": 3, "pause_ms": 1 } })),
+        ("connect_mail", json!({})),
+        ("mail__anything", json!({})),
+    ] {
+        let answer = says("tools/call", name, &arguments).await;
+        assert_eq!(result(&answer)["result"]["resultType"], "complete", "{}", answer.body);
+        let progress = answer.body.matches("\"progressToken\":7").count();
+        assert_eq!(progress, if name.ends_with("count") { 3 } else { 0 });
+    }
+    for method in ["initialize", "ping", "prompts/list"] {
+        let answer = says(method, "", &none).await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.body.contains("-32601"), "{}", answer.body);
+    }
+    assert!(ask(&ada, "tools/list", &json!({ "_meta": meta }), &[]).await.body.contains("-32020"));
     world.end().await;
 }

@@ -46,15 +46,20 @@ impl Client {
 
     /// Calls `whoami` at `url` in a session of its own.
     pub(crate) fn whoami(self, url: &str, token: &str) -> Heard {
-        self.calls(url, token, "whoami", &json!({}))
+        self.calls(url, token, "whoami")
     }
 
     /// The same with `echo`, which needs a scope that is not asked for at first.
     pub(crate) fn echo(self, url: &str, token: &str, text: &str) -> Heard {
-        self.calls(url, token, "echo", &json!({ "text": text }))
+        self.calls_with(url, token, "echo", &json!({ "text": text }))
     }
 
-    fn calls(self, url: &str, token: &str, tool: &str, arguments: &Value) -> Heard {
+    /// The same with any tool that needs no arguments.
+    pub(crate) fn calls(self, url: &str, token: &str, tool: &str) -> Heard {
+        self.calls_with(url, token, tool, &json!({}))
+    }
+
+    fn calls_with(self, url: &str, token: &str, tool: &str, arguments: &Value) -> Heard {
         let script = match self {
             Self::Rust => {
                 let client = RustClient::connect(url, token);

@@ -239,6 +239,10 @@ url = "{resource}"
 mode = "oauth_connect"
 
 [[upstream]]
+name = "dead"
+url = "http://127.0.0.1:9/mcp"
+
+[[upstream]]
 name = "events"
 url = "{files}/events"
 protocol = "streamable-http"

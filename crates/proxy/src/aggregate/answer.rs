@@ -8,13 +8,12 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     body::ResponseBody,
-    mcp::{LATEST_LEGACY, legacy},
+    mcp::{LATEST_LEGACY, MODERN, legacy},
+    refusal::json_response,
 };
 
 /// JSON-RPC 2.0 section 5.1.
-pub(super) const NO_METHOD: i32 = -32601;
-/// Of those that are left to servers.
-pub(super) const SERVER: i32 = -32000;
+const NO_METHOD: i32 = -32601;
 
 const INSTRUCTIONS: &str = "The tools of several servers. The name of each begins with its \
     server's, and two underscores. Where a server has one tool alone, called connect_ and its \
@@ -23,6 +22,8 @@ const INSTRUCTIONS: &str = "The tools of several servers. The name of each begin
 /// To the message of this id.
 pub(super) struct Answer<'a> {
     pub(super) id: &'a RawValue,
+    /// Of a stateless revision, where results say what they are (PX-10).
+    pub(super) modern: bool,
 }
 
 #[derive(Serialize)]
@@ -35,7 +36,20 @@ struct Message<'a, T> {
 #[derive(Serialize)]
 struct Tools<'a> {
     tools: &'a RawValue,
+    #[serde(flatten)]
+    kind: Option<Kind>,
 }
+
+/// A result of a stateless revision that could be kept: it is for one person, and not for long.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    result_type: &'static str,
+    ttl_ms: u32,
+    cache_scope: &'static str,
+}
+
+const UNKEPT: Kind = Kind { result_type: "complete", ttl_ms: 0, cache_scope: "private" };
 
 #[derive(Deserialize)]
 struct Initialize<'a> {
@@ -62,34 +76,45 @@ impl Answer<'_> {
         }))
     }
 
+    /// What `initialize` says, for those who do not begin (`server/discover`).
+    pub(super) fn discovered(&self) -> Response<ResponseBody> {
+        self.result(&json!({
+            "supportedVersions": [MODERN],
+            "capabilities": { "tools": {} },
+            "instructions": INSTRUCTIONS,
+            "resultType": UNKEPT.result_type,
+            "ttlMs": UNKEPT.ttl_ms,
+            "cacheScope": UNKEPT.cache_scope,
+            "_meta": { "io.modelcontextprotocol/serverInfo":
+                { "name": "attache", "version": env!("CARGO_PKG_VERSION") } },
+        }))
+    }
+
     pub(super) fn done(&self) -> Response<ResponseBody> {
         self.result(&json!({}))
     }
 
     /// `tools` is a JSON array.
     pub(super) fn tools(&self, tools: &RawValue) -> Response<ResponseBody> {
-        self.result(&Tools { tools })
+        self.result(&Tools { tools, kind: self.modern.then_some(UNKEPT) })
     }
 
     /// The result of a call that somebody can do something about.
     pub(super) fn failed(&self, words: &str) -> Response<ResponseBody> {
-        self.result(&text(words, true))
+        self.result(&self.text(words, true))
     }
 
     pub(super) fn connected(&self, name: &ConnectionName) -> Response<ResponseBody> {
         let words = format!("{name}: It is connected. List the tools again to find its tools.");
-        self.result(&text(&words, false))
+        self.result(&self.text(&words, false))
     }
 
-    pub(super) fn error(
-        &self,
-        status: StatusCode,
-        code: i32,
-        message: &str,
-    ) -> Response<ResponseBody> {
-        let error = json!({ "code": code, "message": message });
+    /// PX-6.
+    pub(super) fn no_method(&self) -> Response<ResponseBody> {
+        let status = if self.modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        let error = json!({ "code": NO_METHOD, "message": "There is no such method here." });
         let answer = json!({ "jsonrpc": "2.0", "id": self.id, "error": error });
-        crate::refusal::json_response(status, "application/json", &answer)
+        json_response(status, "application/json", &answer)
     }
 
     fn result(&self, result: &impl Serialize) -> Response<ResponseBody> {
@@ -101,8 +126,13 @@ impl Answer<'_> {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
-}
 
-fn text(words: &str, is_error: bool) -> Value {
-    json!({ "content": [{ "type": "text", "text": words }], "isError": is_error })
+    fn text(&self, words: &str, is_error: bool) -> Value {
+        let mut result =
+            json!({ "content": [{ "type": "text", "text": words }], "isError": is_error });
+        if let (true, Some(result)) = (self.modern, result.as_object_mut()) {
+            result.insert("resultType".to_owned(), json!(UNKEPT.result_type));
+        }
+        result
+    }
 }

@@ -109,7 +109,7 @@ impl Member {
     }
 
     async fn fetch(&self, session: Option<Session>) -> Result<Arc<str>, Absent> {
-        if let Some(session) = session {
+        if let Some(session) = session.or_else(|| self.without_session()) {
             match self.pages(&session).await {
                 Err(Absent::Refused(Refusal::UnknownSession)) => {}
                 listed => return listed,

@@ -24,7 +24,7 @@ use crate::{
     front::{Front, Learned, Visit},
     gather::gather,
     listing::LIST_LIMIT,
-    mcp::{LATEST_LEGACY, PROTOCOL_VERSION, legacy},
+    mcp::{LATEST_LEGACY, PROTOCOL_VERSION, is_modern, legacy},
     refusal::Refusal,
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route, Snapshot},
@@ -147,15 +147,30 @@ impl Member {
         head: &request::Parts,
         body: Bytes,
     ) -> Result<Response<ResponseBody>, Absent> {
-        if let Some(session) = kept {
-            let answered = self.visit(within(head, session), body.clone()).await;
+        let completes = is_modern(&head.headers);
+        if let Some(session) = kept.cloned().or_else(|| self.without_session()) {
+            let answered = self.visit(within(head, &session), body.clone(), completes).await;
             if !is_over(&answered) {
-                return answered.map(without_session);
+                return answered.map(stripped);
             }
         }
         let fresh = self.begin().await?;
-        let answered = self.visit(within(head, fresh.session()), body).await?;
-        Ok(without_session(answered).map(|body| fresh.last_as_long_as(body)))
+        let answered = self.visit(within(head, fresh.session()), body, completes).await?;
+        Ok(stripped(answered).map(|body| fresh.last_as_long_as(body)))
+    }
+
+    /// Carries what nobody answers to an upstream that was told of the session.
+    pub(super) async fn notify(&self, session: &Session, head: &request::Parts, body: Bytes) {
+        let told = self.visit(within(head, session), body, false);
+        if !matches!(timeout(BEGIN_LIMIT, told).await, Ok(Ok(_))) {
+            tracing::debug!(upstream = %self.name, "an upstream was not told");
+        }
+    }
+
+    /// As it was when it had none.
+    pub(super) fn without_session(&self) -> Option<Session> {
+        let version = self.route.live.sessionless.version()?;
+        Some(Session { version, id: None })
     }
 
     /// A session of the gateway's own. It declares nothing: what a server asks of its client would
@@ -176,6 +191,7 @@ impl Member {
         let answer = self.read(answered, 0).await?;
         let begun: Initialized = serde_json::from_str(&answer).map_err(|_| UNREADABLE)?;
         let version = legacy(&begun.protocol_version).ok_or(UNREADABLE)?;
+        self.route.live.sessionless.note(id.is_none().then_some(version));
         let fresh = self.with(Session { version, id });
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         self.post(fresh.session(), &ready).await?;
@@ -188,7 +204,7 @@ impl Member {
     }
 
     async fn end(self, session: Session) {
-        let ended = self.visit(own(Method::DELETE, &session), Bytes::new());
+        let ended = self.visit(own(Method::DELETE, &session), Bytes::new(), false);
         if !matches!(timeout(BEGIN_LIMIT, ended).await, Ok(Ok(_))) {
             tracing::debug!(upstream = %self.name, "a session was not ended");
         }
@@ -224,7 +240,7 @@ impl Member {
         session: &Session,
         message: &Value,
     ) -> Result<Response<ResponseBody>, Absent> {
-        self.visit(own(Method::POST, session), message.to_string().into()).await
+        self.visit(own(Method::POST, session), message.to_string().into(), false).await
     }
 
     /// As any request to the upstream's own route.
@@ -232,6 +248,7 @@ impl Member {
         &self,
         head: request::Parts,
         body: Bytes,
+        completes: bool,
     ) -> Result<Response<ResponseBody>, Absent> {
         let (began, metrics) = (Instant::now(), &self.route.live.metrics);
         let visit = Visit {
@@ -240,6 +257,7 @@ impl Member {
             who: &self.who,
             protocol: Protocol::Mcp,
             name: &self.name,
+            completes,
         };
         let body = Arriving::Whole(body);
         match self.front.visit(visit, head, body, None, &mut Learned::default()).await {
@@ -345,7 +363,7 @@ fn is_over(answered: &Result<Response<ResponseBody>, Absent>) -> bool {
 }
 
 /// It is the gateway's, or in the caller's own id.
-fn without_session(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn stripped(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
     response.headers_mut().remove(MCP_SESSION_ID);
     response
 }

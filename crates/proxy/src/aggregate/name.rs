@@ -39,12 +39,29 @@ pub(super) fn to_connect(name: &str) -> Option<&str> {
     name.strip_prefix(CONNECT).filter(|upstream| !upstream.contains(BETWEEN))
 }
 
+/// What a caller of a stateless revision says with each request, in `params._meta`. It is not so of
+/// the session in which the upstream gets it.
+const ENVELOPE: [&str; 4] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/logLevel",
+];
+
 /// The call `body` for the tool that the upstream calls `tool`; all else as it came.
 pub(super) fn renamed(body: &[u8], tool: &str) -> Option<Vec<u8>> {
     let mut message: Members<'_> = serde_json::from_slice(body).ok()?;
     let mut params: Members<'_> = serde_json::from_str(message.get("params")?.get()).ok()?;
     let tool = to_raw_value(tool).ok()?;
     params.set("name", &tool);
+    let meta = params.get("_meta").and_then(|meta| serde_json::from_str(meta.get()).ok());
+    let meta = meta.and_then(|mut meta: Members<'_>| {
+        meta.retain(|key| !ENVELOPE.contains(&key));
+        to_raw_value(&meta).ok()
+    });
+    if let Some(meta) = &meta {
+        params.set("_meta", meta);
+    }
     let params = to_raw_value(&params).ok()?;
     message.set("params", &params);
     serde_json::to_vec(&message).ok()
@@ -76,6 +93,9 @@ mod tests {
     fn a_call_keeps_everything_but_its_tools_name() {
         let sent = r#"{"id":1.0,"params":{"_meta":{"progressToken":7},"name":"a__\u0062","arguments":{"name":1e400}},"method":"tools/call"}"#;
         let called = sent.replace(r"a__\u0062", "b");
+        assert_eq!(renamed(sent.as_bytes(), "b").unwrap(), called.as_bytes());
+        let envelope = ENVELOPE.map(|key| format!(r#""{key}":{{}},"#)).concat();
+        let sent = sent.replace(r#""progressToken""#, &format!(r#"{envelope}"progressToken""#));
         assert_eq!(renamed(sent.as_bytes(), "b").unwrap(), called.as_bytes());
     }
 }
