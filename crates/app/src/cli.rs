@@ -86,7 +86,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Sign in to a gateway with your browser, for the commands below.
     #[command(after_help = "What is kept of it is in a file that only you can read, below \
-        $XDG_STATE_HOME/attache or ~/.local/state/attache, and renews itself for 90 days.")]
+        $XDG_STATE_HOME/attache or ~/.local/state/attache, and renewed for up to 90 days.")]
     Login(Login),
     /// Sign out of a gateway, there and on this machine.
     Logout,

@@ -25,6 +25,7 @@ mod support {
 #[cfg(test)]
 mod journeys {
     mod another_account;
+    mod authorization_server_suite;
     mod client_identity;
     mod clients_sign_in;
     mod crash;

@@ -157,8 +157,21 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// MCP's conformance suite.
+pub(crate) fn conformance(arguments: &[&str]) -> Command {
+    let home = root().join("target/peers");
+    let suite = home.join("node_modules/@modelcontextprotocol/conformance/dist/index.js");
+    let mut command = Command::new(home.join("node"));
+    command.arg(suite).args(arguments);
+    command
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn command(script: &str, options: &Value) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let home = root.join("target/peers");
     let python = Path::new(script).extension().is_some_and(|extension| extension == "py");
     let program: PathBuf = home.join(if python { "venv/bin/python" } else { "node" });
