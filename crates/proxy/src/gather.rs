@@ -122,10 +122,12 @@ where
         if size > GATHER_LIMIT {
             return Err(GatherError::TooLarge);
         }
+        whole.extend_from_slice(&data);
+        // It may have a place of its own: nobody keeps one who waits for another.
+        drop(data);
         if size > REPLAY_LIMIT && place.is_none() {
             place = Some(places.take(who).await.map_err(|_| GatherError::Broken)?);
         }
-        whole.extend_from_slice(&data);
     }
     Ok(Gathered { bytes: whole.freeze(), place })
 }
@@ -155,6 +157,21 @@ mod tests {
         assert_eq!(free(), LARGE_AT_ONCE);
         let over = gather(of(GATHER_LIMIT + 1), &places, &ada).await;
         assert_eq!(over.unwrap_err(), GatherError::TooLarge);
+    }
+
+    /// What was gathered is gathered again: a list by the one who asked for it.
+    #[tokio::test]
+    async fn nobody_keeps_a_place_who_waits_for_another() {
+        let (places, ada) = (Places::default(), UserId::new("ada"));
+        let gathered = gather(of(GATHER_LIMIT), &places, &ada).await.unwrap().into_bytes();
+        let mut others = Vec::new();
+        while let Ok(place) = places.try_take(&ada) {
+            others.push(place);
+        }
+        assert_eq!(others.len(), LARGE_OF_A_PERSON - 1);
+        let again = gather(Full::new(gathered), &places, &ada);
+        let again = tokio::time::timeout(std::time::Duration::from_secs(1), again).await;
+        assert_eq!(again.expect("it need not wait").unwrap().bytes.len(), GATHER_LIMIT);
     }
 
     #[tokio::test]

@@ -263,6 +263,7 @@ impl Refusal {
             self,
             Self::NoCredential(..)
                 | Self::SendAgain
+                | Self::RateLimited(_)
                 | Self::UpstreamBusy
                 | Self::UpstreamUnreachable
                 | Self::UpstreamAway(_)
