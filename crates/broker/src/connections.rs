@@ -254,8 +254,8 @@ impl Connections {
 
     /// Something else of this person's ended, such as a token: what is open for them is looked at
     /// again.
-    pub fn look_again(&self, who: &Principal) {
-        self.broker.heed(&Change::Person(who.user.clone()));
+    pub fn look_again(&self, user: &UserId) {
+        self.broker.heed(&Change::Person(user.clone()));
     }
 
     /// The brokered upstreams this person may use, by name.

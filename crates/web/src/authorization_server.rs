@@ -90,7 +90,12 @@ async fn revoke(State(web): State<Web>, parts: Parts, body: Bytes) -> Response {
         return refuse(&parts, Kind::NotFound);
     };
     match server.revoke(&body, &parts.headers, Context::request_id(&parts)).await {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(ended) => {
+            if let Some(user) = ended {
+                web.connections.look_again(&user);
+            }
+            StatusCode::OK.into_response()
+        }
         Err(error) => refused(&error),
     }
 }

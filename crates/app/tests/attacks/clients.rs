@@ -523,6 +523,18 @@ async fn what_is_revoked_is_over_at_once() {
         assert_eq!(after.status, StatusCode::UNAUTHORIZED);
         assert!(is(&app.refresh(&tokens.refresh).await, NO_GRANT));
     }
+
+    // And with it what is open.
+    ada.connect("rooms").await;
+    let app = App::new(&world).await;
+    let request = app.request(&[("resource", &app.resource("/mcp/rooms"))]);
+    let code = app.approved_for(&mut ada, &request).await.code();
+    let tokens = Tokens::of(&world, &app.redeem(&code).await);
+    let listen = "Accept: text/event-stream\r\nX-Play: silent\r\n";
+    let mut stream = tokens.program(&world).open("GET /mcp/rooms", listen).await;
+    assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+    assert_eq!(app.revoke(&tokens.refresh).await.status, StatusCode::OK);
+    assert!(stream.ends_within(AT_ONCE).await);
     world.end().await;
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    RequestId, Secret, Timestamp,
+    RequestId, Secret, Timestamp, UserId,
     audit::{Action, Outcome},
     store::{Grant, Issued},
 };
@@ -52,14 +52,14 @@ impl AuthorizationServer {
         }
     }
 
-    /// Ends the grant of a token. What is not a token of this client is nobody's to end, and no
-    /// error.
+    /// Ends the grant of a token, and says whose it was. What is not a token of this client is nobody's
+    /// to end, and no error.
     pub async fn revoke(
         &self,
         form: &[u8],
         headers: &HeaderMap,
         request: Option<RequestId>,
-    ) -> Result<(), OAuthError> {
+    ) -> Result<Option<UserId>, OAuthError> {
         let params = Params::parse(form);
         if params.has_repeated() {
             return Err(OAuthError::InvalidRequest("a parameter is there twice"));
@@ -81,9 +81,10 @@ impl AuthorizationServer {
         };
         match grant.filter(|grant| grant.client_id == client.id) {
             Some(grant) => {
-                Ok(self.end(&grant, Action::GrantRevoke, Outcome::Success, request).await?)
+                self.end(&grant, Action::GrantRevoke, Outcome::Success, request).await?;
+                Ok(Some(grant.user))
             }
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn revoke(
     parts: Parts,
 ) -> Response {
     let revoked = web.identity.revoke_token(&who, &TokenId::new(id)).await;
-    web.connections.look_again(&who);
+    web.connections.look_again(&who.user);
     ended(&parts, revoked)
 }
 

@@ -60,7 +60,7 @@ impl Web {
     ) -> Result<bool, StoreError> {
         let Some(server) = self.identity.authorization_server() else { return Ok(false) };
         let was_there = server.let_out(who, grant, request).await;
-        self.connections.look_again(who);
+        self.connections.look_again(&who.user);
         was_there
     }
 }

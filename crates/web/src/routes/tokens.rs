@@ -70,7 +70,7 @@ pub(crate) async fn revoke(
     parts: Parts,
 ) -> Response {
     let revoked = web.identity.revoke_token(&who, &TokenId::new(id)).await;
-    web.connections.look_again(&who);
+    web.connections.look_again(&who.user);
     match revoked {
         Ok(true) => Redirect::to("/ui/tokens").into_response(),
         Ok(false) => refuse(&parts, Kind::NotFound),
