@@ -72,3 +72,21 @@ fn a_step_up_shows_what_is_new() {
     assert!(page.contains("<li class=\"new\">notes:write <strong>not given</strong></li>"));
     assert!(!html("connect-again").contains("class=\"new\""));
 }
+
+/// RFC 8628 section 5.4: who began somewhere else is not taken for the person in front of the page.
+#[test]
+fn a_device_is_shown_where_it_is() {
+    let all = states::all();
+    let html = |wanted| &all.iter().find(|(name, _)| *name == wanted).expect("it is there").1;
+    let warning = "The device is somewhere else than this browser";
+    for (page, words, warns) in [
+        ("device", "from <strong>203.0.113.7</strong>, where you are too", false),
+        ("device-elsewhere", "from <strong>192.0.2.9</strong></dd>", true),
+        ("device-unknown", "from an address that is not known", false),
+    ] {
+        let html = html(page);
+        assert!(html.contains(words), "{page}: {html}");
+        assert_eq!(html.contains(warning), warns, "{page}");
+        assert!(html.contains("<code>WDJB-MJHT</code>"), "{page}: there is a code to compare");
+    }
+}

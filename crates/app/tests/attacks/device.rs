@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use crate::{
     app::{App, Tokens, error},
     visitor::Visitor,
-    world::World,
+    world::{Surroundings, World},
 };
 
 const CLI: &str = "attache-cli";
@@ -30,7 +30,11 @@ impl Device {
     /// The command line, which wants the API.
     async fn new(world: &World) -> Self {
         let resource = format!("{}/api/v1", world.origin.origin().ascii_serialization());
-        let begun = begin(world, &[("client_id", CLI), ("resource", &resource)], &[]).await;
+        Self::of(world, CLI, &resource).await
+    }
+
+    async fn of(world: &World, client: &str, resource: &str) -> Self {
+        let begun = begin(world, &[("client_id", client), ("resource", resource)], &[]).await;
         assert_eq!(begun.status, StatusCode::OK, "{}", begun.body);
         assert_eq!(begun.header("cache-control"), Some("no-store"));
         let says = begun.json().expect("JSON");
@@ -176,6 +180,30 @@ async fn a_token_of_the_command_line_opens_no_server() {
         assert_eq!(program.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(world.mcp.recorder().requests().len(), 0, "nothing went out");
+    world.end().await;
+}
+
+/// One that the operator set up may have what any client may, and nothing beside it.
+#[tokio::test]
+async fn a_device_of_the_operators_gets_the_server_it_names() {
+    let more = "[[authorization_server.client]]\nid = \"tv\"\nname = \"Screen\"\n\
+         redirect_uris = [\"https://tv.example.com/cb\"]\n"
+        .to_owned();
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let mut ada = world.ada().await;
+    let resource = format!("{}/mcp/notes", world.origin.origin().ascii_serialization());
+    let device = Device::of(&world, "tv", &resource).await;
+    let asked = device.typed_by(&mut ada).await;
+    assert!(asked.body.contains("Screen"), "{}", asked.body);
+    assert!(asked.body.contains("Use <strong>notes</strong> through this gateway"));
+    press(&mut ada, &asked, "allow").await;
+    let program = Tokens::of(&world, &device.poll_as(&world, "tv").await).program(&world);
+    let said = program.whoami("notes").await;
+    assert!(said.contains("/connect/notes"), "{said}");
+    assert_eq!(program.get("/api/v1/user/credentials").await.status, StatusCode::UNAUTHORIZED);
+    let other = program.mcp("mail", "tools/list", &json!({})).await;
+    assert_eq!(other.status, StatusCode::UNAUTHORIZED);
     world.end().await;
 }
 
