@@ -143,7 +143,7 @@ async fn an_outage_of_the_database_stops_nobody_and_hides_nothing() {
 }
 
 /// `attache user …` beside the gateways, as its operator runs it.
-fn user(world: &World, arguments: &[&str]) -> Output {
+pub(crate) fn user(world: &World, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_attache"))
         .arg("user")
         .args(arguments)
@@ -162,7 +162,7 @@ fn said(output: &Output, code: i32) -> String {
 }
 
 /// `server`, `revoked` and `reason` of every receipt.
-fn receipts(output: &Output) -> Vec<String> {
+pub(crate) fn receipts(output: &Output) -> Vec<String> {
     let data: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let receipts = data.get("receipts").and_then(Value::as_array).expect("a list");
     receipts

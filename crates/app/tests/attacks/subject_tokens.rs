@@ -1,12 +1,18 @@
 //! Tokens that browser sign-in left, to be exchanged for who calls with a token of ours: whose, how
 //! fresh, and for how long.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use attache_sandbox::{TokenAnswer, people::ADA};
+use attache_sandbox::{
+    TokenAnswer,
+    people::{ADA, GRACE},
+};
 
 use crate::{
+    app::{App, Tokens},
+    configuration,
     exchange::{Exchanger, arrived},
+    offboarding,
     program::Program,
     tokens::{self, EVERYTHING},
     visitor::Visitor,
@@ -84,6 +90,7 @@ async fn a_sign_out_ends_what_was_kept() {
         refused(&adas, 403, AGAIN).await;
     }
     assert_eq!((exchanger.asked(), world.count("credential").await), (1, 1));
+    ended_at_the_provider(&world, 1).await;
     assert_eq!(graces.get("/http/hr/me").await.status, 200, "nobody else's is");
 
     // Who comes back is served again, by what that sign-in brings.
@@ -91,6 +98,54 @@ async fn a_sign_out_ends_what_was_kept() {
     assert_eq!(adas.get("/http/hr/me").await.status, 200);
     assert_eq!((subject(&exchanger), world.count("credential").await), ("ada".to_owned(), 2));
     drop(again);
+    world.end().await;
+}
+
+/// Nobody waits for the provider to be told.
+async fn ended_at_the_provider(world: &World, left: usize) {
+    let told = async {
+        while world.idp.open_grants() != left {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+    told.expect("the refresh token is revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_offboarded_leaves_nothing_to_exchange() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    let (mut ada, mut grace) = (world.ada().await, world.grace().await);
+    let (adas, graces) = (program(&world, &mut ada).await, program(&world, &mut grace).await);
+    assert_eq!(adas.get("/http/hr/me").await.status, 200);
+    fs::write(world.home.config_file(), configuration::text(&world)).expect("a disk");
+    let ended = offboarding::user(&world, &["offboard", "ada@example.com", "-o", "json"]);
+    let receipts = offboarding::receipts(&ended);
+    assert_eq!(receipts, [format!("\"{}\" true null", world.idp.issuer())]);
+    assert_eq!((world.idp.open_grants(), world.count("credential").await), (1, 1));
+    world.later(Duration::from_mins(2));
+    assert_eq!(adas.get("/http/hr/me").await.status, 401);
+    assert_eq!(graces.get("/http/hr/me").await.status, 200);
+    world.end().await;
+}
+
+/// Clients that find their own way have nothing else: a person who lets one in signed in for it.
+#[tokio::test]
+async fn a_client_that_signs_in_through_us_is_exchanged_for_by_its_person() {
+    let exchanger = Exchanger::start().await;
+    let world = world(&exchanger).await;
+    for (number, person) in [ADA, GRACE].into_iter().enumerate() {
+        let mut visitor = world.visitor(person).await;
+        let app = App::new(&world).await;
+        let request = app.request(&[("resource", &app.resource("/http/hr"))]);
+        let landed = app.approved_for(&mut visitor, &request).await;
+        let client = Tokens::of(&world, &app.redeem(&landed.code()).await).program(&world);
+        let page = client.get("/http/hr/me").await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        assert_eq!(arrived(&world), [format!("Bearer given-{}", number + 1)]);
+        assert_eq!(subject(&exchanger), person.id);
+    }
     world.end().await;
 }
 
