@@ -290,7 +290,9 @@ impl Connections {
         let terms = connect.terms().await.ok()?;
         let method = match terms.token.client.authentication {
             _ if terms.token.client.id != profile.document.as_str() => return None,
-            ClientAuthentication::PrivateKeyJwt(_) => AuthMethod::PrivateKeyJwt,
+            ClientAuthentication::PrivateKeyJwt(_) | ClientAuthentication::Certificate(_) => {
+                AuthMethod::PrivateKeyJwt
+            }
             _ => AuthMethod::None,
         };
         profile.client_id_metadata_document(method)

@@ -189,6 +189,8 @@ pub struct AuthBroker {
     /// As configured; otherwise, with a `token_endpoint`, `Post` with a `client_secret` and `None`
     /// without, as mcpproxy does. Absent: what the server takes.
     pub client_auth: Option<ClientAuth>,
+    /// In mode `entra_obo`, and always there without a `client_secret`: PEM, not yet read.
+    pub client_certificate: Option<Secret>,
     pub scopes: Vec<String>,
     /// An absolute URI without fragment (RFC 8707 section 2).
     pub resource: Option<String>,

@@ -429,6 +429,8 @@ pub struct AuthBroker {
     pub client_id: Option<String>,
     /// Two while one replaces the other: the first is tried first.
     pub client_secret: Option<ClientSecret>,
+    /// `entra_obo`, instead of a `client_secret`: a certificate and its RSA key, as PEM.
+    pub client_certificate: Option<SecretSource>,
     /// Absent: `post` with a `client_secret`, `none` without; discovered: what the server takes.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,

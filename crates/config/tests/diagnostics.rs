@@ -465,9 +465,20 @@ fn on_behalf_of_is_asked_for_as_entra_takes_it() {
         ))
     };
     accepts(&entra(TENANT, SECRET));
+    accepts(&entra(TENANT, "client_certificate = 'pem'"));
     let elsewhere = "this is not the token endpoint of one Entra directory";
     for (text, key, message) in [
         (entra("common", SECRET), "token_endpoint", elsewhere),
+        (
+            entra(TENANT, &format!("{SECRET}client_certificate = 'pem'")),
+            "client_certificate",
+            "there is a client_secret, too, and only one of them can be sent",
+        ),
+        (
+            broker("mode = 'oauth_connect'\nclient_certificate = 'pem'"),
+            "client_certificate",
+            "client_certificate is for mode \"entra_obo\"",
+        ),
         (entra("organizations", SECRET), "token_endpoint", elsewhere),
         (entra(&format!("x/{TENANT}"), SECRET), "token_endpoint", elsewhere),
         (

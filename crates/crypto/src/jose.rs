@@ -5,11 +5,13 @@
 //! what they expect, and to their clock.
 
 mod algorithm;
+mod certified;
 mod jwk;
 mod sign;
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use certified::{CertifiedKey, CertifiedKeyError};
 pub use jwk::{JwksError, KeySet};
 use serde::de::DeserializeOwned;
 pub use sign::SigningKey;

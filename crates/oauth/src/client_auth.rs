@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, header};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use crate::client_assertion::AssertionSigner;
+use crate::{certificate_assertion::CertificateSigner, client_assertion::AssertionSigner};
 
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -27,6 +27,8 @@ pub enum ClientAuthentication {
     Post(Secret),
     /// `private_key_jwt`: a signature instead of a secret (RFC 7523).
     PrivateKeyJwt(AssertionSigner),
+    /// The same, with a key whose certificate the server has.
+    Certificate(CertificateSigner),
     /// A public client: only its id.
     None,
 }
@@ -38,7 +40,9 @@ impl Client {
         let authentication = match &self.authentication {
             ClientAuthentication::Basic(_) => ClientAuthentication::Basic(secret),
             ClientAuthentication::Post(_) => ClientAuthentication::Post(secret),
-            ClientAuthentication::PrivateKeyJwt(_) | ClientAuthentication::None => return None,
+            ClientAuthentication::PrivateKeyJwt(_)
+            | ClientAuthentication::Certificate(_)
+            | ClientAuthentication::None => return None,
         };
         Some(Self { id: self.id.clone(), authentication })
     }
@@ -77,6 +81,11 @@ impl Client {
             }
             ClientAuthentication::PrivateKeyJwt(signer) => {
                 assertion = signer.assertion(&self.id);
+                parameters.push(("client_assertion_type", ASSERTION_TYPE));
+                parameters.push(("client_assertion", assertion.expose()));
+            }
+            ClientAuthentication::Certificate(signer) => {
+                assertion = signer.assertion(&self.id, endpoint);
                 parameters.push(("client_assertion_type", ASSERTION_TYPE));
                 parameters.push(("client_assertion", assertion.expose()));
             }

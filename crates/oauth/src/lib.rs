@@ -8,6 +8,7 @@ mod address;
 pub mod auth_method;
 pub mod authorize;
 pub mod callback;
+pub mod certificate_assertion;
 pub mod challenge;
 pub mod client_assertion;
 pub mod client_auth;

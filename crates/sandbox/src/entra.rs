@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use attache_core::Secret;
 use attache_crypto::{
-    digest::same,
+    digest::{base64url, same},
     jose::{Algorithm, KeySet, SigningKey, verify},
 };
 use axum::{
@@ -32,9 +32,23 @@ pub const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 const TOKEN_TTL: Duration = Duration::from_mins(65);
 /// Bytes of a form.
 const MAX_FORM: usize = 64 * 1024;
-/// Everything that On-Behalf-Of with a shared secret has, and nothing else.
+/// Everything that On-Behalf-Of has with a shared secret, or with a certificate, and nothing else.
 const FORM: [&str; 6] =
     ["assertion", "client_id", "client_secret", "grant_type", "requested_token_use", "scope"];
+const CERTIFIED_FORM: [&str; 7] = [
+    "assertion",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "grant_type",
+    "requested_token_use",
+    "scope",
+];
+/// The application's certificate, which is good for nothing else, with its key.
+pub const CERTIFICATE: &str = include_str!("entra/application.pem");
+/// The modulus of its key, and the SHA-256 of the certificate.
+const MODULUS: &str = "nSq0Yi2kdEIal5gGcIlMBNjMSYLEOjZ0mbVY5hAig5dZjGkPZYXEC6bHgHZVUO6CWC-V02lElJUq7bsyM2_3x7P5PnZhXCCFIllQgk8u01iNVRehXwacLF46N9HB1rcLDWgUOJA_2-EWE8y97eL_Np7mSucoP8_546nZCSjeIH-_SHaNheHxvwh-8eAALh-d7w2_2E7QoAMcZ75Z2XZ68BCdqUS0cT2oEn33rzUuntRge01BHBsx2RWtdy10zz28PUCN1enZDVnxBM4KCMKdSDibv-UZ4jPvLmbmbF--BpxPacmh7-NbgxPIjUdvRrVNF3u263R77tebiMKD-ryisw";
+const THUMBPRINT: &str = "QYXdaCCrFE9D45I88CmTT-qP7anVxoX2hQ0bLrgXCow";
 
 /// What its token endpoint answers.
 #[derive(Clone, Debug, Default)]
@@ -223,6 +237,29 @@ impl Directory {
         claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// The assertion that the documentation of certificate credentials describes.
+    fn check_client(&self, form: &Params) -> Result<(), (&'static str, u32)> {
+        const WRONG: (&str, u32) = ("invalid_client", 700_027);
+        let is_type = form.get("client_assertion_type")
+            == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let assertion = form.get("client_assertion").unwrap_or_default();
+        let key = json!({ "keys": [{ "kty": "RSA", "n": MODULUS, "e": "AQAB" }] }).to_string();
+        let keys = KeySet::parse(key.as_bytes()).map_err(|_| WRONG)?;
+        let claims = verify(assertion, &keys, &[Algorithm::Ps256]).map_err(|_| WRONG)?.claims;
+        let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": THUMBPRINT }).to_string();
+        let names = assertion.split('.').next() == Some(&base64url(header.as_bytes()));
+        let now = self.ambient.now().as_seconds();
+        let time = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or(i64::MAX);
+        let is_now = time("nbf") <= now && now < time("exp") && time("exp") - now <= 600;
+        let endpoint = format!("{}/{TENANT}/oauth2/v2.0/token", self.origin);
+        let is_ours = claims.get("aud") == Some(&json!(endpoint))
+            && ["iss", "sub"]
+                .iter()
+                .all(|name| claims.get(*name) == Some(&json!(self.application.id)))
+            && claims.contains_key("jti");
+        (is_type && names && is_now && is_ours).then_some(()).ok_or(WRONG)
+    }
+
     /// In the order in which Entra looks, with its numbers.
     fn on_behalf_of(
         &self,
@@ -235,7 +272,9 @@ impl Directory {
         let is_form = headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|value| value == "application/x-www-form-urlencoded");
-        if names != FORM || !is_form || headers.contains_key(header::AUTHORIZATION) {
+        let certified = names == CERTIFIED_FORM;
+        if (names != FORM && !certified) || !is_form || headers.contains_key(header::AUTHORIZATION)
+        {
             return Err(("invalid_request", 90_014));
         }
         if says("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -247,7 +286,9 @@ impl Directory {
             return Err(("unauthorized_client", 700_016));
         }
         let secret = self.application.secret.expose();
-        if !same(says("client_secret").as_bytes(), secret.as_bytes()) {
+        if certified {
+            self.check_client(form)?;
+        } else if !same(says("client_secret").as_bytes(), secret.as_bytes()) {
             return Err(("invalid_client", 7_000_215));
         }
         let keys = KeySet::parse(self.key_set().to_string().as_bytes());

@@ -6,7 +6,7 @@ use attache_core::Secret;
 use attache_crypto::random::SystemRandom;
 use attache_sandbox::{
     Ambient, Entra, MARKER, Person,
-    entra::{Application, EntraAnswer},
+    entra::{Application, CERTIFICATE, EntraAnswer},
     people::{ADA, GRACE},
 };
 use serde_json::json;
@@ -20,6 +20,11 @@ const HOUR: Duration = Duration::from_hours(1);
 const APPLICATION: &str = "00000002-0000-0000-c000-000000000000";
 
 async fn directory() -> (Entra, World) {
+    directory_for(&format!("client_secret = \"{CLIENT_SECRET}\"")).await
+}
+
+/// With what proves the application.
+async fn directory_for(proof: &str) -> (Entra, World) {
     let surroundings = Surroundings::default();
     let (clock, random) = (surroundings.clock.clone(), Arc::new(SystemRandom));
     let ambient = Ambient { clock, random };
@@ -43,7 +48,7 @@ mode = "entra_obo"
 issuer = "{issuer}"
 token_endpoint = "{endpoint}"
 client_id = "{APPLICATION}"
-client_secret = "{CLIENT_SECRET}"
+{proof}
 scopes = ["api://hr/.default"]
 "#,
         issuer = entra.issuer(),
@@ -93,6 +98,17 @@ async fn everybody_is_called_for_with_a_token_on_behalf_of_them() {
         world.later(Duration::from_mins(1));
     }
     assert_eq!(world.count("credential").await, 0);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_proves_the_application_as_well() {
+    let (entra, world) = directory_for(&format!("client_certificate = '''{CERTIFICATE}'''")).await;
+    let page = program(&world, &entra, GRACE).get("/http/hr/me").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(arrived(&world).starts_with("Bearer obo-grace"));
+    let key = CERTIFICATE.lines().rev().nth(1).expect("the end of the key");
+    world.keep_secret(key);
     world.end().await;
 }
 

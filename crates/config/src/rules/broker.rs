@@ -52,6 +52,9 @@ pub(super) fn auth_broker(
         client_secret(source, secrets, &place.key("client_secret"))
     });
     let client_auth = client_auth(section, place);
+    let client_certificate = optional(section.client_certificate.as_ref(), |source| {
+        entra::certificate(source, mode, secrets, &place.key("client_certificate"))
+    });
     let key_test = key_test(section, place);
     scopes(&section.scopes, &place.key("scopes"));
     let resource =
@@ -77,6 +80,7 @@ pub(super) fn auth_broker(
         client_id: section.client_id.clone(),
         client_secret: client_secret.ok()?,
         client_auth,
+        client_certificate: client_certificate.ok()?,
         scopes: section.scopes.clone(),
         resource: resource.ok()?,
         tenant: tenant.map_or(Some(None), |found| found.map(Some))?,

@@ -1,10 +1,13 @@
 //! `[upstream.auth_broker]` in mode `entra_obo`: what Microsoft Entra's On-Behalf-Of wants.
 
+use attache_core::Secret;
 use url::Url;
 
 use crate::{
     diagnose::Place,
-    schema::{AuthBroker, ClientAuth},
+    rules::secret,
+    schema::{AuthBroker, ClientAuth, Mode, SecretSource},
+    secrets::Secrets,
 };
 
 /// The directory of `token_endpoint`. Its id and not its name: tokens say which gave them by id.
@@ -35,17 +38,35 @@ fn tenant_of(endpoint: &Url) -> Option<String> {
 
 /// Nobody else acts for others there.
 fn confidential(section: &AuthBroker, place: &Place<'_>) {
-    if section.client_secret.is_none() {
+    if section.client_secret.is_none() && section.client_certificate.is_none() {
         place.key("client_secret").missing(
             "auth_broker.client_secret is required for mode \"entra_obo\"",
-            "add the secret of the application: client_secret = { env = \"NAME\" }",
+            "add the secret of the application, or its client_certificate",
+        );
+    } else if section.client_secret.is_some() && section.client_certificate.is_some() {
+        place.key("client_certificate").error(
+            "there is a client_secret, too, and only one of them can be sent",
+            "remove the client_secret",
         );
     } else if section.client_auth.is_some_and(|method| method != ClientAuth::Post) {
         place.key("client_auth").error(
             "mode \"entra_obo\" sends the client_secret in the form",
-            "remove client_auth, or write \"post\"",
+            "remove client_auth: it follows from client_secret or client_certificate",
         );
     }
+}
+
+pub(super) fn certificate(
+    source: &SecretSource,
+    mode: Option<Mode>,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<Secret> {
+    if mode.is_some_and(|mode| mode != Mode::EntraObo) {
+        place.error("client_certificate is for mode \"entra_obo\"", "remove it");
+        return None;
+    }
+    secret(source, secrets, place)
 }
 
 /// The second version of the endpoint refuses `resource` (AADSTS9010010).

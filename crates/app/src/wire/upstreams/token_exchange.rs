@@ -8,7 +8,9 @@ use attache_config::{
     model::{AuthBroker, ClientAuth, Identity, Mode},
 };
 use attache_core::IssuerId;
+use attache_crypto::jose::{CertifiedKey, CertifiedKeyError};
 use attache_oauth::{
+    certificate_assertion::CertificateSigner,
     client_auth::{Client, ClientAuthentication},
     token::TokenEndpoint,
 };
@@ -36,10 +38,15 @@ pub(super) fn wire(
         }
         secret => secret.as_ref().map(|secret| secret.first.clone()),
     };
-    let authentication = match (broker.client_auth, secret) {
-        (Some(ClientAuth::Basic), Some(secret)) => ClientAuthentication::Basic(secret),
-        (Some(ClientAuth::Post), Some(secret)) => ClientAuthentication::Post(secret),
-        (Some(ClientAuth::None), _) => ClientAuthentication::None,
+    let authentication = match (certified(broker)?, broker.client_auth, secret) {
+        (Some(key), ..) => ClientAuthentication::Certificate(CertificateSigner {
+            key: Arc::new(key),
+            clock: Arc::clone(&common.world.clock),
+            random: Arc::clone(&common.world.random),
+        }),
+        (None, Some(ClientAuth::Basic), Some(secret)) => ClientAuthentication::Basic(secret),
+        (None, Some(ClientAuth::Post), Some(secret)) => ClientAuthentication::Post(secret),
+        (None, Some(ClientAuth::None), _) => ClientAuthentication::None,
         _ => return Err("client_auth is \"basic\", \"post\" or \"none\" for a token exchange"),
     };
     Ok(TokenExchange {
@@ -58,6 +65,14 @@ pub(super) fn wire(
         },
         scopes: broker.scopes.clone(),
         outbound: Arc::clone(&common.outbound),
+    })
+}
+
+fn certified(broker: &AuthBroker) -> Result<Option<CertifiedKey>, &'static str> {
+    let key = broker.client_certificate.as_ref().map(CertifiedKey::from_pem);
+    key.transpose().map_err(|error| match error {
+        CertifiedKeyError::NoKey => "client_certificate has no RSA key, as PEM without a password",
+        CertifiedKeyError::NoCertificate => "client_certificate has no certificate of its key",
     })
 }
 
