@@ -266,8 +266,12 @@ async fn an_upstreams_session_is_as_long_as_the_callers() {
     assert_eq!(cancelled.status, 202);
     assert_eq!(said()[4..], ["notifications/cancelled"]);
 
-    world.bare.challenge(StatusCode::NOT_FOUND, "forgotten");
-    assert_eq!(ask(&ada, "tools/call", &read, &given).await.status, 200, "in words");
+    for status in [StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR] {
+        world.bare.challenge(status, "forgotten");
+        let answer = ask(&ada, "tools/call", &read, &given).await;
+        let ended = [StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED].contains(&answer.status);
+        assert!(!ended, "the caller's own session goes on: {}", answer.status);
+    }
     world.bare.relent();
     let before = said().len();
     // Without a session of theirs it is one for the call.

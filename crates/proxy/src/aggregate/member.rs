@@ -156,6 +156,10 @@ impl Member {
         }
         let fresh = self.begin().await?;
         let answered = self.visit(within(head, fresh.session()), body, completes).await?;
+        if answered.status() == StatusCode::NOT_FOUND {
+            // To the caller's client that would be the end of its own session, with all of them.
+            return Err(UNREADABLE);
+        }
         Ok(stripped(answered).map(|body| fresh.last_as_long_as(body)))
     }
 
