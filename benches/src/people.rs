@@ -77,6 +77,36 @@ pub struct Plaintext<'a> {
     pub origin: Option<Cow<'a, str>>,
 }
 
+impl<'a> Plaintext<'a> {
+    /// With what a provider of opaque tokens says beside them.
+    pub fn of(access_token: Cow<'a, str>, obtained_at: i64, expires_at: i64) -> Self {
+        Self {
+            access_token: Some(access_token),
+            refresh_token: None,
+            token_type: "Bearer".into(),
+            scopes: vec!["read".to_owned(), "write".to_owned()],
+            audience: Some("https://notes.example.com/mcp".into()),
+            issuer: Some(PROVIDER.into()),
+            obtained_at,
+            expires_at: Some(expires_at),
+            origin: None,
+        }
+    }
+}
+
+/// Where they are from, and what they have connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    pub issuer: &'a str,
+    pub origin: &'a str,
+}
+
+impl Default for Home<'_> {
+    fn default() -> Self {
+        Self { issuer: IDP, origin: ORIGIN }
+    }
+}
+
 /// What is stored of one person.
 #[derive(Debug)]
 pub struct Rows {
@@ -91,21 +121,15 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub async fn of(someone: Someone, ring: &KeyRing) -> Result<Self> {
+    pub async fn of(someone: Someone, home: Home<'_>, ring: &KeyRing) -> Result<Self> {
         let key = someone.key()?;
         let now = SystemClock.now();
         let expires_at = now.plus(Duration::from_hours(8));
         let version = Version::first(now);
         let plaintext = serde_json::to_vec(&Plaintext {
-            access_token: Some(someone.access_token().into()),
             refresh_token: Some(someone.token("refresh", REFRESH_TOKEN).into()),
-            token_type: "Bearer".into(),
-            scopes: vec!["read".to_owned(), "write".to_owned()],
-            audience: Some("https://notes.example.com/mcp".into()),
-            issuer: Some(PROVIDER.into()),
-            obtained_at: now.0,
-            expires_at: Some(expires_at.0),
-            origin: Some(ORIGIN.into()),
+            origin: Some(home.origin.into()),
+            ..Plaintext::of(someone.access_token().into(), now.0, expires_at.0)
         })?;
         let data_key = DataKey::generate(&SystemRandom);
         let binding = Binding { user: &key.user, slot: &key.slot, version };
@@ -118,17 +142,22 @@ impl Rows {
 
 /// Stores `people` in tables that are there and empty, and beside them, in a table `bare`, the same
 /// blobs under the same ids: what a bare get is measured with.
-pub async fn store(location: &Location, ring: &KeyRing, people: Range<usize>) -> Result<()> {
+pub async fn store(
+    location: &Location,
+    ring: &KeyRing,
+    people: Range<usize>,
+    home: Home<'_>,
+) -> Result<()> {
     match location {
         Location::Sqlite(file) => {
             let options = SqliteConnectOptions::new().filename(file);
             let mut connection = SqliteConnection::connect_with(&options).await?;
-            insert::<Sqlite>(&mut connection, ring, people).await?;
+            insert::<Sqlite>(&mut connection, ring, people, home).await?;
             connection.close().await?;
         }
         Location::Postgres { url, .. } => {
             let mut connection = PgConnection::connect(url.expose()).await?;
-            insert::<Postgres>(&mut connection, ring, people).await?;
+            insert::<Postgres>(&mut connection, ring, people, home).await?;
             // As the server does by itself after a while, and then not in the middle of a round.
             connection.execute("VACUUM ANALYZE").await?;
             connection.close().await?;
@@ -142,6 +171,7 @@ async fn insert<DB: Database>(
     connection: &mut DB::Connection,
     ring: &KeyRing,
     people: Range<usize>,
+    home: Home<'_>,
 ) -> Result<()>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
@@ -156,7 +186,7 @@ where
     while next < people.end {
         let mut batch = Vec::with_capacity(BATCH);
         for number in next..people.end.min(next + BATCH) {
-            batch.push(Rows::of(Someone(number), ring).await?);
+            batch.push(Rows::of(Someone(number), home, ring).await?);
         }
         next += batch.len();
 
@@ -164,7 +194,7 @@ where
             "INSERT INTO person (id, issuer, subject, groups, created_at) ",
         );
         insert.push_values(&batch, |mut values, rows| {
-            values.push_bind(rows.key.user.to_string()).push_bind(IDP.to_owned());
+            values.push_bind(rows.key.user.to_string()).push_bind(home.issuer.to_owned());
             values.push_bind(rows.subject.clone()).push_bind("[]".to_owned());
             values.push_bind(rows.now.0);
         });

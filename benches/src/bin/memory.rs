@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use attache_benches::{
     folder::Folder,
     gateway::{Gateway, key_ring},
-    people::{self, Someone},
+    people::{self, Home, Someone},
     report::say,
 };
 use attache_store::{Location, Store};
@@ -27,7 +27,8 @@ async fn main() -> Result<()> {
     let location = Location::Sqlite(folder.file("attache.db"));
     let ring = key_ring()?;
     Store::open(&location).await?.close().await;
-    people::store(&location, &ring, 0..SERVED.into_iter().max().unwrap_or_default()).await?;
+    let everybody = 0..SERVED.into_iter().max().unwrap_or_default();
+    people::store(&location, &ring, everybody, Home::default()).await?;
 
     let store = Store::open(&location).await?;
     let gateway = Gateway::start(&store, &ring)?;

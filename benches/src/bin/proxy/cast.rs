@@ -1,144 +1,110 @@
-//! A gateway in a process of its own, with one person who has connected the upstream.
+//! A thousand people, and every server that they are known to.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use attache_benches::{
+    folder::Folder,
+    people::{self, Home, Someone},
+};
+use attache_core::Secret;
+use attache_crypto::{keyring::KeyRing, random::SystemRandom, wrap::local::LocalKey};
+use attache_store::{Location, Store};
+
+use crate::{
+    issuer::Issuer,
+    nginx::{self, Person},
+    server::{Server, beside, free},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use attache_benches::processor::Meter;
-use attache_core::{Secret, SystemClock};
-use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
-use attache_sandbox::{
-    Ambient, AuthorizationServer, Browser, Client, IdentityProvider, people::ADA,
-};
-use url::Url;
-
-use crate::nginx::wait_for;
+const PEOPLE: usize = 1_000;
 
 pub(crate) struct Cast {
-    gateway: Child,
-    folder: PathBuf,
-    url: String,
-    bearer: Secret,
-    /// Kept: the gateway asks them.
-    _idp: IdentityProvider,
-    _provider: AuthorizationServer,
+    /// A line for each person: name, bearer token and upstream token, with tabs between them.
+    pub(crate) people: PathBuf,
+    pub(crate) upstream: Server,
+    pub(crate) proxies: Vec<Server>,
+    _folder: Folder,
 }
 
 impl Cast {
-    pub(crate) async fn start(upstream: SocketAddr) -> Result<Self> {
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ambient = Ambient { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
-        let idp = IdentityProvider::start(anywhere, ambient.clone()).await?;
-        let provider = AuthorizationServer::start(anywhere, ambient).await?;
-        let free = || TcpListener::bind(anywhere).and_then(|bound| bound.local_addr());
-        let (listen, admin) = (free()?, free()?);
-        let url = format!("http://{listen}");
-        let client = Client {
-            id: "attache".to_owned(),
-            secret: Some(Secret::new("bench")),
-            redirect_prefix: format!("{url}/"),
+    pub(crate) async fn start() -> Result<Self> {
+        let folder = Folder::make("bench")?;
+        let issuer = Issuer::start().await?;
+        let (attache, admin, reference) = (free()?, free()?, free()?);
+        let public_url = format!("http://{attache}");
+        let person = |number| {
+            let someone = Someone(number);
+            let bearer = issuer.access_token(someone, &public_url);
+            Person { name: someone.subject(), bearer, token: someone.access_token() }
         };
-        idp.register(client.clone());
-        provider.register(client);
+        let everybody: Vec<Person> = (0..PEOPLE).map(person).collect();
+        let people = folder.file("people");
+        let mut table = String::new();
+        for Person { name, bearer, token } in &everybody {
+            writeln!(table, "{name}\t{bearer}\t{token}")?;
+        }
+        fs::write(&people, table)?;
+        let upstream = nginx::upstream(&folder, &everybody)?;
 
-        let folder = std::env::temp_dir().join(format!("attache-bench-gw-{}", std::process::id()));
-        fs::create_dir_all(&folder)?;
-        let (idp_url, provider_url) = (idp.issuer(), provider.issuer());
-        let config = folder.join("attache.toml");
-        fs::write(&config, configuration(&url, listen, admin, idp_url, provider_url, upstream))?;
-        let binary = std::env::current_exe()?.with_file_name("attache");
-        ensure!(binary.exists(), "build the gateway first: cargo build --release");
-        let gateway = Command::new(binary)
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
-            .env("ATTACHE_KEY", LocalKey::generate(&SystemRandom).expose())
-            .stdin(Stdio::null())
-            .spawn()?;
-        wait_for(listen)?;
-
-        let bearer = idp.access_token(ADA.id, &url, Duration::from_hours(1));
-        let cast = Self {
-            gateway,
-            folder,
-            bearer: Secret::new(bearer.context("ada lives in the sandbox")?),
-            url,
-            _idp: idp,
-            _provider: provider,
-        };
-        cast.connect().await?;
-        Ok(cast)
-    }
-
-    pub(crate) fn endpoint(&self) -> String {
-        format!("{}/mcp/notes", self.url)
-    }
-
-    pub(crate) fn bearer(&self) -> Secret {
-        self.bearer.clone()
-    }
-
-    pub(crate) fn meter(&self) -> Meter {
-        Meter { processes: vec![self.gateway.id()] }
-    }
-
-    async fn connect(&self) -> Result<()> {
-        let mut browser = Browser::of(ADA);
-        let page = browser.visit(&Url::parse(&format!("{}/connect/notes", self.url))?).await?;
-        let form = page.forms().into_iter().find(|form| form.action.path() == "/connect/notes");
-        let form = form.context("the connect page has a form")?;
-        let page = browser.submit(&page, &form, form.buttons.first()).await?;
-        let page = browser.follow(page).await?;
-        let connected =
-            page.url.query().is_some_and(|query| query.contains("credential_connected"));
-        ensure!(connected, "ada could not connect: {}", page.url);
-        Ok(())
+        let key = LocalKey::generate(&SystemRandom);
+        let origin = format!("http://{}", upstream.at);
+        seed(&folder, &key, Home { issuer: &issuer.url, origin: &origin }).await?;
+        let file = folder.file("attache.toml");
+        fs::write(&file, configuration(&public_url, attache, admin, &issuer.url, &upstream.url))?;
+        let mut gateway = beside("attache")?;
+        gateway.arg("serve").arg("--config").arg(&file).env("ATTACHE_KEY", key.expose());
+        let mut yardstick = beside("reference")?;
+        yardstick.args([reference.to_string(), upstream.at.to_string()]).arg(&people);
+        let proxies = vec![
+            nginx::proxy(&folder, upstream.at, &everybody)?,
+            Server::start("reference", yardstick, reference, "/mcp")?,
+            Server::start("attache", gateway, attache, "/mcp/notes")?,
+        ];
+        Ok(Self { people, upstream, proxies, _folder: folder })
     }
 }
 
-impl Drop for Cast {
-    fn drop(&mut self) {
-        drop(self.gateway.kill());
-        drop(self.gateway.wait());
-        drop(fs::remove_dir_all(&self.folder));
-    }
+/// Everybody has connected the upstream.
+async fn seed(folder: &Folder, key: &Secret, home: Home<'_>) -> Result<()> {
+    let active = Arc::new(LocalKey::from_base64(key)?);
+    let location = Location::Sqlite(folder.file("attache.db"));
+    Store::open(&location).await?.close().await;
+    people::store(&location, &KeyRing { active, retired: Vec::new() }, 0..PEOPLE, home).await
 }
 
+/// Everything that costs something is on: identity, policy, metrics, audit, access log.
 fn configuration(
-    url: &str,
+    public_url: &str,
     listen: SocketAddr,
     admin: SocketAddr,
-    idp: &str,
-    provider: &str,
-    upstream: SocketAddr,
+    issuer: &str,
+    upstream: &str,
 ) -> String {
     format!(
         r#"
-public_url = "{url}"
+public_url = "{public_url}"
 listen = "{listen}"
 admin_listen = "{admin}"
+access_log = true
 [identity.oidc]
-issuer = "{idp}"
+issuer = "{issuer}"
 client_id = "attache"
 client_secret = "bench"
 [[identity.jwt]]
-issuer = "{idp}"
-audience = "{url}"
+issuer = "{issuer}"
+audience = "{public_url}"
 [egress]
 allow_private = ["127.0.0.0/8"]
 [[upstream]]
 name = "notes"
-url = "http://{upstream}/mcp"
+url = "{upstream}"
+[[upstream.tools]]
+deny = ["delete"]
 [upstream.auth_broker]
 mode = "oauth_connect"
-authorization_endpoint = "{provider}/authorize"
-token_endpoint = "{provider}/token"
+authorization_endpoint = "{issuer}/authorize"
+token_endpoint = "{issuer}/token"
 client_id = "attache"
 client_secret = "bench"
 "#

@@ -1,61 +1,97 @@
-//! What a call costs on its way through the gateway, beside nginx's `proxy_pass` with one static
-//! `Authorization` header for everybody, in one run.
+//! What a tool call costs on its way through the gateway, in one run with the upstream itself, with
+//! nginx looking tokens up in a table, and with the least that a gateway in Rust can do.
 //!
-//! `cargo xtask bench proxy` builds and runs it. The upstream is nginx too, answering from memory; wrk
-//! makes the calls; processor time is what the kernel counted for each proxy's processes. Rounds
-//! take turns, and only ratios are worth quoting: machines are noisy, and none is yours.
+//! `cargo xtask bench proxy` builds and runs it. A thousand people call, each with a token of their
+//! own; the upstream answers 401 to anybody else's, so a call that fails is a wrong token, and the
+//! run fails with it. Rounds take turns; processor time is what the kernel counted for each
+//! process. Only ratios are worth quoting: machines are noisy, and none is yours.
 
 mod cast;
+mod issuer;
 mod load;
 mod nginx;
+mod server;
 
 use anyhow::{Result, ensure};
-use attache_benches::{
-    processor::Meter,
-    report::{median, say},
+use attache_benches::report::{median, say};
+
+use crate::{
+    cast::Cast,
+    load::{Seen, Tokens},
+    server::Server,
 };
 
-use crate::{cast::Cast, load::Load, nginx::Nginx};
+const ROUNDS: usize = 3;
+const CONNECTIONS: u32 = 64;
+/// Of one server's turn with [`CONNECTIONS`], and alone.
+const SECONDS: [u32; 2] = [4, 2];
 
-const ROUNDS: usize = 5;
+/// What one server did in one round, the upstream itself beside it.
+struct Turn {
+    direct: Seen,
+    direct_alone: Seen,
+    seen: Seen,
+    alone: Seen,
+    /// Microseconds of processor time a call.
+    spent: f64,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
     attache_crypto::install_provider();
-    let nginx = Nginx::start()?;
-    let cast = Cast::start(nginx.upstream()).await?;
-    let through_nginx = Load { url: nginx.proxy().to_owned(), bearer: cast.bearer() };
-    let through_attache = Load { url: cast.endpoint(), bearer: cast.bearer() };
-
-    // Warm both: connections, caches, page faults.
-    through_nginx.run()?;
-    through_attache.run()?;
-
-    say("proxy     calls/s   cpu µs/call   p50 ms   p99 ms");
-    let mut ratios = Vec::new();
-    for _ in 0..ROUNDS {
-        let nginx_cost = measure("nginx", &through_nginx, &nginx.meter())?;
-        let attache_cost = measure("attache", &through_attache, &cast.meter())?;
-        ratios.push(attache_cost / nginx_cost);
+    let cast = Cast::start().await?;
+    for server in &cast.proxies {
+        // Connections, caches, page faults; and everybody's first call.
+        load::run(&cast.people, &server.url, Tokens::Callers, CONNECTIONS, 1)?;
     }
-    ratios.sort_by(f64::total_cmp);
-    let [least, .., most] = ratios.as_slice() else { return Ok(()) };
-    say(&format!(
-        "processor time a call, attache / nginx: median {:.2} (min {least:.2}, max {most:.2})",
-        median(&ratios),
-    ));
+    let mut turns: Vec<Vec<Turn>> = cast.proxies.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (server, turns) in cast.proxies.iter().zip(&mut turns) {
+            turns.push(turn(&cast, server)?);
+        }
+    }
+    say("             µs/call   calls/s      p50      p99   added µs alone   calls/s and p99");
+    say("                                      (µs)     (µs)               of the upstream's");
+    let mut costs = Vec::new();
+    for (server, turns) in cast.proxies.iter().zip(&turns) {
+        let of = |what: fn(&Turn) -> f64| median(&turns.iter().map(what).collect::<Vec<_>>());
+        let spent = of(|turn| turn.spent);
+        say(&format!(
+            "{:<10} {spent:>9.1} {:>9.0} {:>8.0} {:>8.0} {:>16.0} {:>9.2} {:>7.2}",
+            server.name,
+            of(|turn| turn.seen.rate),
+            of(|turn| turn.seen.p50),
+            of(|turn| turn.seen.p99),
+            of(|turn| turn.alone.p50 - turn.direct_alone.p50),
+            of(|turn| turn.seen.rate / turn.direct.rate),
+            of(|turn| turn.seen.p99 / turn.direct.p99),
+        ));
+        costs.push(spent);
+    }
+    if let [nginx, reference, attache] = costs[..] {
+        say(&format!(
+            "processor time a call: attache / reference {:.2}, attache / nginx {:.2}",
+            attache / reference,
+            attache / nginx
+        ));
+    }
     Ok(())
 }
 
-/// One round; gives microseconds of processor time a call.
-fn measure(name: &str, load: &Load, meter: &Meter) -> Result<f64> {
+fn turn(cast: &Cast, server: &Server) -> Result<Turn> {
+    let [long, short] = SECONDS;
+    let run = |url: &str, tokens, connections, seconds| {
+        let seen = load::run(&cast.people, url, tokens, connections, seconds)?;
+        ensure!(seen.failed == 0.0 && seen.calls > 0.0, "{url}: {} calls failed", seen.failed);
+        Ok(seen)
+    };
+    let direct = run(&cast.upstream.url, Tokens::Direct, CONNECTIONS, long)?;
+    let direct_alone = run(&cast.upstream.url, Tokens::Direct, 1, short)?;
+    let alone = run(&server.url, Tokens::Callers, 1, short)?;
+    let meter = server.meter();
     let before = meter.spent()?;
-    let seen = load.run()?;
+    let seen = run(&server.url, Tokens::Callers, CONNECTIONS, long)?;
     let spent = meter.spent()?.saturating_sub(before);
-    ensure!(seen.failed == 0, "{name}: {} calls failed", seen.failed);
-    ensure!(seen.calls > 0.0, "{name}: no call was made");
-    let cost = spent.as_secs_f64() * 1e6 / seen.calls;
-    let (rate, p50, p99) = (seen.rate, seen.p50_ms, seen.p99_ms);
-    say(&format!("{name:<9} {rate:>7.0} {cost:>13.1} {p50:>8.2} {p99:>8.2}"));
-    Ok(cost)
+    let spent = spent.as_secs_f64() * 1e6 / seen.calls;
+    Ok(Turn { direct, direct_alone, seen, alone, spent })
 }

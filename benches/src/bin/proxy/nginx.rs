@@ -1,110 +1,76 @@
-//! nginx twice: as the upstream, answering from memory, and as the proxy to compare with.
+//! nginx twice: as the upstream, which knows everybody's token and answers nobody with another's,
+//! and as a proxy that looks the token of each caller up in a table, without asking who they are.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command},
-    time::Duration,
-};
+use std::{fmt::Write as _, fs, net::SocketAddr, process::Command};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use attache_benches::folder::Folder;
 
-use attache_benches::processor::Meter;
+use crate::server::{Server, free};
 
-pub(crate) struct Nginx {
-    folder: PathBuf,
-    upstream: Child,
-    proxy: Child,
-    upstream_at: SocketAddr,
-    proxy_url: String,
+/// One of the load, as everybody here knows them.
+pub(crate) struct Person {
+    pub(crate) name: String,
+    /// What proves them to the proxies.
+    pub(crate) bearer: String,
+    /// What proves them to the upstream.
+    pub(crate) token: String,
 }
 
-impl Nginx {
-    pub(crate) fn start() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("attache-bench-{}", std::process::id()));
-        fs::create_dir_all(&folder)?;
-        let (upstream_at, proxy_at) = (free()?, free()?);
-        let upstream = start(&folder, "upstream", &upstream_server(upstream_at))?;
-        let proxy = start(&folder, "proxy", &proxy_server(proxy_at, upstream_at))?;
-        wait_for(upstream_at)?;
-        wait_for(proxy_at)?;
-        let proxy_url = format!("http://{proxy_at}/mcp");
-        Ok(Self { folder, upstream, proxy, upstream_at, proxy_url })
+pub(crate) fn upstream(folder: &Folder, people: &[Person]) -> Result<Server> {
+    let at = free()?;
+    let mut table = String::new();
+    for Person { name, token, .. } in people {
+        writeln!(table, "{name} 'Bearer {token}';")?;
     }
-
-    pub(crate) fn upstream(&self) -> SocketAddr {
-        self.upstream_at
-    }
-
-    pub(crate) fn proxy(&self) -> &str {
-        &self.proxy_url
-    }
-
-    /// Of the proxy's processes: it runs without a master.
-    pub(crate) fn meter(&self) -> Meter {
-        Meter { processes: vec![self.proxy.id()] }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        for child in [&mut self.proxy, &mut self.upstream] {
-            drop(child.kill());
-            drop(child.wait());
-        }
-        drop(fs::remove_dir_all(&self.folder));
-    }
-}
-
-fn upstream_server(at: SocketAddr) -> String {
-    let answer =
-        r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"You are ada"}]}}"#;
-    format!(
-        "server {{ listen {at}; default_type application/json; keepalive_requests 10000000;
-           location / {{ return 200 '{answer}'; }} }}"
-    )
-}
-
-fn proxy_server(at: SocketAddr, upstream: SocketAddr) -> String {
-    format!(
-        "upstream notes {{ server {upstream}; keepalive 64; keepalive_requests 10000000; }}
-         server {{ listen {at}; keepalive_requests 10000000;
-           location / {{ proxy_pass http://notes; proxy_http_version 1.1;
-             proxy_set_header Connection ''; proxy_set_header Authorization 'Bearer static'; }} }}"
-    )
-}
-
-fn start(folder: &std::path::Path, name: &str, server: &str) -> Result<Child> {
-    let path = folder.join(format!("{name}.conf"));
-    let base = folder.display();
-    let text = format!(
-        "daemon off; master_process off; pid {base}/{name}.pid; error_log {base}/{name}.log;
-         events {{ worker_connections 1024; }}
-         http {{ access_log off; client_body_temp_path {base}/{name}-body;
-           proxy_temp_path {base}/{name}-proxy; fastcgi_temp_path {base}/{name}-f;
-           uwsgi_temp_path {base}/{name}-u; scgi_temp_path {base}/{name}-s; {server} }}"
+    let text = "lorem ipsum ".repeat(80);
+    let answer = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#
     );
-    fs::write(&path, text)?;
-    Command::new("nginx")
-        .args(["-c"])
-        .arg(&path)
-        .arg("-p")
-        .arg(folder)
-        .spawn()
-        .context("nginx is missing: install it (Debian: apt-get install nginx-light)")
+    let server = format!(
+        "map $http_x_person $known {{ default ''; {table} }}
+         server {{ listen {at}; default_type application/json; keepalive_requests 10000000;
+           if ($http_authorization != $known) {{ return 401; }}
+           location / {{ return 200 '{answer}'; }} }}"
+    );
+    start(folder, "upstream", at, &server)
 }
 
-fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-pub(crate) fn wait_for(address: SocketAddr) -> Result<()> {
-    for _ in 0..200 {
-        if TcpStream::connect(address).is_ok() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(25));
+pub(crate) fn proxy(folder: &Folder, upstream: SocketAddr, people: &[Person]) -> Result<Server> {
+    let at = free()?;
+    let mut table = String::new();
+    for Person { bearer, token, .. } in people {
+        writeln!(table, "'Bearer {bearer}' 'Bearer {token}';")?;
     }
-    bail!("nothing listens on {address}")
+    let server = format!(
+        "map $http_authorization $credential {{ default ''; {table} }}
+         upstream notes {{ server {upstream}; keepalive 64; keepalive_requests 10000000; }}
+         server {{ listen {at}; keepalive_requests 10000000;
+           location / {{ if ($credential = '') {{ return 401; }}
+             proxy_pass http://notes; proxy_http_version 1.1;
+             proxy_set_header Connection ''; proxy_set_header Authorization $credential; }} }}"
+    );
+    start(folder, "nginx", at, &server)
+}
+
+fn start(folder: &Folder, name: &'static str, at: SocketAddr, server: &str) -> Result<Server> {
+    let own = |what: &str| folder.file(&format!("{name}.{what}")).display().to_string();
+    let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {};", own(what)))
+        .into();
+    let text = format!(
+        "daemon off; master_process off; pid {}; error_log {};
+         events {{ worker_connections 1024; }}
+         http {{ access_log off; map_hash_bucket_size 2048; map_hash_max_size 65536;
+           large_client_header_buffers 4 16k; {} {server} }}",
+        own("pid"),
+        own("log"),
+        temporary.concat(),
+    );
+    let file = folder.file(&format!("{name}.conf"));
+    fs::write(&file, text)?;
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(&file).arg("-p").arg(folder.file(""));
+    Server::start(name, command, at, "/mcp")
+        .context("nginx is needed (Debian: apt-get install nginx-light)")
 }

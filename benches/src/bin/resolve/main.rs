@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use attache_benches::{
     folder::Folder,
     gateway::key_ring,
-    people::{self, STORED},
+    people::{self, Home, STORED},
     report::{Comparison, say},
 };
 use attache_crypto::keyring::KeyRing;
@@ -58,5 +58,5 @@ async fn main() -> Result<()> {
 /// Makes the tables and stores everybody.
 async fn fill(location: &Location, ring: &KeyRing) -> Result<()> {
     Store::open(location).await?.close().await;
-    people::store(location, ring, 0..STORED).await
+    people::store(location, ring, 0..STORED, Home::default()).await
 }

@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc};
 use anyhow::{Context as _, Result};
 use attache_benches::{
     gateway::Gateway,
-    people::{Plaintext, Rows, Someone},
+    people::{Home, Plaintext, Rows, Someone},
     processor::{Cost, Meter},
     report::Comparison,
 };
@@ -33,7 +33,7 @@ pub(crate) async fn compare(location: &Location, ring: &KeyRing) -> Result<Compa
     for number in 0..PEOPLE {
         let request = gateway.request(Someone(number))?;
         gateway.resolve(&request).await?;
-        floor.keep(&request, Rows::of(Someone(number), ring).await?)?;
+        floor.keep(&request, Rows::of(Someone(number), Home::default(), ring).await?)?;
         requests.push(request);
     }
 
