@@ -76,6 +76,8 @@ pub(crate) const BENCHES: [&str; 3] = ["proxy", "resolve", "memory"];
 pub(crate) fn bench(name: &str) -> Result<()> {
     if name == "proxy" {
         release()?;
+        let yardstick = "build --release --locked --package attache-benches --bin reference";
+        run::loudly(&mut cargo(yardstick))?;
     }
     let run = format!("run --release --locked --package attache-benches --bin {name}");
     run::loudly(&mut cargo(&run))
