@@ -1,6 +1,6 @@
 //! What tests need of the system, beyond Rust, a C compiler and Python: PostgreSQL's server, a library
-//! that moves the clock of one process, two proxies to ask for credentials, and what knows whether a
-//! package, a unit and an alert are in order.
+//! that moves the clock of one process, two proxies to ask for credentials, a browser, and what knows
+//! whether a package, a unit and an alert are in order.
 
 use std::{path::Path, process::Command};
 
@@ -9,11 +9,12 @@ use anyhow::{Result, bail};
 use crate::{run, terminal::say};
 
 /// Debian's package, and a file or folder that is there once it is installed.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("postgresql", "/usr/lib/postgresql"),
     ("libfaketime", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
     ("nginx-light", "/usr/sbin/nginx"),
     ("caddy", "/usr/bin/caddy"),
+    ("chromium", "/usr/bin/chromium"),
     ("dpkg-dev", "/usr/bin/dpkg-shlibdeps"),
     ("lintian", "/usr/bin/lintian"),
     ("prometheus", "/usr/bin/promtool"),
