@@ -21,7 +21,7 @@ use attache_core::{
     store::Version,
     traffic::{OpenPath, Traffic},
 };
-use attache_crypto::{digest::base64url, random::Random};
+use attache_crypto::random::Random;
 use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
 use http::{
@@ -46,6 +46,7 @@ use crate::{
     listing::Listing,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response, sign_in_url},
+    request_id::RequestIds,
     route::Asked,
     session::SessionIds,
     snapshot::{Protocol, Route, Snapshot},
@@ -100,17 +101,20 @@ pub struct Front {
     /// For large bodies that are held whole.
     places: Arc<Places>,
     lists: Arc<Lists>,
+    ids: Arc<RequestIds>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::new(parts), client, places: Arc::default(), lists: Arc::default() }
+        let ids = Arc::new(RequestIds::new(&*parts.random));
+        let (places, lists) = (Arc::default(), Arc::default());
+        Self { parts: Arc::new(parts), client, places, lists, ids }
     }
 
-    /// The same front with another worker's connections.
+    /// The same front with another worker's connections, and request ids.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { client, ..self.clone() }
+        Self { client, ids: Arc::new(RequestIds::new(&*self.parts.random)), ..self.clone() }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -353,11 +357,8 @@ impl Front {
         &self.client
     }
 
-    /// Ours, never the caller's: it names one request in answers, logs and the audit.
     pub(crate) fn request_id(&self) -> RequestId {
-        let mut bytes = [0; 12];
-        self.parts.random.fill(&mut bytes);
-        RequestId::new(base64url(&bytes))
+        self.ids.next()
     }
 }
 
