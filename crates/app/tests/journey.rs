@@ -38,6 +38,7 @@ mod journeys {
     mod not_connected;
     mod other_proxies;
     mod outage;
+    mod signed_out_elsewhere;
     mod step_up;
     mod streaming;
     mod together;

@@ -24,6 +24,7 @@ mod witness;
 mod world;
 
 mod accounts;
+mod backchannel_logout;
 mod callers;
 mod client_secrets;
 mod clients;
