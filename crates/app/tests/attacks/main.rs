@@ -42,6 +42,7 @@ mod keys;
 mod limits;
 mod notices;
 mod offboarding;
+mod policy;
 mod sign_in;
 mod step_up;
 mod storage;
