@@ -60,8 +60,17 @@ impl Gateway {
     /// Binds first, so that a port that is taken is known before the store is touched; and answers
     /// on `admin_listen` while it waits for a store that is away.
     pub async fn start(config: &Config, world: World) -> Result<Self, StartError> {
+        Self::start_within(Limits::default(), config, world).await
+    }
+
+    /// The same, with what callers may take of the listeners.
+    pub async fn start_within(
+        limits: Limits,
+        config: &Config,
+        world: World,
+    ) -> Result<Self, StartError> {
         let bind = |key, address| {
-            let bound = Server::bind(address, Limits::default());
+            let bound = Server::bind(address, limits);
             bound.map_err(|source| StartError::Listen { key, address, source })
         };
         let server = bind("listen", config.listen)?;

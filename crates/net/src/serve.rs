@@ -3,6 +3,7 @@
 mod connection;
 mod dispatch;
 mod stall;
+mod stream;
 mod worker;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
@@ -45,7 +47,8 @@ pub struct Limits {
     pub connections: usize,
     /// For a request's head to arrive, from the moment the connection is open or idle again.
     pub head: Duration,
-    /// For a caller to take anything of what is being sent.
+    /// For a caller to take anything of what is being sent, on the connection and on each of its
+    /// HTTP/2 streams.
     pub stall: Duration,
     /// Without a new request on a connection: HTTP/2's is closed as soon as its streams have ended.
     pub idle: Duration,
@@ -73,7 +76,7 @@ pub trait HttpService:
     + Send
     + 'static
 {
-    type Reply: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+    type Reply: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
 }
 
 impl<S, B> HttpService for S
@@ -86,7 +89,7 @@ where
         > + Clone
         + Send
         + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     type Reply = B;
 }

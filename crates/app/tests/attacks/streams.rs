@@ -5,15 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use attache_net::serve::Limits;
 use attache_sandbox::people::{ADA, GRACE};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     runtime::Handle,
 };
 
@@ -315,6 +319,43 @@ async fn scripted(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
         }
     });
     (url, heard)
+}
+
+/// A caller of HTTP/2 who reads some of their answers and lets others wait: those take a place each,
+/// and nothing else on the connection tells.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_gives_its_place_back() {
+    let limits = Limits { stall: Duration::from_secs(2), ..Limits::default() };
+    let surroundings = Surroundings { more: NARROW.to_owned(), limits, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    world.ada().await.connect("narrow").await;
+    let ada = world.program(ADA);
+    let address = ada.origin.socket_addrs(|| None).unwrap().remove(0);
+    let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (requests, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1)
+        .initial_connection_window_size(1 << 30)
+        .handshake(socket)
+        .await
+        .unwrap();
+    Handle::current().spawn(connection);
+    let get = async |more: &str| {
+        let request = ada.request(Method::GET, "/http/narrow/open").header("x-play", more);
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        requests.clone().send_request(request).await.unwrap()
+    };
+    let unread = [get("flood").await, get("flood").await];
+    assert_eq!(world.bare.open(), 2);
+    assert_eq!(get("").await.status(), StatusCode::TOO_MANY_REQUESTS, "that is all she has");
+    while world.bare.open() > 0 {
+        tokio::time::sleep(A_WHILE).await;
+    }
+    for mut answer in unread {
+        // What was on its way, and then the end.
+        while let Some(Ok(_)) = answer.frame().await {}
+    }
+    assert_eq!(get("silent").await.status(), StatusCode::OK, "on the same connection");
+    world.end().await;
 }
 
 async fn among(upstream: &str, url: &str) -> World {

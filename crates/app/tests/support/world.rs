@@ -19,7 +19,10 @@ use attache::{
 use attache_config::{Config, Source, load};
 use attache_core::{Clock, Secret, Timestamp};
 use attache_crypto::{random::SystemRandom, wrap::local::LocalKey};
-use attache_net::resolve::{Resolver, SystemResolver};
+use attache_net::{
+    resolve::{Resolver, SystemResolver},
+    serve::Limits,
+};
 use attache_sandbox::{
     Ambient, AuthorizationServer, Browser, Client, HttpApi, IdentityProvider, MARKER, McpServer,
     Notes, Person,
@@ -82,13 +85,15 @@ pub(crate) struct Surroundings {
     pub(crate) oidc: String,
     /// Of the world, and of peers that are there before it.
     pub(crate) clock: Arc<FakeClock>,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
         let resolver = Arc::new(SystemResolver);
         let (more, oidc, clock) = (String::new(), String::new(), Arc::default());
-        Self { address: Ipv4Addr::LOCALHOST, resolver, more, oidc, clock }
+        let limits = Limits::default();
+        Self { address: Ipv4Addr::LOCALHOST, resolver, more, oidc, clock, limits }
     }
 }
 
@@ -330,7 +335,7 @@ impl World {
             random: Arc::new(SystemRandom),
             resolver: Arc::clone(&self.surroundings.resolver),
         };
-        Gateway::start(config, world).await
+        Gateway::start_within(self.surroundings.limits, config, world).await
     }
 
     fn config(&self) -> Config {

@@ -12,9 +12,9 @@ use std::{
 };
 
 use http::Request;
-use hyper::{body::Incoming, service::Service};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -23,7 +23,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{HttpService, Limits, stall::Impatient};
+use super::{
+    HttpService, Limits,
+    stall::Impatient,
+    stream::{Offered, Streams},
+};
 use crate::upgrade::Afterwards;
 
 /// Bytes of a request's head, generous for tokens and cookies (what one read brings beyond is let
@@ -52,16 +56,19 @@ pub struct Drain(pub CancellationToken);
 
 /// How connections are spoken with: HTTP/1.1, or HTTP/2 when the caller begins with it.
 pub(super) struct Protocol {
-    http: auto::Builder<TokioExecutor>,
     limits: Limits,
 }
 
 impl Protocol {
     pub(super) fn new(limits: Limits) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
+        Self { limits }
+    }
+
+    fn http(&self, streams: Streams) -> auto::Builder<Streams> {
+        let mut http = auto::Builder::new(streams);
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
+            .header_read_timeout(self.limits.head)
             .max_buf_size(MAX_HEAD);
         http.http2()
             .timer(TokioTimer::new())
@@ -69,7 +76,7 @@ impl Protocol {
             .keep_alive_timeout(PING_LIMIT)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
-        Self { http, limits }
+        http
     }
 
     /// Until the caller is done, has nothing to say, or (when `drain` is cancelled) the requests
@@ -87,15 +94,21 @@ impl Protocol {
         let Limits { head, stall, idle, .. } = self.limits;
         let asked = Arc::new(Asked::default());
         let afterwards = Afterwards::default();
-        let service = Told {
-            service,
-            peer,
-            drain: drain.clone(),
-            asked: Arc::clone(&asked),
-            afterwards: afterwards.clone(),
-        };
+        let told = (PeerAddr(peer), Drain(drain.clone()), afterwards.clone());
+        let noted = Arc::clone(&asked);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            noted.note();
+            let (peer, drain, afterwards) = told.clone();
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(drain);
+            request.extensions_mut().insert(afterwards);
+            let answer = service.call(request);
+            async move { answer.await.map(|response| response.map(Offered::new)) }
+        });
+        let streams = Streams::new(stall);
+        let http = self.http(streams.clone());
         let stream = TokioIo::new(Impatient::new(stream, stall));
-        let mut connection = pin!(self.http.serve_connection_with_upgrades(stream, service));
+        let mut connection = pin!(http.serve_connection_with_upgrades(stream, service));
 
         // hyper's timer begins when it knows which HTTP this is, and HTTP/2 has none.
         let mut silent = pin!(async {
@@ -124,6 +137,7 @@ impl Protocol {
                     biased;
                     ended = connection => ended,
                     () = silent => return,
+                    () = streams.forsaken() => return,
                 }
             }
         };
@@ -134,15 +148,6 @@ impl Protocol {
             work.await;
         }
     }
-}
-
-/// A service whose requests are told about their connection.
-struct Told<S> {
-    service: S,
-    peer: SocketAddr,
-    drain: CancellationToken,
-    asked: Arc<Asked>,
-    afterwards: Afterwards,
 }
 
 /// What was asked on a connection.
@@ -176,19 +181,5 @@ impl Asked {
             }
             sleep_until(end).await;
         }
-    }
-}
-
-impl<S: HttpService> Service<Request<Incoming>> for Told<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.asked.note();
-        request.extensions_mut().insert(PeerAddr(self.peer));
-        request.extensions_mut().insert(Drain(self.drain.clone()));
-        request.extensions_mut().insert(self.afterwards.clone());
-        self.service.call(request)
     }
 }

@@ -22,6 +22,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     body::{Body, Frame, Incoming},
+    client::conn::http2::{self, SendRequest},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -102,17 +103,40 @@ async fn who_does_not_read_is_cut() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_not_read_is_cut_beside_one_that_is() {
+    let world = World::start(Limits { stall: SHORT, ..Limits::default() }, LONG);
+    let (mut requests, _connection) = world.http_2(64 * 1024).await;
+    let mut forgotten = ask(&mut requests, "/flood").await;
+    let mut read = ask(&mut requests, "/flood").await;
+    let begun = Instant::now();
+    while begun.elapsed() < SHORT * 3 {
+        tokio::time::sleep(SHORT / 16).await;
+        read.frame().await.unwrap().expect("who reads slowly is served");
+    }
+    // What is left is what was on its way; otherwise there would be no end of it.
+    let rest = async { while let Some(Ok(_)) = forgotten.frame().await {} };
+    tokio::time::timeout(LONG / 2, rest).await.expect("it was cut");
+    read.frame().await.unwrap().expect("and it alone");
+    ask(&mut requests, "/").await;
+}
+
+#[tokio::test]
+async fn a_last_word_that_is_never_taken_holds_no_connection() {
+    let limits = Limits { stall: SHORT, idle: SHORT, ..Limits::default() };
+    let world = World::start(limits, LONG);
+    let (mut requests, mut connection) = world.http_2(1).await;
+    // The server is done with it, but for four of five bytes.
+    let _answer = ask(&mut requests, "/word").await;
+    let closed = tokio::time::timeout(LONG / 2, connection.join_next()).await;
+    assert!(closed.is_ok(), "it is kept for nothing");
+}
+
+#[tokio::test]
 async fn an_http_2_connection_on_which_nothing_is_asked_is_closed() {
     let world = World::start(Limits { idle: SHORT, ..Limits::default() }, LONG);
-    let stream = TokioIo::new(world.connect().await);
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-    let mut ended = JoinSet::new();
-    ended.spawn(connection);
+    let (mut requests, mut ended) = world.http_2(64 * 1024).await;
     for path in ["/", "/events"] {
-        let request = Request::get(format!("http://gateway{path}"));
-        let request = request.body(Full::<Bytes>::default()).unwrap();
-        let mut answer = requests.send_request(request).await.unwrap().into_body();
+        let mut answer = ask(&mut requests, path).await;
         if path == "/events" {
             answer.frame().await.unwrap().unwrap();
             tokio::time::sleep(SHORT * 2).await;
@@ -150,11 +174,7 @@ async fn beyond_the_bound_callers_wait_for_a_place() {
 #[tokio::test]
 async fn http_2_is_spoken_with_who_begins_with_it() {
     let world = World::start(Limits::default(), LONG);
-    let stream = TokioIo::new(world.connect().await);
-    let (mut requests, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(connection);
+    let (mut requests, _connection) = world.http_2(64 * 1024).await;
     let request = Request::get("http://gateway/").body(Full::<Bytes>::default()).unwrap();
     let answer = requests.send_request(request).await.unwrap();
     assert_eq!((answer.version(), answer.status().as_u16()), (http::Version::HTTP_2, 200));
@@ -312,10 +332,30 @@ impl World {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// With so many bytes of each answer let through before any of it is read.
+    async fn http_2(&self, window: u32) -> (SendRequest<Full<Bytes>>, JoinSet<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.connect().await);
+        let (requests, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(1 << 30)
+            .handshake(stream)
+            .await
+            .unwrap();
+        let mut ended = JoinSet::new();
+        ended.spawn(connection);
+        (requests, ended)
+    }
+
     async fn end(self) -> usize {
         self.shutdown.begin();
         self.workers.finished().await.unwrap()
     }
+}
+
+async fn ask(requests: &mut SendRequest<Full<Bytes>>, path: &str) -> Incoming {
+    let request = Request::get(format!("http://gateway{path}"));
+    let request = request.body(Full::default()).unwrap();
+    requests.send_request(request).await.unwrap().into_body()
 }
 
 async fn get(stream: &mut TcpStream, path: &str) -> String {
@@ -328,6 +368,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Events>, Infallib
     let Drain(drain) = request.extensions().get().cloned().unwrap();
     let events = match request.uri().path() {
         "/flood" => Events { floods: true, ..Events::none() },
+        "/word" => Events { unsent: true, ..Events::none() },
         "/events" => Events { end: Box::pin(drain.cancelled_owned()), ..Events::one() },
         "/stubborn" => Events { end: Box::pin(pending()), ..Events::one() },
         "/slow" => {
