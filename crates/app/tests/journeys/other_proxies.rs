@@ -1,4 +1,4 @@
-//! nginx and Caddy before an API, asking for each caller's credential, as their how-tos say.
+//! nginx, Caddy and Envoy before an API, asking for each caller's credential, as their how-tos say.
 
 use reqwest::blocking::Response;
 
@@ -29,6 +29,15 @@ fn caddy_writes_each_callers_credential() {
     journey(Setting::CALM, |stage| {
         play(stage, &Edge::caddy(stage, EDGE));
         let busy = exhausted(stage, &Edge::caddy(stage, SLOW));
+        assert_eq!((busy.status().as_u16(), header(&busy, "retry-after")), (429, "1"));
+    });
+}
+
+#[test]
+fn envoy_writes_each_callers_credential() {
+    journey(Setting::CALM, |stage| {
+        play(stage, &Edge::envoy(stage, EDGE));
+        let busy = exhausted(stage, &Edge::envoy(stage, SLOW));
         assert_eq!((busy.status().as_u16(), header(&busy, "retry-after")), (429, "1"));
     });
 }

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{peers::free_port, stage::Stage};
+use super::{
+    peers::{self, free_port},
+    stage::Stage,
+};
 
 /// What each proxy of the configuration proves itself with. `SLOW_SECRET`'s is answered once a second.
 pub(crate) const SECRETS: [(&str, &str); 2] = [
@@ -19,7 +22,8 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [
     ("SLOW_SECRET", "the-slow-proxys-own-secret-0123456789"),
 ];
 const START_LIMIT: Duration = Duration::from_secs(30);
-const INSTALL: &str = "missing nginx or caddy: run `apt-get install nginx-light caddy`";
+const INSTALL: &str =
+    "missing a proxy: run `apt-get install nginx-light caddy` and `cargo xtask peers`";
 
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -87,6 +91,58 @@ impl Edge {
         Self::start(caddy, folder, port)
     }
 
+    pub(crate) fn envoy(stage: &Stage, secret: &str) -> Self {
+        let (folder, port) = (folder(), free_port());
+        let (gateway, upstream) = (authority(&stage.url), authority(stage.server.says("url")));
+        let [filter, routes, cluster] = documented_in_parts("envoy.md", "yaml")
+            .try_into()
+            .expect("the filter, the routes and the gateway");
+        let filter = put(filter, &[("\"…\"", secret), ("gw.example.com", gateway)]);
+        let routes =
+            put(routes, &[("api.notes.example", upstream), ("upstream: notes", "upstream: api")]);
+        let (_, gateway_port) = gateway.split_once(':').expect("a port");
+        let cluster = put(cluster, &[("port_value: 8080", &format!("port_value: {gateway_port}"))]);
+        let (filter, routes, cluster) =
+            (indented(&filter, 10), indented(&routes, 14), indented(&cluster, 2));
+        let (_, upstream_port) = upstream.split_once(':').expect("a port");
+        let whole = format!(
+            r#"
+static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          http_filters:
+{filter}
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            virtual_hosts:
+            - name: notes
+              domains: ["*"]
+{routes}
+  clusters:
+{cluster}
+  - name: notes
+    load_assignment:
+      cluster_name: notes
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {upstream_port} }} }} }}
+"#
+        );
+        let file = folder.join("envoy.yaml");
+        fs::write(&file, whole).expect("a disk");
+        let mut envoy = Command::new(peers::program("envoy"));
+        envoy.args(["--disable-hot-restart", "--concurrency", "1", "-c"]).arg(&file);
+        Self::start(envoy, folder, port)
+    }
+
     fn start(mut program: Command, folder: PathBuf, port: u16) -> Self {
         let log = File::create(folder.join("said")).expect("a disk");
         program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -115,10 +171,20 @@ impl Drop for Edge {
 
 /// The one block of this language in a how-to.
 fn documented(page: &str, language: &str) -> String {
+    documented_in_parts(page, language).swap_remove(0)
+}
+
+fn documented_in_parts(page: &str, language: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to").join(page);
     let text = fs::read_to_string(file).expect("the how-to");
-    let (_, block) = text.split_once(&format!("```{language}\n")).expect("its configuration");
-    block.split_once("\n```").expect("an end").0.to_owned()
+    let begin = format!("```{language}\n");
+    let blocks = text.split(&begin).skip(1);
+    blocks.map(|block| block.split_once("\n```").expect("an end").0.to_owned()).collect()
+}
+
+fn indented(text: &str, by: usize) -> String {
+    let lines: Vec<_> = text.lines().map(|line| format!("{:by$}{line}", "")).collect();
+    lines.join("\n")
 }
 
 fn put(text: String, changes: &[(&str, &str)]) -> String {

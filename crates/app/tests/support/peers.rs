@@ -166,6 +166,11 @@ pub(crate) fn conformance(arguments: &[&str]) -> Command {
     command
 }
 
+/// What a Python package brought.
+pub(crate) fn program(name: &str) -> PathBuf {
+    root().join("target/peers/venv/bin").join(name)
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
