@@ -1,6 +1,5 @@
 // The company's identity provider. Options: redirect_uris (of the client `attache`), resources (the
-// gateway's: what JWT access tokens may name as their audience), access_token_ttl in seconds, port,
-// backchannel_logout_uri (of the same client).
+// gateway's: what JWT access tokens may name as their audience), access_token_ttl in seconds, port.
 import { identityProvider } from './lib/idp.mjs';
 import { options, serve } from './lib/peer.mjs';
 

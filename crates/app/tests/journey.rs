@@ -38,7 +38,8 @@ mod journeys {
     mod not_connected;
     mod other_proxies;
     mod outage;
-    mod signed_out_elsewhere;
+    mod same_as_direct;
+    mod server_suite;
     mod step_up;
     mod streaming;
     mod together;

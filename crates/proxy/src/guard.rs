@@ -45,8 +45,6 @@ pub(crate) enum Cut {
     SwitchedOff,
     #[error("its person may not use the upstream any more")]
     NoAccess,
-    #[error("a rule closes the upstream to its person now")]
-    Denied,
     #[error("its person disconnected the upstream")]
     Disconnected,
 }
@@ -61,7 +59,6 @@ impl Cut {
             Self::Expired => "expired",
             Self::SwitchedOff => "switched_off",
             Self::NoAccess => "no_access",
-            Self::Denied => "denied",
             Self::Disconnected => "disconnected",
         }
     }
@@ -223,12 +220,9 @@ impl Watch {
             (Arc::clone(&self.parts), Arc::clone(&self.who), Arc::clone(&self.route));
         let account = self.account.clone();
         let snapshot = parts.snapshot.load();
-        let today = snapshot.route(&route.name, route.protocol);
-        let Some(today) = today.filter(|today| today.access.permits(&who)) else {
+        if !snapshot.route(&route.name, route.protocol).is_some_and(|now| now.access.permits(&who))
+        {
             return Some(Cut::NoAccess);
-        };
-        if today.policy.judge(&who, None, parts.clock.now()).is_err() {
-            return Some(Cut::Denied);
         }
         drop(snapshot);
         let control = parts.control.clone();

@@ -22,7 +22,6 @@ mod mcp;
 mod members;
 pub mod metrics;
 mod refusal;
-mod request_id;
 mod rest;
 pub mod route;
 mod session;

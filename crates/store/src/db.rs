@@ -4,7 +4,6 @@ pub(crate) mod circuit;
 mod file;
 pub(crate) mod postgres;
 mod row;
-mod rows;
 pub(crate) mod sqlite;
 mod value;
 
@@ -19,7 +18,6 @@ use self::postgres::{Server, all_in_time, in_time};
 pub(crate) use self::{
     file::Watched,
     row::{Row, Unreadable},
-    rows::Insert,
     sqlite::Embedded,
     value::{Value, values},
 };

@@ -24,7 +24,6 @@ mod witness;
 mod world;
 
 mod accounts;
-mod backchannel_logout;
 mod callers;
 mod client_secrets;
 mod clients;
@@ -42,7 +41,6 @@ mod keys;
 mod limits;
 mod notices;
 mod offboarding;
-mod policy;
 mod sign_in;
 mod step_up;
 mod storage;

@@ -80,11 +80,7 @@ impl Stage {
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{server_port}"));
         let idp = Peer::start(
             "idp.mjs",
-            &json!({
-                "redirect_uris": [format!("{url}/login/callback")],
-                "resources": [url],
-                "backchannel_logout_uri": format!("{url}/logout/backchannel"),
-            }),
+            &json!({ "redirect_uris": [format!("{url}/login/callback")], "resources": [url] }),
         );
         let callback = |upstream| format!("{url}/api/v1/user/credentials/{upstream}/callback");
         let authorization_server = Peer::start(

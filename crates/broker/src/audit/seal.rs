@@ -9,18 +9,14 @@ use attache_core::{
     store::{KeyOwner, WrappedKey},
 };
 use attache_crypto::{
-    digest::MacKey,
     keyring::{KeyError, KeyRing},
     random::Random,
     seal::DataKey,
 };
 
-/// What the entries of one writer are sealed for.
-const PURPOSE: &str = "attache/audit-entry/1";
-
 /// Seals the entries of one writer.
 #[derive(Debug)]
-pub(super) struct WriterKey(MacKey);
+pub(super) struct WriterKey(DataKey);
 
 impl WriterKey {
     pub(super) async fn generate(
@@ -32,13 +28,12 @@ impl WriterKey {
         let key = DataKey::generate(random);
         let owner = KeyOwner::AuditWriter { id: writer, started_at };
         let wrapped = ring.wrap(&key, &owner).await?;
-        Ok((Self(key.mac_key(PURPOSE)), wrapped))
+        Ok((Self(key), wrapped))
     }
 
     pub(super) async fn unwrap(ring: &KeyRing, writer: &Writer) -> Result<Self, KeyError> {
         let owner = KeyOwner::AuditWriter { id: writer.id, started_at: writer.started_at };
-        let key = ring.unwrap(&writer.key, &owner).await?;
-        Ok(Self(key.mac_key(PURPOSE)))
+        ring.unwrap(&writer.key, &owner).await.map(Self)
     }
 
     pub(super) fn seal(
@@ -56,13 +51,12 @@ impl WriterKey {
         };
         let seen: Vec<u8> = seen
             .iter()
-            .flat_map(|Position { writer, sequence }| {
-                writer.0.into_iter().chain(sequence.to_be_bytes())
-            })
+            .flat_map(|position| place(*position).into_iter().flatten().collect::<Vec<u8>>())
             .collect();
+        let [writer, sequence] = place(at);
         let parts: [&[u8]; 13] = [
-            &at.writer.0,
-            &at.sequence.to_be_bytes(),
+            &writer,
+            &sequence,
             &when.0.to_be_bytes(),
             &optional(user.as_ref().map(UserId::as_str)),
             &optional(server.as_ref().map(ToString::to_string).as_deref()),
@@ -75,7 +69,7 @@ impl WriterKey {
             &seen,
             &before.0,
         ];
-        Seal(self.0.sign(&parts))
+        Seal(self.0.authenticate("attache/audit-entry/1", &parts))
     }
 
     /// Seals what `draft` says as the next entry after `head`, and moves `head` there.
@@ -93,6 +87,10 @@ impl WriterKey {
 pub(super) struct Draft {
     pub(super) event: AuditEvent,
     pub(super) seen: Vec<Position>,
+}
+
+fn place(Position { writer, sequence }: Position) -> [Vec<u8>; 2] {
+    [writer.0.to_vec(), sequence.to_be_bytes().to_vec()]
 }
 
 /// Absent differs from empty.

@@ -266,10 +266,7 @@ fn client_secret(
 }
 
 /// Absent is fine; wrong was reported.
-pub(super) fn optional<T, U>(
-    given: Option<T>,
-    parse: impl FnOnce(T) -> Option<U>,
-) -> Result<Option<U>, ()> {
+fn optional<T, U>(given: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, ()> {
     given.map(|given| parse(given).ok_or(())).transpose()
 }
 
