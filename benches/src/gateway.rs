@@ -97,6 +97,7 @@ impl Gateway {
             public_url: Url::parse(PUBLIC_URL)?,
             reauthenticate_after: Duration::from_hours(30 * 24),
             session_ttl: Duration::from_hours(24),
+            admins: Access::nobody(),
             allowed_email_domains: Vec::new(),
             oidc: None,
             jwt: vec![JwtSettings {

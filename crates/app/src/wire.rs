@@ -13,7 +13,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Metrics, Parts, ServiceKey, Tasks,
+    Broker, Connections, Metrics, Offboarding, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
@@ -143,13 +143,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         data_plane: &attache_proxy::Metrics::register(&mut registry),
     };
     let Upstreams { brokered, routes, subject_tokens } = upstreams::wire(config, &common)?;
-    let vault = Arc::new(Vault::new(
-        ring.clone(),
-        Arc::clone(&stores.data_keys),
-        Arc::clone(&world.clock),
-        Arc::clone(&world.random),
-        metrics.clone(),
-    ));
+    let vault = Arc::new(vault(&ring, &stores, &world, metrics.clone()));
     let agenda = notices::wire(config, &common, &brokered, &audit, &tasks, &stop)?;
     let broker = Broker::new(Parts {
         store: Arc::clone(&stores.credentials),
@@ -164,6 +158,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         agenda,
         subject_tokens,
     });
+    let offboarding = Arc::new(Offboarding::new(Arc::clone(&broker), &stores, brokered.clone()));
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
     let counted = attache_identity::Metrics::register(&mut registry);
@@ -184,6 +179,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     }
     let web = attache_web::router(Web {
         connections,
+        offboarding,
         assertion_keys,
         public_url: config.public_url.clone(),
         clock: Arc::clone(&world.clock),
@@ -213,6 +209,11 @@ fn ledger(store: &Store, ring: &KeyRing, world: &World) -> Arc<Ledger> {
     Arc::new(Ledger::new(store.trail(), ring.clone(), clock, random))
 }
 
+fn vault(ring: &KeyRing, stores: &Stores, world: &World, metrics: Metrics) -> Vault {
+    let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+    Vault::new(ring.clone(), Arc::clone(&stores.data_keys), clock, random, metrics)
+}
+
 fn snapshot(config: &Config, routes: Vec<Route>) -> Snapshot {
     let proxies = config.forward_auth.iter().map(proxy).collect();
     Snapshot::new(&config.public_url, config.access_log, routes, proxies)
@@ -229,6 +230,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
         public_url: config.public_url.clone(),
         session_ttl: identity.session_ttl,
         reauthenticate_after: identity.reauthenticate_after,
+        admins: upstreams::access(Some(&identity.admins)),
         allowed_email_domains: identity.allowed_email_domains.clone(),
         oidc: identity.oidc.as_ref().map(|oidc| OidcSettings {
             issuer: oidc.issuer.clone(),

@@ -81,6 +81,11 @@ impl Audit {
         self.store.append(&[event]).await
     }
 
+    /// As [`Audit::record`], all of them or none.
+    pub async fn record_all(&self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        self.store.append(events).await
+    }
+
     /// Queues an injection; never waits.
     pub fn note(&self, event: AuditEvent) {
         if self.queue.try_send(event).is_err() {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use attache_core::{
-    CredentialKey, Slot, UserId,
+    CredentialKey, RequestId, Slot, UserId,
     audit::{Action, AuditEvent, Outcome, Reason},
-    store::{ConnectFlowStore, Person, Roster, StoreError, Stores},
+    changes::{Change, Memory as _},
+    store::{ConnectFlowStore, Person, PersonStore, Roster, StoreError, Stores},
 };
 use attache_crypto::random;
 
@@ -29,18 +30,53 @@ pub struct Receipt {
     pub revocation: Option<Revocation>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Offboarding {
     broker: Arc<Broker>,
+    people: Arc<dyn PersonStore>,
     roster: Arc<dyn Roster>,
     flows: Arc<dyn ConnectFlowStore>,
     upstreams: Vec<Arc<Brokered>>,
+    /// `None`: whoever is at the store's side.
+    order: Option<Order>,
+}
+
+/// An administrator who has something done.
+#[derive(Clone, Debug)]
+struct Order {
+    by: UserId,
+    request_id: Option<RequestId>,
 }
 
 impl Offboarding {
     pub fn new(broker: Arc<Broker>, stores: &Stores, upstreams: Vec<Arc<Brokered>>) -> Self {
-        let (roster, flows) = (Arc::clone(&stores.roster), Arc::clone(&stores.connects));
-        Self { broker, roster, flows, upstreams }
+        Self {
+            broker,
+            people: Arc::clone(&stores.people),
+            roster: Arc::clone(&stores.roster),
+            flows: Arc::clone(&stores.connects),
+            upstreams,
+            order: None,
+        }
+    }
+
+    /// The same by order of an administrator, whom the audit names beside what is done.
+    #[must_use]
+    pub fn by_order_of(&self, by: UserId, request_id: Option<RequestId>) -> Self {
+        Self { order: Some(Order { by, request_id }), ..self.clone() }
+    }
+
+    /// In the order of their ids, from the one after `after`; at most `limit`.
+    pub async fn page(
+        &self,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<Person>, StoreError> {
+        self.roster.page(after, limit).await
+    }
+
+    pub async fn find(&self, user: &UserId) -> Result<Option<Person>, StoreError> {
+        self.people.find(user).await
     }
 
     /// Off, their sign-ins, tokens and clients' grants are ended, and stay so when they are let in
@@ -50,12 +86,16 @@ impl Offboarding {
     /// [`StoreError`]: it is as it was.
     pub async fn switch(&self, person: &Person, disabled: bool) -> Result<(), StoreError> {
         let action = if disabled { Action::Disable } else { Action::Enable };
-        self.audit(&person.id, None, action, Outcome::Success).await?;
-        match self.roster.switch(&person.id, disabled).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Conflict),
-            Err(error) => Err(error),
-        }
+        let ordered = self
+            .order
+            .as_ref()
+            .map(|order| self.event(&order.by, None, Action::Administer, Outcome::Success));
+        let switched = self.event(&person.id, None, action, Outcome::Success);
+        let events: Vec<AuditEvent> = ordered.into_iter().chain([switched]).collect();
+        self.broker.parts.audit.record_all(&events).await?;
+        let was_there = self.roster.switch(&person.id, disabled).await?;
+        self.broker.heed(&Change::Person(person.id.clone()));
+        if was_there { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     /// Switches the person off, ends every grant of theirs at its provider (OC-28), then erases
@@ -108,7 +148,7 @@ impl Offboarding {
                     upstream: Arc::clone(upstream),
                     user: user.clone(),
                     server: server.clone(),
-                    request_id: None,
+                    request_id: self.request_id(),
                 };
                 disconnect.run().await?
             }
@@ -154,20 +194,33 @@ impl Offboarding {
         action: Action,
         outcome: Outcome,
     ) -> Result<(), StoreError> {
+        self.broker.parts.audit.record(self.event(user, slot, action, outcome)).await
+    }
+
+    fn event(
+        &self,
+        user: &UserId,
+        slot: Option<&Slot>,
+        action: Action,
+        outcome: Outcome,
+    ) -> AuditEvent {
         let server = match slot {
             Some(Slot::Upstream(name) | Slot::Undecided(name, _)) => Some(name.clone()),
             Some(Slot::SubjectToken(_)) | None => None,
         };
-        let event = AuditEvent {
+        AuditEvent {
             at: self.broker.parts.clock.now(),
             user: Some(user.clone()),
             server,
             method: None,
             action,
             outcome,
-            request_id: None,
+            request_id: self.request_id(),
             count: None,
-        };
-        self.broker.parts.audit.record(event).await
+        }
+    }
+
+    fn request_id(&self) -> Option<RequestId> {
+        self.order.as_ref().and_then(|order| order.request_id.clone())
     }
 }

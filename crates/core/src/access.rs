@@ -12,6 +12,10 @@ pub enum Access {
 }
 
 impl Access {
+    pub const fn nobody() -> Self {
+        Self::Only { groups: Vec::new(), emails: Vec::new() }
+    }
+
     pub fn permits(&self, who: &Principal) -> bool {
         match self {
             Self::Everyone => true,

@@ -67,6 +67,9 @@ words! {
         Enable = "enable",
         /// A person was erased, and everything of theirs ended.
         Offboard = "offboard",
+        /// An administrator had something done, by the API: what, the entries of the same request
+        /// say.
+        Administer = "administer",
         /// A client registered itself at the authorization server.
         ClientRegister = "client_register",
         /// A person was asked about a client, and said yes or no.

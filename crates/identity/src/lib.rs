@@ -4,6 +4,7 @@
 //! at first use and kept, so that a gateway starts, and known people go on working, while their
 //! provider is down.
 
+mod admins;
 mod admission;
 mod audience;
 mod authenticate;
@@ -36,6 +37,7 @@ use attache_oauth::issuer::Issuers;
 use http::{HeaderMap, HeaderValue};
 
 use crate::{
+    admins::Admins,
     admission::Admission,
     authenticate::{DataPlane, WebSurface},
     authorization_server::{AuthorizationServer, Surroundings},
@@ -54,6 +56,7 @@ pub use crate::{
 /// Everything this crate does, put together.
 #[derive(Debug)]
 pub struct Identity {
+    admins: Admins,
     login: Option<Login>,
     sessions: Arc<Sessions>,
     bearers: Arc<Bearers>,
@@ -131,7 +134,8 @@ impl Identity {
             admission: admission.clone(),
             keeper,
         });
-        Self { login, sessions, bearers, authorization_server, personal }
+        let admins = Admins(settings.admins);
+        Self { admins, login, sessions, bearers, authorization_server, personal }
     }
 
     /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
@@ -194,6 +198,11 @@ impl Identity {
         let revoked = self.personal.revoke(&who.user, id).await;
         self.bearers.heed(&Change::Person(who.user.clone()));
         revoked
+    }
+
+    /// Whether whoever this is administers the gateway, and proved it in a way that counts for that.
+    pub fn administers(&self, who: &Principal) -> bool {
+        self.admins.include(who)
     }
 
     /// Whose access tokens are accepted, each once: ours, and then those of the configuration, in

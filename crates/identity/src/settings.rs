@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attache_core::IssuerId;
+use attache_core::{Access, IssuerId};
 use attache_oauth::client_auth::Client;
 use url::Url;
 
@@ -17,6 +17,8 @@ pub struct IdentitySettings {
     /// How long what this gateway gave in a person's name outlives the last time that their issuer
     /// vouched for them. No shorter than `session_ttl`: a sign-in is always recent enough.
     pub reauthenticate_after: Duration,
+    /// Who administers the gateway.
+    pub admins: Access,
     /// Only people with a verified e-mail address of one of these domains; empty: everyone.
     pub allowed_email_domains: Vec<String>,
     /// Where people sign in with a browser.

@@ -4,6 +4,7 @@
 //! Pages are plain HTML that works without scripts; nothing here can show a credential, because the
 //! broker gives none out.
 
+mod administrator;
 mod api;
 pub mod assets;
 mod authorization_server;
@@ -22,7 +23,7 @@ mod routes;
 
 use std::sync::Arc;
 
-use attache_broker::{Connections, SigningKeys};
+use attache_broker::{Connections, Offboarding, SigningKeys};
 use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, authorization_server::DEVICE_PAGE};
@@ -41,6 +42,8 @@ use crate::{context::Source, routes::authorize};
 #[derive(Clone, Debug)]
 pub struct Web {
     pub connections: Arc<Connections>,
+    /// For administrators.
+    pub offboarding: Arc<Offboarding>,
     /// Their public halves are published.
     pub assertion_keys: Arc<SigningKeys>,
     pub identity: Arc<Identity>,
@@ -113,6 +116,7 @@ pub fn router(web: Web) -> Router {
         .route("/api/v1/user/sessions/{id}", delete(api::own::end_session))
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
+        .merge(api::admin::router(&web))
         .layer(guard::csrf(&origin))
         .layer(middleware::from_fn_with_state(Arc::clone(&origin), guard::only_our_origin))
         .merge(protected_resource::router())

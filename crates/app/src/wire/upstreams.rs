@@ -120,7 +120,7 @@ fn mode(
     })
 }
 
-fn access(allow: Option<&Allow>) -> Access {
+pub(super) fn access(allow: Option<&Allow>) -> Access {
     allow.map_or(Access::Everyone, |allow| Access::Only {
         groups: allow.groups.clone(),
         emails: allow.emails.clone(),

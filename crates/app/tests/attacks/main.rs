@@ -24,6 +24,7 @@ mod witness;
 mod world;
 
 mod accounts;
+mod admins;
 mod callers;
 mod client_secrets;
 mod clients;

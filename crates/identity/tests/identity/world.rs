@@ -9,7 +9,7 @@ use std::{
 };
 
 use attache_core::{
-    Clock, IssuerId, Principal, Secret, Timestamp, UserId,
+    Access, Clock, IssuerId, Principal, Secret, Timestamp, UserId,
     authenticator::{Authenticator, AuthnError},
     outbound::Outbound,
     principal::SessionDigest,
@@ -52,6 +52,7 @@ impl World {
             public_url: Url::parse("https://gw.example.com").unwrap(),
             session_ttl: Duration::from_hours(24),
             reauthenticate_after: Duration::from_hours(30 * 24),
+            admins: Access::nobody(),
             allowed_email_domains: vec![],
             oidc: Some(OidcSettings {
                 issuer: IssuerId::new(ISSUER),

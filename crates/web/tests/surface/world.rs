@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
-    ApiKey, Broker, Brokered, Connections, HeaderForm, KeyKind, KeyTest, Metrics, Mode, Parts,
-    ServiceKeyParts, Tasks,
+    ApiKey, Broker, Brokered, Connections, HeaderForm, KeyKind, KeyTest, Metrics, Mode,
+    Offboarding, Parts, ServiceKeyParts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
@@ -127,12 +127,14 @@ impl World {
             brokered("payroll", Access::Only { groups: vec!["finance".into()], emails: vec![] }),
             keyed("weather"),
         ];
+        let offboarding = Arc::new(Offboarding::new(broker.clone(), &stores, upstreams.clone()));
         let connections = Arc::new(Connections::new(broker, stores.connects.clone(), upstreams));
         let public_url = Url::parse("https://gw.example.com").unwrap();
         let settings = IdentitySettings {
             public_url: public_url.clone(),
             session_ttl: Duration::from_hours(24),
             reauthenticate_after: Duration::from_hours(30 * 24),
+            admins: Access::nobody(),
             allowed_email_domains: Vec::new(),
             oidc: None,
             jwt: ["https://idp.example.com", "https://ci.example.com", "https://idp.example.com"]
@@ -160,7 +162,8 @@ impl World {
             },
             CLIENT_ASSERTIONS,
         ));
-        let web = Web { connections, assertion_keys, identity, public_url, clock, random };
+        let web =
+            Web { connections, offboarding, assertion_keys, identity, public_url, clock, random };
         Self { router: router(web), stores }
     }
 
