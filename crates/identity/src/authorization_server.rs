@@ -413,9 +413,9 @@ impl AuthorizationServerSettings {
                 self.private_schemes.clone(),
             )
         });
-        let configured = std::iter::once(command_line::client()).chain(self.clients);
-        let configured =
-            configured.map(|client| (client.id.clone(), Arc::new(client.into()))).collect();
+        let configured = self.clients.into_iter().map(Client::from);
+        let configured = std::iter::once(command_line::client()).chain(configured);
+        let configured = configured.map(|client| (client.id.clone(), Arc::new(client))).collect();
         let registers = self.dynamic_registration;
         AuthorizationServer {
             own,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use url::form_urlencoded;
 
 use crate::{
-    app::{App, Tokens, error},
+    app::{App, Landed, Tokens, error},
     visitor::Visitor,
     world::{Surroundings, World},
 };
@@ -134,6 +134,11 @@ async fn a_device_is_let_in_by_who_types_its_code() {
     let device = Device::new(&world).await;
     assert_eq!(device.asks(&world).await, says("authorization_pending"));
     assert_eq!(error(&device.poll(&world).await), says("slow_down"));
+    // Whoever makes codes up is not told to slow down, and slows nobody down.
+    let made_up = Device { code: "made-up".to_owned(), ..Device::new(&world).await };
+    for _ in 0..2 {
+        assert_eq!(error(&made_up.poll(&world).await), says("invalid_grant"));
+    }
     // Ada is not signed in yet: she comes back to the page.
     let mut ada = world.stranger(attache_sandbox::people::ADA);
     let asked = device.typed_by(&mut ada).await;
@@ -163,11 +168,25 @@ async fn a_device_is_let_in_by_who_types_its_code() {
     world.end().await;
 }
 
-/// What the command line is let in for is looking after connections, and not using them.
+/// What the command line is let in for is looking after connections, and not using them, whoever
+/// asks in its name: Eve does, and would send Ada the link.
 #[tokio::test]
 async fn a_token_of_the_command_line_opens_no_server() {
-    let world = World::new().await;
+    let more = "[authorization_server]\ngateway_audience = true\n".to_owned();
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
     let mut ada = world.ada().await;
+    let mut cli = App::new(&world).await;
+    cli.id = CLI.to_owned();
+    for path in ["/mcp", "/mcp/notes", "/http/api", ""] {
+        let resource = cli.resource(path);
+        let begun = begin(&world, &[("client_id", CLI), ("resource", &resource)], &[]).await;
+        assert_eq!(error(&begun), says("invalid_target"), "{path}");
+        let request = ada.url(&cli.request(&[("resource", &resource)]));
+        let asked = ada.open(&request).await;
+        let told = Landed::of(&asked).says("error");
+        assert_eq!(told.as_deref(), Some("invalid_target"), "{path}");
+    }
     ada.connect("notes").await;
     let device = Device::new(&world).await;
     device.decided_by(&mut ada, "allow").await;

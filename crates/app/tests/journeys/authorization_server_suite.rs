@@ -22,9 +22,10 @@ const FOUND: [&str; 3] = [
 #[test]
 fn mcps_conformance_suite_passes_the_authorization_server() {
     journey(Setting::CALM, |stage| {
-        let (notes, port) = (stage.notes(), free_port().to_string());
+        // What this client may have.
+        let (api, port) = (format!("{}/api/v1", stage.url), free_port().to_string());
         let suite = ["--url", &stage.url, "--client-id", "attache-cli"];
-        let code = ["--resource", &notes, "--port", &port];
+        let code = ["--resource", &api, "--port", &port];
         let mut suite = peers::conformance(&[&["authorization"], &suite[..], &code].concat())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -37,7 +38,7 @@ fn mcps_conformance_suite_passes_the_authorization_server() {
             assert!(says.read_line(&mut line).expect("text") > 0, "it asks nobody: {said}");
             said.push_str(&line);
         }
-        let answers = json!({ "login": "ada", "decision": "allow", "Continue to": "" });
+        let answers = json!({ "login": "ada", "decision": "allow" });
         Browser::start().open(line.trim(), &answers);
         says.read_to_string(&mut said).expect("text");
         assert!(suite.wait().expect("it was ours").success(), "{said}");

@@ -13,6 +13,7 @@ use url::Url;
 use super::{
     document::{Asker, DocumentError, Documents},
     redirect_uri::{Destination, RedirectUri},
+    resource::Opens,
 };
 
 /// Bytes of a client id: one that is a URL of a document is the longest.
@@ -27,6 +28,8 @@ pub(super) struct Client {
     pub(super) vouched: Vouched,
     /// Whether the operator chose it, or the host that publishes it: others' hosts are anybody's.
     pub(super) is_chosen: bool,
+    /// All that it may have; `None`: whatever a client may that is vouched for so.
+    pub(super) only: Option<Opens>,
     pub(super) redirect_uris: Vec<RedirectUri>,
     pub(super) authentication: Authentication,
 }
@@ -125,6 +128,15 @@ impl Client {
         }
     }
 
+    /// Whether it may have this, if a person lets it in: the API is for clients that the operator
+    /// answers for.
+    pub(super) fn may_have(&self, opens: &Opens) -> bool {
+        match &self.only {
+            Some(only) => only == opens,
+            None => *opens != Opens::Api || self.is_trusted(),
+        }
+    }
+
     /// Whether the operator answers for it: then it may have what nobody else's may.
     pub(super) fn is_trusted(&self) -> bool {
         self.vouched == Vouched::Operator
@@ -150,6 +162,7 @@ impl From<ConfiguredClient> for Client {
             name: client.name,
             vouched: Vouched::Operator,
             is_chosen: true,
+            only: None,
             redirect_uris: client.redirect_uris,
             authentication: secret.map_or(Authentication::None, Authentication::Secret),
         }
@@ -163,6 +176,7 @@ impl From<RegisteredClient> for Client {
             name: client.name,
             vouched: Vouched::Nobody,
             is_chosen: false,
+            only: None,
             redirect_uris: client.redirect_uris.into_iter().map(RedirectUri::kept).collect(),
             authentication: client.secret.map_or(Authentication::None, Authentication::Secret),
         }

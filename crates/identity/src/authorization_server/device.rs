@@ -120,6 +120,7 @@ impl AuthorizationServer {
             return Err(OAuthError::InvalidScope);
         }
         let resource = self.resources().asked(params.get("resource"));
+        let resource = resource.filter(|resource| client.may_have(&resource.opens));
         let resource = resource.ok_or(OAuthError::InvalidTarget)?;
         let now = self.clock.now();
         if !self.devices.begun.permits(&address.map(network), now) {
@@ -225,21 +226,21 @@ impl AuthorizationServer {
         let code = params.get("device_code");
         let code = code.ok_or(OAuthError::InvalidRequest("device_code is missing"))?;
         let (digest, now) = (sha256(code.as_bytes()), self.clock.now());
-        if !self.devices.polled.permits(&digest, now) {
-            return Err(OAuthError::SlowDown);
-        }
         let issued = self.grants.find_code(digest, now).await?;
         let issued = issued.filter(|issued| is_of_device(&issued.code));
         let Some(issued) = issued.filter(|issued| issued.grant.client_id == client.id) else {
             return Err(self.not_let_in(client, digest, now).await?);
         };
+        if !self.devices.polled.permits(&digest, now) {
+            return Err(OAuthError::SlowDown);
+        }
         if issued.redeemed {
             return self.replayed(&issued.grant, request).await;
         }
         if now >= issued.code.expires_at {
             return Err(OAuthError::ExpiredToken);
         }
-        self.fits(&issued.grant, params)?;
+        self.fits(client, &issued.grant, params)?;
         self.is_let_in(&issued.grant).await?;
         self.issue(digest, issued.grant, request).await
     }
@@ -252,11 +253,17 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<OAuthError, StoreError> {
         let device = self.devices.store.find(code).await?;
-        Ok(match device.filter(|device| device.client_id == client.id) {
-            None => OAuthError::InvalidGrant("there is no such device code"),
-            Some(device) if now >= device.expires_at => OAuthError::ExpiredToken,
-            Some(Device { decision: Some(Decision::Refused), .. }) => OAuthError::AccessDenied,
-            Some(_) => OAuthError::AuthorizationPending,
+        let Some(device) = device.filter(|device| device.client_id == client.id) else {
+            return Ok(OAuthError::InvalidGrant("there is no such device code"));
+        };
+        // Only of codes that exist: whoever makes some up slows nobody down.
+        if !self.devices.polled.permits(&code, now) {
+            return Ok(OAuthError::SlowDown);
+        }
+        Ok(match device {
+            device if now >= device.expires_at => OAuthError::ExpiredToken,
+            Device { decision: Some(Decision::Refused), .. } => OAuthError::AccessDenied,
+            _ => OAuthError::AuthorizationPending,
         })
     }
 

@@ -212,6 +212,7 @@ fn read(id: &str, host: String, body: &[u8], private_schemes: &[String]) -> Opti
             .unwrap_or_else(|| host.clone()),
         vouched: Vouched::Host(host),
         is_chosen: false,
+        only: None,
         redirect_uris: uris.collect::<Option<_>>()?,
         authentication: Authentication::None,
     })

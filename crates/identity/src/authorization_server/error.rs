@@ -30,7 +30,7 @@ pub enum OAuthError {
     UnsupportedGrantType,
     #[error("the scope is more than was approved")]
     InvalidScope,
-    #[error("the resource is not the one that was approved")]
+    #[error("the resource is not one that this client may have, or not the one that was approved")]
     InvalidTarget,
     #[error(
         "a redirect URI is https, or http on a loopback address, without fragment or credentials"

@@ -114,10 +114,10 @@ impl Registrar {
     }
 }
 
-/// Whoever has one IPv6 address has all of its network's.
+/// Whoever has one IPv6 address has all of their site's (RFC 6177).
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
         address @ IpAddr::V4(_) => address,
     }
 }
@@ -204,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_address() {
+    fn an_ipv6_site_is_one_address() {
         let of = |text: &str| network(text.parse().unwrap()).to_string();
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1::");
         assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     client::{Client, ClientError, Clients},
     document::Asker,
     params::Params,
-    resource::{Opens, Resource, Resources},
+    resource::{Resource, Resources},
 };
 
 /// Bytes of a request: it travels in a cookie, of which browsers keep 4 KiB.
@@ -98,11 +98,12 @@ impl AuthorizationRequest {
         // From here on the client can be told.
         let redirect_uri = redirect_uri.to_owned();
         let state = params.get("state").map(str::to_owned);
-        let asked = Asked::parse(&params, resources).and_then(|asked| match asked.resource.opens {
-            Opens::Api if !client.is_trusted() => {
-                Err(Unasked { code: "invalid_target", why: "the API is not for this client" })
+        let asked = Asked::parse(&params, resources).and_then(|asked| {
+            if client.may_have(&asked.resource.opens) {
+                Ok(asked)
+            } else {
+                Err(Unasked { code: "invalid_target", why: "the resource is not for this client" })
             }
-            _ => Ok(asked),
         });
         asked
             .map(|Asked { challenge, resource }| Self {

@@ -104,7 +104,7 @@ impl AuthorizationServer {
         if issued.redeemed {
             return self.replayed(&issued.grant, request).await;
         }
-        self.judge(&issued, params, now).await?;
+        self.judge(client, &issued, params, now).await?;
         self.issue(digest, issued.grant, request).await
     }
 
@@ -131,6 +131,7 @@ impl AuthorizationServer {
     /// What whoever brings a code must prove, before it is spent.
     async fn judge(
         &self,
+        client: &Client,
         issued: &Issued,
         params: &Params,
         now: Timestamp,
@@ -150,7 +151,7 @@ impl AuthorizationServer {
         if !proved {
             return Err(OAuthError::InvalidGrant("code_verifier is not that of code_challenge"));
         }
-        self.fits(grant, params)?;
+        self.fits(client, grant, params)?;
         self.is_let_in(grant).await
     }
 
@@ -166,7 +167,7 @@ impl AuthorizationServer {
         let now = self.clock.now();
         let found = self.grants.find_family(given.family(), now).await?;
         let known = found.filter(|known| known.grant.client_id == client.id).ok_or(NO_REFRESH)?;
-        self.fits(&known.grant, params)?;
+        self.fits(client, &known.grant, params)?;
         self.is_let_in(&known.grant).await?;
 
         let next = given.successor(&*self.keys.succession().await?);
@@ -221,8 +222,17 @@ impl AuthorizationServer {
         Ok(if is_theirs { Asker::LetIn } else { Asker::Stranger })
     }
 
-    /// Whether no more is asked for than was approved.
-    pub(super) fn fits(&self, grant: &Grant, params: &Params) -> Result<(), OAuthError> {
+    /// Whether no more is asked for than was approved, and the client may still have that.
+    pub(super) fn fits(
+        &self,
+        client: &Client,
+        grant: &Grant,
+        params: &Params,
+    ) -> Result<(), OAuthError> {
+        let approved = self.resources().parse(&grant.resource);
+        if !approved.is_some_and(|approved| client.may_have(&approved.opens)) {
+            return Err(OAuthError::InvalidGrant("what was approved is not given any more"));
+        }
         if let Some(resource) = params.get("resource") {
             let asked = self.resources().asked(Some(resource));
             if asked.is_none_or(|asked| asked.url != grant.resource) {
