@@ -19,8 +19,7 @@ use attache_core::{Principal, RequestId, UpstreamName};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::{
     answer::Answer,
@@ -31,11 +30,12 @@ use self::{
 pub(crate) use self::{list::Lists, member::Parting};
 use crate::{
     account::ATTACHE_ACCOUNT,
-    body::ResponseBody,
+    body::{REPLAY_LIMIT, ResponseBody},
     front::{Front, Learned, OTHER_UPSTREAM, StandIn, empty, name_request},
     gate::message,
-    gather::Gathered,
+    gather::{Gathered, Place},
     inspect::{Message, TOOLS_CALL, TOOLS_LIST, Unclear},
+    listing::LIST_LIMIT,
     mcp::is_modern,
     refusal::{Door, Refusal},
     session::MCP_SESSION_ID,
@@ -124,6 +124,11 @@ impl Desk<'_> {
             }
             parsed => parsed.map_err(Refusal::Unclear)?,
         };
+        if place.is_some() && message.tool.is_none() {
+            // Only calls carry files. What waits for several upstreams, and may need a place for what
+            // they answer, keeps none.
+            return Err(Refusal::BodyTooLarge);
+        }
         let Some(method) = message.method.as_deref() else {
             return Ok(if is_modern(&head.headers) {
                 revision::NO_REQUEST.answer(message.id)
@@ -146,7 +151,11 @@ impl Desk<'_> {
             "initialize" if !modern => self.initialize(&answer, &bytes).await,
             "ping" if !modern => Ok(answer.done()),
             "server/discover" if modern => Ok(answer.discovered()),
-            TOOLS_LIST => Ok(answer.tools(&self.list(head).await)),
+            TOOLS_LIST => {
+                let tools = self.list(head).await;
+                let place = self.place_for(&tools).await?;
+                Ok(answer.tools(&tools.joined(), place))
+            }
             TOOLS_CALL => {
                 let tool = message.tool.as_deref().unwrap_or_default();
                 let renamed = |own: &str| {
@@ -192,7 +201,7 @@ impl Desk<'_> {
         Ok(response)
     }
 
-    async fn list(&self, head: &request::Parts) -> Box<RawValue> {
+    async fn list(&self, head: &request::Parts) -> Merged {
         let mut listed = each(self.members(), |member| {
             let session = self.sessions.of(&member.name).cloned();
             async move { (member.name.clone(), member.list(session).await) }
@@ -202,16 +211,25 @@ impl Desk<'_> {
         let mut tools = Merged::default();
         for (name, list) in listed {
             match list {
-                Ok(list) => tools.add(&name, &list),
+                Ok(list) => tools.add(&name, list),
                 Err(Absent::NoCredential(error @ ObtainError::NotConnected { .. })) => {
                     let words = StandIn::new(self.snapshot, &name, head).words(error);
-                    tools.add(&name, &list::connect_tool(&name, &words));
+                    tools.add(&name, list::connect_tool(&name, &words).into());
                 }
                 // It is left out; the others are there.
                 Err(_) => tracing::debug!(upstream = %name, "an upstream's tools are not listed"),
             }
         }
-        tools.joined()
+        tools
+    }
+
+    /// A large list is held until it is sent, like any large body of this person.
+    async fn place_for(&self, tools: &Merged) -> Result<Option<Place>, Refusal> {
+        if tools.size() <= REPLAY_LIMIT {
+            return Ok(None);
+        }
+        let taken = timeout(LIST_LIMIT, self.front.places().take(&self.who.user)).await;
+        taken.ok().and_then(Result::ok).map(Some).ok_or(Refusal::TooManyRequests)
     }
 
     async fn call(

@@ -45,7 +45,7 @@ impl Default for Places {
 
 impl Places {
     /// Waits for one: within the person's own share first.
-    async fn take(&self, who: &UserId) -> Result<Place, AcquireError> {
+    pub(crate) async fn take(&self, who: &UserId) -> Result<Place, AcquireError> {
         let share = self.share(who).acquire_owned().await?;
         let all = Arc::clone(&self.all).acquire_owned().await?;
         Ok(Place { _share: share, _all: all })

@@ -273,19 +273,81 @@ async fn an_upstreams_session_is_as_long_as_the_callers() {
         assert!(!ended, "the caller's own session goes on: {}", answer.status);
     }
     world.bare.relent();
+    // 400 is said of a session that is over, and of a call that was begun: none is begun twice.
+    for (refusals, status, methods) in [
+        (1, 400, &["tools/call", "ping"][..]),
+        (2, 200, &["tools/call", "ping", "initialize", "notifications/initialized", "tools/call"]),
+    ] {
+        let before = said().len();
+        world.bare.refuse_next_with(StatusCode::BAD_REQUEST, refusals);
+        assert_eq!(ask(&ada, "tools/call", &read, &given).await.status, status);
+        assert_eq!(said()[before..][..methods.len()], *methods);
+    }
+    until(|| said().last().is_some_and(|last| last == "DELETE")).await;
     let before = said().len();
     // Without a session of theirs it is one for the call.
     assert_eq!(ask(&ada, "tools/call", &read, &[]).await.status, 200);
     let end = ada.request(Method::DELETE, "/mcp").header("mcp-session-id", &id);
     assert_eq!(ada.send(end.body(Bytes::new()).expect("a request")).await.status, 204);
+    until(|| said().len() >= before + 5).await;
+    let all = [&first[..], &["tools/call", "DELETE", "DELETE"]].concat();
+    assert_eq!(said()[before..], all);
+    world.end().await;
+}
+
+/// Waits a moment for what comes by itself.
+async fn until(has_come: impl Fn() -> bool) {
     for _ in 0..50 {
-        if said().len() >= before + 5 {
-            break;
+        if has_come() {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let all = [&first[..], &["tools/call", "DELETE", "DELETE"]].concat();
-    assert_eq!(said()[before..], all);
+}
+
+/// All lists together are as large as a body that is held: few at once, of one person fewer still.
+#[tokio::test]
+async fn who_takes_no_lists_keeps_none_in_memory() {
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let large =
+        |number| format!("\n[[upstream]]\nname = \"large{number}\"\nurl = \"{{bare}}large\"\n");
+    let more = (0..4).map(large).collect();
+    let world =
+        World::among("sqlite:attache.db", Surroundings { more, ..Surroundings::default() }).await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let list = json!({ "jsonrpc": "2.0", "id": "a-1", "method": "tools/list" }).to_string();
+    // What is sent with a request is not held while it waits for answers.
+    let words = json!({ "words": "x".repeat(100 * 1024) });
+    for method in ["tools/list", "initialize", "resources/list"] {
+        assert_eq!(ask(&ada, method, &words, &[]).await.status, 413, "{method}");
+    }
+    assert_eq!(world.bare.arrived().len(), 0);
+
+    // From here on the gateway knows the lists.
+    let request = |program: &Program| {
+        let (host, token, size) = (program.origin.authority(), &program.token, list.len());
+        format!(
+            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n\
+             {list}"
+        )
+    };
+    for program in [&ada, &grace] {
+        let answer = program.raw(&request(program)).await;
+        assert!(answer.len() > 4_000_000, "{}", answer.len());
+    }
+    let mut taken = Vec::new();
+    for _ in 0..9 {
+        taken.push(ada.raw_and_take_nothing(&request(&ada)).await);
+    }
+    let asked = async |program: &Program| {
+        let request = request(program);
+        tokio::time::timeout(AT_ONCE, program.raw(&request)).await.is_ok()
+    };
+    assert!(asked(&grace).await, "nobody else waits");
+    assert!(!asked(&ada).await, "hers are not taken");
+    taken.clear();
+    assert!(asked(&ada).await, "and now they are");
     world.end().await;
 }
 

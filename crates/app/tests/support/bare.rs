@@ -35,6 +35,9 @@ pub(crate) const SESSION_ID: &str = "bare-session-7";
 /// What it lists.
 const TOOLS: [&str; 4] = ["read_a", "read_secret", "delete_all", "write"];
 
+/// Where its list is large.
+pub(crate) const LARGE: &str = "/large";
+
 /// Asks for an answer without an end: `silent`, events of which only the first comes; `flood`,
 /// bytes without a pause; `echo` changes the protocol to one that repeats; `mute` never begins.
 pub(crate) const PLAY: &str = "x-play";
@@ -43,7 +46,7 @@ pub(crate) const PLAY: &str = "x-play";
 pub(crate) struct Bare {
     pub(crate) url: Url,
     arrived: Arc<Mutex<Vec<Arrived>>>,
-    refusals: Arc<AtomicUsize>,
+    refusals: Arc<Mutex<(StatusCode, usize)>>,
     open: Arc<AtomicUsize>,
     answers: Arc<Mutex<VecDeque<(&'static str, String)>>>,
     challenge: Arc<Mutex<Option<(StatusCode, HeaderValue)>>>,
@@ -84,7 +87,17 @@ impl Bare {
 
     /// Answers the next requests with 401, after reading them to their end.
     pub(crate) fn refuse_next(&self, times: usize) {
-        self.refusals.store(times, Relaxed);
+        self.refuse_next_with(StatusCode::UNAUTHORIZED, times);
+    }
+
+    pub(crate) fn refuse_next_with(&self, status: StatusCode, times: usize) {
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner) = (status, times);
+    }
+
+    fn refusal(&self) -> Option<StatusCode> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.1 = refusals.1.checked_sub(1)?;
+        Some(refusals.0)
     }
 
     /// What it answers next, of which type.
@@ -135,15 +148,15 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     let (head, body) = request.into_parts();
     let play = head.headers.get(PLAY).and_then(|play| play.to_str().ok()).map(str::to_owned);
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
-    let by_itself = answer(&body);
+    let by_itself = answer(&body, head.uri.path());
     let arrived = Arrived {
         target: head.uri.to_string(),
         headers: head.headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     bare.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(arrived);
-    if bare.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-        return StatusCode::UNAUTHORIZED.into_response();
+    if let Some(refusal) = bare.refusal() {
+        return refusal.into_response();
     }
     if play.as_deref() == Some("mute") {
         return std::future::pending().await;
@@ -174,11 +187,13 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     (headers, body).into_response()
 }
 
-/// What it says when it was not told: as much of MCP as lets a session begin.
-fn answer(message: &[u8]) -> String {
+/// What it says when it was not told: as much of MCP as lets a session begin. At [`LARGE`] its list
+/// is nearly as large as one may be.
+fn answer(message: &[u8], path: &str) -> String {
     let message: Value = serde_json::from_slice(message).unwrap_or_default();
     let id = message.get("id").cloned().unwrap_or(json!(1));
-    let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    let words = if path == LARGE { "word ".repeat(50_000) } else { String::new() };
+    let tool = |name: &&str| json!({ "name": name, "description": words, "inputSchema": { "type": "object" } });
     let result = match message.get("method").and_then(Value::as_str) {
         Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
         Some("tools/list") => json!({ "tools": TOOLS.iter().map(tool).collect::<Vec<_>>() }),

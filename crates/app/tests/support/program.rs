@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, header, request};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use url::Url;
@@ -17,6 +17,9 @@ use crate::witness::Witness;
 
 /// How long a raw conversation may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes on their way to who reads nothing.
+const SMALL: u32 = 4096;
 
 /// Somebody's MCP client or script.
 #[derive(Clone)]
@@ -89,6 +92,17 @@ impl Program {
         let answer = answer.unwrap_or_default(); // reset while we wrote: no answer
         self.witness.hear_text(answer.clone());
         answer
+    }
+
+    /// Writes `request` as it stands, and reads nothing of the answer while what is returned is
+    /// there.
+    pub(crate) async fn raw_and_take_nothing(&self, request: &str) -> TcpStream {
+        let address = self.origin.socket_addrs(|| None).expect("an address").remove(0);
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(SMALL).expect("one with room for little");
+        let mut stream = socket.connect(address).await.expect("the gateway listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        stream
     }
 
     /// A whole request by hand, `target` untouched by any URL parser.

@@ -8,6 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     body::ResponseBody,
+    gather::{Gathered, Place},
     mcp::{LATEST_LEGACY, MODERN, legacy},
     refusal::json_response,
 };
@@ -94,9 +95,10 @@ impl Answer<'_> {
         self.result(&json!({}))
     }
 
-    /// `tools` is a JSON array.
-    pub(super) fn tools(&self, tools: &RawValue) -> Response<ResponseBody> {
-        self.result(&Tools { tools, kind: self.modern.then_some(UNKEPT) })
+    /// `tools` is a JSON array; `place`, what it takes if it is large.
+    pub(super) fn tools(&self, tools: &RawValue, place: Option<Place>) -> Response<ResponseBody> {
+        let bytes = self.message(&Tools { tools, kind: self.modern.then_some(UNKEPT) });
+        answered(Gathered { bytes, place }.into_bytes())
     }
 
     /// The result of a call that somebody can do something about.
@@ -118,13 +120,12 @@ impl Answer<'_> {
     }
 
     fn result(&self, result: &impl Serialize) -> Response<ResponseBody> {
+        answered(self.message(result))
+    }
+
+    fn message(&self, result: &impl Serialize) -> Bytes {
         let message = Message { jsonrpc: "2.0", id: self.id, result };
-        let message = serde_json::to_vec(&message).unwrap_or_default();
-        let mut response = Response::new(ResponseBody::from(Bytes::from(message)));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        serde_json::to_vec(&message).unwrap_or_default().into()
     }
 
     fn text(&self, words: &str, is_error: bool) -> Value {
@@ -135,4 +136,12 @@ impl Answer<'_> {
         }
         result
     }
+}
+
+fn answered(message: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::from(message));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -191,20 +191,39 @@ pub(super) fn connect_tool(name: &ConnectionName, words: &str) -> String {
     .to_string()
 }
 
+/// Lists that many answers share, until they are joined in one of its own.
 #[derive(Default)]
-pub(super) struct Merged(String);
+pub(super) struct Merged {
+    lists: Vec<Arc<str>>,
+    /// Bytes of them together.
+    size: usize,
+}
 
 impl Merged {
-    pub(super) fn add(&mut self, name: &ConnectionName, list: &str) {
-        if self.0.len() + list.len() > MERGED_BYTES {
+    pub(super) fn add(&mut self, name: &ConnectionName, list: Arc<str>) {
+        if self.size + list.len() > MERGED_BYTES {
             return tracing::warn!(upstream = %name, "the tools of all upstreams are too many");
         }
-        join(&mut self.0, list);
+        self.size += list.len();
+        self.lists.push(list);
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// A JSON array.
-    pub(super) fn joined(self) -> Box<RawValue> {
-        RawValue::from_string(format!("[{}]", self.0)).unwrap_or_default()
+    pub(super) fn joined(&self) -> Box<RawValue> {
+        let mut text = String::with_capacity(self.size + self.lists.len() + 2);
+        text.push('[');
+        for list in self.lists.iter().filter(|list| !list.is_empty()) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(list);
+        }
+        text.push(']');
+        RawValue::from_string(text).unwrap_or_default()
     }
 }
 
@@ -228,7 +247,7 @@ mod tests {
         assert_eq!(shelf.text, expected);
         let mut merged = Merged::default();
         for list in ["", &shelf.text, "", "{}"] {
-            merged.add(&"notes".parse().unwrap(), list);
+            merged.add(&"notes".parse().unwrap(), list.into());
         }
         assert_eq!(merged.joined().get(), format!("[{expected},{{}}]"));
     }

@@ -150,7 +150,12 @@ impl Member {
         let completes = is_modern(&head.headers);
         if let Some(session) = kept.cloned().or_else(|| self.without_session()) {
             let answered = self.visit(within(head, &session), body.clone(), completes).await;
-            if !is_over(&answered) {
+            let status = answered.as_ref().map(Response::status);
+            let is_over = match status {
+                Ok(StatusCode::BAD_REQUEST) => self.has_forgotten(&session).await,
+                _ => is_over(&answered),
+            };
+            if !is_over {
                 return answered.map(stripped);
             }
         }
@@ -161,6 +166,13 @@ impl Member {
             return Err(UNREADABLE);
         }
         Ok(stripped(answered).map(|body| fresh.last_as_long_as(body)))
+    }
+
+    /// Some servers say 400 of a session that is over, and of a call that they began to carry out:
+    /// to repeat that could do it twice.
+    async fn has_forgotten(&self, session: &Session) -> bool {
+        let asked = timeout(BEGIN_LIMIT, self.ask(session, 0, "ping", &json!({}))).await;
+        matches!(asked, Ok(Err(Absent::Refused(Refusal::UnknownSession))))
     }
 
     /// Carries what nobody answers to an upstream that was told of the session.
@@ -355,7 +367,8 @@ fn speak(headers: &mut HeaderMap, session: &Session) {
     }
 }
 
-/// Whether an upstream does not know the session any more, as they say it: nothing was done then.
+/// Whether an upstream does not know the session any more, as they say it, in answer to what changes
+/// nothing there.
 fn is_over(answered: &Result<Response<ResponseBody>, Absent>) -> bool {
     match answered {
         Ok(response) => {
