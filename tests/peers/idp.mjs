@@ -1,5 +1,6 @@
 // The company's identity provider. Options: redirect_uris (of the client `attache`), resources (the
-// gateway's: what JWT access tokens may name as their audience), access_token_ttl in seconds, port.
+// gateway's: what JWT access tokens may name as their audience), access_token_ttl in seconds, port,
+// backchannel_logout_uri (of the same client).
 import { identityProvider } from './lib/idp.mjs';
 import { options, serve } from './lib/peer.mjs';
 

@@ -40,6 +40,7 @@ mod journeys {
     mod outage;
     mod same_as_direct;
     mod server_suite;
+    mod signed_out_elsewhere;
     mod step_up;
     mod streaming;
     mod together;

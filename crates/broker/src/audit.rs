@@ -33,8 +33,9 @@ use crate::{metrics::Metrics, tasks::Tasks};
 
 /// Injections waiting to be written: about 4 MiB, and a second of a very busy gateway.
 const QUEUE: usize = 32_768;
-/// Written in one transaction.
-const BATCH: usize = 4_096;
+/// Written in one transaction: a page of an index that many people share is written once for all
+/// of them.
+const BATCH: usize = 8_192;
 /// How long an injection waits for company.
 const LINGER: Duration = Duration::from_millis(250);
 /// Between two tries to write a batch that the store did not take.

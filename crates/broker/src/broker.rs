@@ -303,6 +303,22 @@ impl Broker {
         self.used(Action::Vend, who, upstream.connection(account), upstream.method(), request);
     }
 
+    /// Notes in the audit that a rule closed the way, before any credential was looked up for it.
+    pub fn denied(
+        &self,
+        who: &Principal,
+        server: &ConnectionName,
+        method: Option<Method>,
+        request: &RequestId,
+    ) {
+        self.parts.audit.note(AuditEvent {
+            server: Some(server.clone()),
+            method,
+            outcome: Outcome::Failure(Reason::PolicyDenied),
+            ..self.event(Action::Deny, who, request)
+        });
+    }
+
     fn used(
         &self,
         action: Action,
@@ -312,15 +328,23 @@ impl Broker {
         request: &RequestId,
     ) {
         self.parts.audit.note(AuditEvent {
-            at: self.parts.clock.now(),
-            user: Some(who.user.clone()),
             server: Some(server),
             method: Some(method),
+            ..self.event(action, who, request)
+        });
+    }
+
+    fn event(&self, action: Action, who: &Principal, request: &RequestId) -> AuditEvent {
+        AuditEvent {
+            at: self.parts.clock.now(),
+            user: Some(who.user.clone()),
+            server: None,
+            method: None,
             action,
             outcome: Outcome::Success,
             request_id: Some(request.clone()),
             count: None,
-        });
+        }
     }
 
     fn errand(

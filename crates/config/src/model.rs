@@ -4,7 +4,9 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use attache_core::{Dialect, IssuerId, Secret, UpstreamName, tools::ToolRules, traffic::Traffic};
+use attache_core::{
+    Dialect, IssuerId, Secret, UpstreamName, policy::Policy, tools::ToolRules, traffic::Traffic,
+};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
@@ -164,6 +166,8 @@ pub struct Upstream {
     /// Absent: every signed-in person.
     pub allow: Option<Allow>,
     pub tools: ToolRules,
+    /// The rules that are about it, of an MCP server those about tools among them.
+    pub policy: Policy,
     /// Static headers; beside a broker none of them is a credential.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Absent: proxied with the static headers and no per-user credential.

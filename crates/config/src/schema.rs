@@ -64,6 +64,9 @@ pub struct File {
     /// The servers and APIs that are reached through the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<Upstream>,
+    /// Rules that close to some people, for some hours, what they may otherwise use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyRule>,
     /// Proxies of yours that ask for a person's credential and write it on the request themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forward_auth: Vec<ForwardAuth>,
@@ -86,6 +89,7 @@ impl Default for File {
             notices: Notices::default(),
             provider_dir: None,
             upstream: Vec::new(),
+            policy: Vec::new(),
             forward_auth: Vec::new(),
         }
     }
@@ -509,6 +513,54 @@ pub enum ClientAuth {
     Post,
     None,
     PrivateKeyJwt,
+}
+
+/// Closes what all of its conditions describe. No rule opens anything: who may use an upstream is in
+/// `allow`, and its tools in `tools`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["name", "effect"]))]
+pub struct PolicyRule {
+    /// What callers and metrics are told: 1 to 64 of a-z, 0-9, - and _.
+    pub name: Option<String>,
+    /// `deny`.
+    pub effect: Option<Effect>,
+    /// Absent: every upstream.
+    pub upstreams: Option<Vec<String>>,
+    /// Calls of these tools of MCP servers; `*` stands for any run of characters. Absent:
+    /// everything.
+    pub tools: Option<Vec<String>>,
+    /// Members of any of these. Absent: everyone.
+    pub groups: Option<Vec<String>>,
+    /// But for members of any of these.
+    pub except_groups: Option<Vec<String>>,
+    /// Who proves themselves in one of these ways. Absent: in any.
+    pub callers: Option<Vec<CallerKind>>,
+    /// Closed in these hours, such as `Mon-Fri 08:00-18:00`, `22:00-06:00` or `Sat,Sun`.
+    pub during: Option<Vec<String>>,
+    /// Closed outside of these hours.
+    pub outside: Option<Vec<String>>,
+    /// Of the hours: a name such as `Europe/Berlin`, an offset such as `+02:00`, or `UTC`, which is
+    /// meant when it is absent.
+    pub timezone: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    Deny,
+}
+
+/// How a caller proves who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerKind {
+    /// With a personal access token.
+    PersonalToken,
+    /// With an access token that this gateway gave to an MCP client.
+    Client,
+    /// With an access token of an issuer in `identity.jwt`.
+    IdentityProvider,
 }
 
 /// A proxy (nginx, Caddy, Traefik) that asks at `/forward-auth/NAME` for a person's credential.

@@ -113,6 +113,23 @@ protocol = "http"
 [upstream.auth_broker]
 mode = "api_key"
 
+[[policy]]
+name = "night"
+effect = "deny"
+upstreams = ["github", "files"]
+groups = ["staff"]
+except_groups = ["oncall"]
+callers = ["personal_token", "client", "identity_provider"]
+outside = ["Mon-Fri 08:00-18:00"]
+timezone = "Europe/Berlin"
+
+[[policy]]
+name = "deletes"
+effect = "deny"
+tools = ["delete_*"]
+during = ["22:00-06:00", "Sat,Sun"]
+timezone = "+05:30"
+
 [[forward_auth]]
 name = "edge"
 secret = { env = "EDGE_SECRET" }
@@ -175,6 +192,11 @@ fn every_key_means_what_it_says() {
     let api = &config.upstreams[1].traffic;
     assert_eq!(api.methods.as_ref().unwrap().len(), 2);
     assert!(api.paths.as_ref().unwrap()[1].opens("/notes/7"));
+    let rules =
+        config.upstreams.iter().map(|one| one.policy.0.iter().map(|rule| rule.name.as_str()));
+    let rules: Vec<Vec<&str>> = rules.map(Iterator::collect).collect();
+    // A rule about tools is about MCP servers.
+    assert_eq!(rules, [vec!["night", "deletes"], vec!["night"], vec![]]);
     let bearer = HeaderFormat { prefix: "Bearer ".to_owned(), suffix: String::new() };
     assert_eq!(broker.header_format, bearer);
 }

@@ -912,3 +912,84 @@ fn a_proxy_has_a_secret_and_upstreams_of_its_own() {
         "people of gh have hosts of their own, which a proxy does not know",
     );
 }
+
+#[test]
+fn a_rule_that_would_close_nothing_or_something_else_is_none() {
+    const HTTP: &str =
+        "[[upstream]]\nname = 'web'\nurl = 'https://web.example.com'\nprotocol = 'http'\n";
+    const NAMED: &str = "name = 'night'\neffect = 'deny'\n";
+    let with = |lines: &str| broker(&format!("mode = 'oauth_connect'\n{HTTP}[[policy]]\n{lines}"));
+    let named = |lines: &str| with(&format!("{NAMED}{lines}"));
+    for lines in [
+        "",
+        "groups = ['a']\nexcept_groups = ['b']\ncallers = ['client']\nupstreams = ['gh', 'web']",
+        "tools = ['delete_*']\nduring = ['Sat,Sun', '22:00-06:00']\ntimezone = 'America/New_York'",
+        "outside = ['Fri-Mon 08:00-24:00']\ntimezone = '-03:30'",
+    ] {
+        accepts(&named(lines));
+    }
+    let empty = |key: &str| {
+        format!("{key} is empty: the rule would close nothing, or something else than meant")
+    };
+    let hours = "hours are written \"Mon-Fri 08:00-18:00\", \"22:00-06:00\" or \"Sat,Sun\"";
+    for (lines, key, message) in [
+        ("effect = 'deny'", "name", "policy.name is required"),
+        ("name = 'a'", "effect", "policy.effect is required"),
+        (
+            "name = 'A b'\neffect = 'deny'",
+            "name",
+            "a rule's name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit",
+        ),
+    ] {
+        refuses(&with(lines), &format!("policy[0].{key}"), message);
+    }
+    for (lines, key, message) in [
+        ("upstreams = ['hg']", "upstreams[0]", "there is no upstream hg"),
+        ("upstreams = []", "upstreams", &empty("upstreams")),
+        ("groups = []", "groups", &empty("groups")),
+        ("callers = []", "callers", &empty("callers")),
+        ("tools = []", "tools", &empty("tools")),
+        ("during = []", "during", &empty("during")),
+        ("during = ['8:00-18:00']", "during[0]", hours),
+        (
+            "during = ['Sun']\noutside = ['Mon']",
+            "outside",
+            "a rule has hours during which it closes, or outside of which",
+        ),
+        ("timezone = 'UTC'", "timezone", "a time zone without hours"),
+        (
+            "during = ['Sun']\ntimezone = 'Europe/Atlantis'",
+            "timezone",
+            "this machine knows no such time zone",
+        ),
+        (
+            "during = ['Sun']\ntimezone = '+2:00'",
+            "timezone",
+            "this machine knows no such time zone",
+        ),
+        (
+            "upstreams = ['web']\ntools = ['a']",
+            "tools",
+            "web is a plain HTTP API, which has no tools",
+        ),
+        (
+            "callers = ['session', 'client']",
+            "callers[0]",
+            "invalid callers: \"session\" (must be personal_token, client, or \
+             identity_provider)",
+        ),
+    ] {
+        refuses(&named(lines), &format!("policy[0].{key}"), message);
+    }
+    let twice = format!("{NAMED}[[policy]]\n{NAMED}");
+    refuses(&with(&twice), "policy[1].name", "duplicate rule name: night");
+    // What a proxy asks for is not looked into.
+    let edge = "[[forward_auth]]\nname = 'edge'\nsecret = '0123456789abcdefghijklmnopqrstuvwxyz'\n\
+                upstreams = ['gh']";
+    refuses(
+        &named(&format!("tools = ['delete_*']\n{edge}")),
+        "forward_auth[0].upstreams[0]",
+        "the gateway cannot keep the rules of gh there",
+    );
+    accepts(&named(&format!("during = ['Sun']\n{edge}")));
+}

@@ -146,6 +146,8 @@ words! {
         ExchangeDenied = "exchange_denied",
         /// The provider wants to see this person again before it gives a token for the upstream.
         InteractionRequired = "interaction_required",
+        /// A rule of the operator's closes the upstream, or a tool of it, to this caller now.
+        PolicyDenied = "policy_denied",
         /// Nobody approved yet, at the provider, that we use the upstream for this person.
         ConsentRequired = "consent_required",
         // The flow went wrong: begin again.

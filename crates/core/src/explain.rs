@@ -70,6 +70,10 @@ pub fn explain(reason: Reason) -> Explanation {
             "The identity provider wants to see you again for this server, with a second factor perhaps.",
             "Sign in there anew, the way it wants it, and where you call from. If that does not help, tell whoever runs this gateway.",
         ),
+        Reason::PolicyDenied => (
+            "A rule of whoever runs this gateway closes this to you, or closes it now.",
+            "Try again at the hour that the answer named, if it named one; else ask them.",
+        ),
         Reason::ConsentRequired => (
             "Nobody approved at the identity provider yet that this gateway uses this server for you.",
             "Tell whoever runs this gateway: an administrator there can approve it for everybody.",

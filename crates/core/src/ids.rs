@@ -103,6 +103,13 @@ parsed_name! {
     InvalidAccountName |name| is_plain(name, 32, b"-"),
     "an account's name is 1 to 32 of a-z, 0-9 and -, beginning with a letter or a digit"
 }
+parsed_name! {
+    /// A rule of the operator's, as callers, metrics and logs call it.
+    RuleName,
+    /// 1 to 64 of `a-z 0-9 - _`, beginning with a letter or digit.
+    InvalidRuleName |name| is_plain(name, 64, b"-_"),
+    "a rule's name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit"
+}
 
 fn is_plain(name: &str, longest: usize, marks: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();

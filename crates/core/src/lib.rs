@@ -12,11 +12,13 @@ pub mod changes;
 pub mod credential;
 pub mod dialect;
 pub mod explain;
+pub mod hours;
 pub mod ids;
 pub mod line_service;
 pub mod origin;
 pub mod outage;
 pub mod outbound;
+pub mod policy;
 pub mod principal;
 pub mod problem;
 pub mod reach;
@@ -32,7 +34,7 @@ pub use account::Account;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
 pub use ids::{
-    AccountName, ConnectionName, GrantId, IssuerId, RequestId, ServiceKeyName, TokenId,
+    AccountName, ConnectionName, GrantId, IssuerId, RequestId, RuleName, ServiceKeyName, TokenId,
     UpstreamName, UserId,
 };
 pub use origin::PublicOrigin;

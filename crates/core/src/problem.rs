@@ -105,6 +105,9 @@ kinds! {
     PathClosed: FORBIDDEN "path-closed", "This path is not open",
         "Of this upstream, only some paths are open here.",
         "Ask whoever runs this gateway for it, if you need it.";
+    ClosedByRule: FORBIDDEN "closed-by-rule", "A rule closes this",
+        "Whoever runs this gateway closed this to you by a rule, for some hours or for good.",
+        "Try again at the hour that the answer names, if it names one. Else ask them.";
     TooManyHeaders: REQUEST_HEADER_FIELDS_TOO_LARGE "too-many-headers", "Too many headers",
         "The request has more header fields than this gateway reads.",
         "Send fewer.";

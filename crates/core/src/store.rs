@@ -157,10 +157,28 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// The sign-in at their issuer that a session came of, in the issuer's words (OIDC Core section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// `sub`, whatever else the person is known by here.
+    pub subject: String,
+    /// `sid`, of an issuer that tells its sign-ins apart.
+    pub session: Option<String>,
+}
+
+/// Whose sign-in an issuer says is over, in its words (OIDC Back-Channel Logout section 2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignedOut {
+    /// This person's, in all browsers.
+    Everywhere { subject: String },
+    /// This one alone.
+    Here { session: String, subject: Option<String> },
+}
+
 #[async_trait::async_trait]
 pub trait SessionStore: std::fmt::Debug + Send + Sync {
     /// Also deletes expired sessions, a bounded number at a time.
-    async fn insert(&self, session: &Session) -> Result<()>;
+    async fn insert(&self, session: &Session, sign_in: &SignIn) -> Result<()>;
 
     /// The unexpired session and its person, in one read.
     async fn find(
@@ -176,10 +194,18 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
 
     /// Whether it was this person's.
     async fn remove_of(&self, user: &UserId, digest: SessionDigest) -> Result<bool>;
+
+    /// All that came of sign-ins at this issuer that it says are over, and any of that person's of
+    /// which nobody knows from which it came. Whose they were, each once.
+    async fn remove_signed_out(
+        &self,
+        issuer: &IssuerId,
+        signed_out: &SignedOut,
+    ) -> Result<Vec<UserId>>;
 }
 
-/// Sign-ins that came back from the identity provider. One under way is nowhere but in its browser:
-/// whoever begins a million fills nothing.
+/// Sign-ins that came back from the identity provider, and what else it proves that is good once. One
+/// under way is nowhere but in its browser: whoever begins a million fills nothing.
 #[async_trait::async_trait]
 pub trait SpentLoginStore: std::fmt::Debug + Send + Sync {
     /// Whether this is the first time that `state`, the SHA-256 of a sign-in's `state`, comes back;

@@ -97,7 +97,7 @@ impl Glob {
         matches(&self.0, name)
     }
 
-    fn matches_any_case(&self, lower: &str) -> bool {
+    pub(crate) fn matches_any_case(&self, lower: &str) -> bool {
         matches(&self.0.to_ascii_lowercase(), lower)
     }
 }

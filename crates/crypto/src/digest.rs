@@ -1,5 +1,7 @@
 //! Digests, comparison in constant time, and the text form of both.
 
+use std::fmt;
+
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -10,8 +12,32 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// HMAC-SHA-256 over `parts`, each preceded by its length, so that `["ab", "c"]` and `["a", "bc"]`
 /// differ.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    to_array(hmac::sign(&key, &length_prefixed(parts)).as_ref())
+    MacKey::new(key).sign(parts)
+}
+
+/// A key of [`hmac_sha256`] that signs often: what the key costs is paid once. The cipher library
+/// wipes it.
+pub struct MacKey(hmac::Key);
+
+impl MacKey {
+    pub fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    pub fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut signed = hmac::Context::with_key(&self.0);
+        for part in parts {
+            signed.update(&length(part));
+            signed.update(part);
+        }
+        to_array(signed.sign().as_ref())
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(…)")
+    }
 }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths alone.
@@ -26,10 +52,16 @@ pub fn base64url(bytes: &[u8]) -> String {
 
 /// One string for many: each part after its length as 8 bytes, the most significant first.
 pub(crate) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
-    parts
-        .iter()
-        .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.iter().copied()))
-        .collect()
+    let mut joined = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
+    for part in parts {
+        joined.extend_from_slice(&length(part));
+        joined.extend_from_slice(part);
+    }
+    joined
+}
+
+fn length(part: &[u8]) -> [u8; 8] {
+    (part.len() as u64).to_be_bytes()
 }
 
 fn to_array(digest: &[u8]) -> [u8; 32] {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 pub use crate::aead::OpenError;
 use crate::{
     aead::{self, Key},
-    digest::hmac_sha256,
+    digest::{MacKey, hmac_sha256},
     random::Random,
 };
 
@@ -27,8 +27,13 @@ impl DataKey {
 
     /// HMAC-SHA-256 over `parts` under a key that is derived from this one for `purpose` alone.
     pub fn authenticate(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        self.mac_key(purpose).sign(parts)
+    }
+
+    /// For [`DataKey::authenticate`], many times.
+    pub fn mac_key(&self, purpose: &str) -> MacKey {
         let derived = Zeroizing::new(hmac_sha256(self.0.as_slice(), &[purpose.as_bytes()]));
-        hmac_sha256(derived.as_slice(), parts)
+        MacKey::new(derived.as_slice())
     }
 }
 

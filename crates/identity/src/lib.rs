@@ -22,7 +22,7 @@ mod settings;
 use std::sync::Arc;
 
 use attache_core::{
-    Clock, Principal, PublicOrigin, Secret, TokenId,
+    Clock, Principal, PublicOrigin, Secret, TokenId, UserId,
     authenticator::Authenticator,
     changes::{Change, Memory},
     outage::Outage,
@@ -48,7 +48,7 @@ use crate::{
     session::Sessions,
 };
 pub use crate::{
-    login::{Begun, LoginError, SignedIn},
+    login::{Begun, LoginError, LogoutError, SignedIn},
     metrics::Metrics,
     settings::{IdentitySettings, JwtSettings, OidcSettings},
 };
@@ -156,6 +156,13 @@ impl Identity {
     /// Ends the session of this browser, if it has one; the headers clear its cookies.
     pub async fn sign_out(&self, headers: &HeaderMap) -> Result<[HeaderValue; 3], StoreError> {
         self.sessions.end(headers).await
+    }
+
+    /// Ends the sign-ins that the identity provider says are over, by its logout token (`OpenID`
+    /// Connect Back-Channel Logout). Whose they were.
+    pub async fn signed_out(&self, logout_token: &str) -> Result<Vec<UserId>, LogoutError> {
+        let login = self.login.as_ref().ok_or(LogoutError::NotConfigured)?;
+        login.sign_out(logout_token).await
     }
 
     /// The session cookie as it was sent, proved or not: connect flows derive their PKCE verifier

@@ -4,6 +4,7 @@
 //! and PKCE verifier and nonce are derived from both, so that the store holds nothing of a sign-in
 //! under way: strangers who begin many take no room from others.
 
+mod backchannel_logout;
 mod error;
 mod flow;
 mod userinfo;
@@ -14,7 +15,7 @@ use attache_core::{
     Clock, Credential, Dialect, Secret, Timestamp, UserId, Validity,
     audit::{Action, AuditEvent, Outcome},
     outbound::Outbound,
-    store::{AuditStore, Person, PersonStore, Profile, SpentLoginStore},
+    store::{AuditStore, Person, PersonStore, Profile, SignIn, SpentLoginStore},
     subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::{
@@ -32,8 +33,8 @@ use attache_oauth::{
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-pub use self::error::LoginError;
 use self::flow::Browser;
+pub use self::{backchannel_logout::LogoutError, error::LoginError};
 use crate::{
     admission::Admission,
     claims::Claims,
@@ -43,8 +44,8 @@ use crate::{
     settings::OidcSettings,
 };
 
-/// Sign-ins remembered that came back, in all; the oldest gives way. One that is forgotten and comes
-/// back once more meets a provider that redeems a code once.
+/// Sign-ins remembered that came back, and logout tokens, in all; what runs out first gives way. A
+/// sign-in that is forgotten and comes back once more meets a provider that redeems a code once.
 const SPENT: u32 = 10_000;
 
 /// Send the browser to `url`, with `cookie` as `Set-Cookie`.
@@ -132,9 +133,9 @@ impl Login {
 
         // From here on this is an attempt of somebody who began it with us: both ends are audited.
         match self.finish(&provider, &browser, &callback).await {
-            Ok(person) => {
+            Ok((person, sign_in)) => {
                 self.record(Some(person.id.clone()), Outcome::Success).await?;
-                let cookie = self.sessions.begin(person.id).await?;
+                let cookie = self.sessions.begin(person.id, &sign_in).await?;
                 Ok(SignedIn { return_to: flow.return_to.into_string(), cookie })
             }
             Err(error) => {
@@ -154,7 +155,7 @@ impl Login {
         provider: &OpenIdProvider,
         browser: &Browser,
         callback: &Callback,
-    ) -> Result<Person, LoginError> {
+    ) -> Result<(Person, SignIn), LoginError> {
         let expected = Some(self.issuer.id.as_str());
         check_issuer(callback.iss.as_deref(), expected, provider.iss_parameter_supported)
             .map_err(|_| LoginError::WrongIssuer)?;
@@ -171,7 +172,8 @@ impl Login {
         let profile = self.profile(provider, &tokens, &claims).await?;
         let person = self.admit(&subject, &profile).await?;
         self.keep(&person.id, tokens).await;
-        Ok(person)
+        let session = Claims(&claims.claims).text("sid").map(str::to_owned);
+        Ok((person, SignIn { subject: claims.subject, session }))
     }
 
     /// A sign-in that cannot be kept is one, nevertheless.

@@ -6,7 +6,7 @@ use attache_core::{
     Clock, Principal, Reach, Secret, UserId,
     audit::{Action, AuditEvent, Outcome},
     principal::{AuthenticatedBy, SessionDigest},
-    store::{AuditStore, Result, Session, SessionStore},
+    store::{AuditStore, Result, Session, SessionStore, SignIn},
     subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::{
@@ -37,11 +37,12 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Always under an id that nobody knew before (session fixation).
-    pub(crate) async fn begin(&self, user: UserId) -> Result<HeaderValue> {
+    pub(crate) async fn begin(&self, user: UserId, sign_in: &SignIn) -> Result<HeaderValue> {
         let id = Secret::new(random::token(&*self.random));
         let created_at = self.clock.now();
         let expires_at = created_at.plus(self.lifetime);
-        self.store.insert(&Session { digest: digest(&id), user, created_at, expires_at }).await?;
+        let session = Session { digest: digest(&id), user, created_at, expires_at };
+        self.store.insert(&session, sign_in).await?;
         Ok(self.cookies.set(Name::Session, &id, self.lifetime))
     }
 
@@ -92,7 +93,7 @@ impl Sessions {
     }
 
     /// What was kept is one for all browsers of a person: it ends with whichever they leave.
-    async fn ended(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn ended(&self, user: UserId) -> Result<()> {
         if let Some(keeper) = &self.keeper {
             keeper.forget(&user).await?;
         }

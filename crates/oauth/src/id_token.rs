@@ -137,10 +137,10 @@ pub enum IdTokenError {
 }
 
 /// How far two honest clocks are apart.
-const LEEWAY: Duration = Duration::from_mins(1);
+pub(crate) const LEEWAY: Duration = Duration::from_mins(1);
 
 /// In the audience; and, when there are others in it, the party it was issued to.
-fn is_for(client_id: &str, aud: Option<&Value>, azp: Option<&Value>) -> bool {
+pub(crate) fn is_for(client_id: &str, aud: Option<&Value>, azp: Option<&Value>) -> bool {
     let (listed, alone) = match aud {
         Some(Value::String(one)) => (one == client_id, true),
         Some(Value::Array(many)) => {
@@ -152,7 +152,7 @@ fn is_for(client_id: &str, aud: Option<&Value>, azp: Option<&Value>) -> bool {
 }
 
 /// RFC 7519 section 2; a fraction of a second is cut off.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
+pub(crate) fn numeric_date(value: &Value) -> Option<Timestamp> {
     #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, as Timestamp does")]
     let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))?;
     Some(Timestamp::from_seconds(seconds))

@@ -21,6 +21,7 @@ pub mod id_token;
 pub mod issuer;
 mod json;
 mod kept;
+pub mod logout_token;
 pub mod pushed;
 pub mod register;
 pub mod revoke;

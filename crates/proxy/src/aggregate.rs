@@ -243,6 +243,9 @@ impl Desk<'_> {
         let unknown = || Refusal::ToolNotOpen { id: Some(answer.id.get().to_owned()) };
         if let Some(name) = name::to_connect(tool) {
             let member = self.member(name).ok_or_else(unknown)?;
+            if let Err(denial) = member.judge() {
+                return Ok(answer.failed(&format!("{}: {denial}", member.name)));
+            }
             let words = |error| StandIn::new(self.snapshot, &member.name, head).words(error);
             return Ok(match member.credential().await.ok_or_else(unknown)? {
                 Ok(_) => answer.connected(&member.name),
@@ -258,6 +261,9 @@ impl Desk<'_> {
             Err(Absent::NoCredential(error)) => {
                 let words = StandIn::new(self.snapshot, &member.name, head).words(error);
                 Ok(answer.failed(&words))
+            }
+            Err(Absent::Refused(Refusal::Denied(denial, _))) => {
+                Ok(answer.failed(&format!("{}: {denial}", member.name)))
             }
             // One that is away must not look to a client as if all were.
             Err(Absent::Refused(refusal)) if refusal.is_upstreams() => {

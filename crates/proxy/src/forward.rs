@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     body::{Arriving, Copy, Gap, RequestBody, ResponseBody},
     front::Front,
-    guard::Guard,
+    guard::{Cut, Guard},
     headers,
     listing::Listing,
     refusal::Refusal,
@@ -201,7 +201,7 @@ impl Errand<'_> {
         let answered = select! {
             biased;
             answered = patiently(answer, sent, self.route.traffic.timeouts) => answered?,
-            cut = &mut *guard => return Err(Refusal::cut(cut, self.name)),
+            cut = &mut *guard => return Err(self.cut(cut)),
         };
         if let Some(breaker) = breaker {
             match answered {
@@ -224,6 +224,17 @@ impl Errand<'_> {
             }
         })?;
         Ok(response)
+    }
+
+    fn cut(&self, cut: Cut) -> Refusal {
+        let judge = || self.front.judge(self.who, self.route, self.name, self.id);
+        match cut {
+            Cut::Denied => judge().map_or_else(
+                |denial| Refusal::Denied(denial, None),
+                |()| Refusal::cut(cut, self.name),
+            ),
+            _ => Refusal::cut(cut, self.name),
+        }
     }
 
     /// The answer as the caller shall see it.

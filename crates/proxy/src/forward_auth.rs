@@ -64,7 +64,7 @@ impl<'a> Asked<'a> {
         let theirs = name.filter(|name| proxy.may_ask_for(name));
         // Rules about tools are about bodies, which such a proxy keeps to itself.
         let route =
-            theirs.and_then(|name| snapshot.upstream(name)).filter(|route| route.tools.is_empty());
+            theirs.and_then(|name| snapshot.upstream(name)).filter(|route| !route.has_tool_rules());
         let Some((route, Some(broker))) = route.map(|route| (route, &route.broker)) else {
             tracing::warn!(proxy = proxy.name, "a proxy asks for what is not among its upstreams");
             return Err(Refusal::UnknownProxy);
@@ -118,6 +118,8 @@ impl Front {
         if !asked.route.access.permits(&who) {
             return Err(Refusal::NoSuchUpstream);
         }
+        let judged = self.judge(&who, asked.route, &name, id);
+        judged.map_err(|denial| Refusal::Denied(denial, None))?;
         if who.reach.is_read_only() {
             // What the request would do is not for the gateway to see.
             return Err(Refusal::ReadOnly);

@@ -5,7 +5,7 @@
 //! 2. The request must have come to this gateway by its own name, and from no foreign page.
 //! 3. The caller proves who they are; a proof checked a moment ago is remembered.
 //! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
-//! 5. Their own credential is ready, or is obtained, or the answer says what is missing.
+//! 5. No rule closes it to them now; their own credential is ready, or is obtained, or the answer says what is missing.
 //! 6. What they ask for is open to them, where that is looked at ([`crate::gate`]).
 //! 7. [`crate::forward`] carries the request there and the answer back.
 
@@ -18,10 +18,11 @@ use attache_core::{
     audit::Reason,
     authenticator::{Authenticator, AuthnError},
     explain::explain,
+    policy::Denial,
     store::Version,
     traffic::{OpenPath, Traffic},
 };
-use attache_crypto::{digest::base64url, random::Random};
+use attache_crypto::random::Random;
 use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
 use http::{
@@ -46,6 +47,7 @@ use crate::{
     listing::Listing,
     mcp::{Answer, Prompt, is_modern},
     refusal::{Refusal, connect_url, json_response, sign_in_url},
+    request_id::RequestIds,
     route::Asked,
     session::SessionIds,
     snapshot::{Protocol, Route, Snapshot},
@@ -100,17 +102,20 @@ pub struct Front {
     /// For large bodies that are held whole.
     places: Arc<Places>,
     lists: Arc<Lists>,
+    ids: Arc<RequestIds>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
-        Self { parts: Arc::new(parts), client, places: Arc::default(), lists: Arc::default() }
+        let ids = Arc::new(RequestIds::new(&*parts.random));
+        let (places, lists) = (Arc::default(), Arc::default());
+        Self { parts: Arc::new(parts), client, places, lists, ids }
     }
 
-    /// The same front with another worker's connections.
+    /// The same front with another worker's connections, and request ids.
     #[must_use]
     pub fn with_client(&self, client: UpstreamClient<RequestBody>) -> Self {
-        Self { client, ..self.clone() }
+        Self { client, ids: Arc::new(RequestIds::new(&*self.parts.random)), ..self.clone() }
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -169,13 +174,14 @@ impl Front {
         let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
         let stand_in = StandIn::new(snapshot, &name, &head);
         let visit = Visit { snapshot, id, who: &who, protocol, name: &name, completes: false };
-        let outcome = self.visit(visit, head, Arriving::Streamed(body), handshake, learned).await?;
-        match outcome {
-            Outcome::Answered(response) => Ok(response),
-            Outcome::Refused(error, Some(body)) if protocol == Protocol::Mcp => {
+        match self.visit(visit, head, Arriving::Streamed(body), handshake, learned).await {
+            Ok(Outcome::Answered(response)) => Ok(response),
+            Ok(Outcome::Refused(error, Some(body))) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))
             }
-            Outcome::Refused(error, _) => Err(Refusal::NoCredential(error, name)),
+            Ok(Outcome::Refused(error, _)) => Err(Refusal::NoCredential(error, name)),
+            Err(Refusal::Denied(denial, Some(body))) => Ok(stand_in.deny(&denial, &body)),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -234,6 +240,13 @@ impl Front {
             }
         };
         is_open(&route.traffic, &head, rest)?;
+        if let Err(denial) = self.judge(who, route, name, id) {
+            let message = match protocol {
+                Protocol::Mcp => Some(small(body).await?),
+                Protocol::Http => None,
+            };
+            return Err(Refusal::Denied(denial, message));
+        }
 
         // Before the credential is looked up: what changes from here on ends this request.
         let seat = route.live.crowd.enter(&who.user)?;
@@ -248,24 +261,54 @@ impl Front {
             Some(upstream) => match self.credential(who, upstream, name).await {
                 Ok(injection) => Some(injection),
                 Err(error) if protocol == Protocol::Mcp => {
-                    let body = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
-                    let body = body.map_err(|_| Refusal::BodyTooSlow)?;
-                    let body = body.map_err(|_| Refusal::BodyTooLarge)?;
-                    return Ok(Outcome::Refused(error, Some(body)));
+                    return Ok(Outcome::Refused(error, Some(small(body).await?)));
                 }
                 Err(error) => return Ok(Outcome::Refused(error, None)),
             },
         };
 
-        let Passed { body, listing } =
-            Gate::new(who, route, &self.places).admit(&head, body).await?;
-        let completing = || Listing::completing(who, route, &self.places);
+        let gate = Gate::new(who, route, &self.places, self.now());
+        let passed = gate.admit(&head, body).await;
+        if let Err(Refusal::Denied(denial, _)) = &passed {
+            self.write_down(denial, who, route, name, id);
+        }
+        let Passed { body, listing } = passed?;
+        let completing = || Listing::completing(who, route, &self.places, self.now());
         let listing = listing.or_else(|| completes.then(completing));
         let drain = head.extensions.get::<Drain>().map(|drain| drain.0.clone());
         let errand =
             Errand { front: self, who, route, name, id, drain: drain.unwrap_or_default(), listing };
         let head = Head { method: head.method, uri, headers: head.headers };
         errand.run(head, body, injection, guard, handshake).await
+    }
+
+    /// Whether the rules of the operator leave the upstream open to this person at this hour; if
+    /// not, it is counted and written down.
+    pub(crate) fn judge(
+        &self,
+        who: &Principal,
+        route: &Route,
+        name: &ConnectionName,
+        id: &RequestId,
+    ) -> Result<(), Denial> {
+        if route.policy.is_empty() {
+            return Ok(());
+        }
+        let judged = route.policy.judge(who, None, self.now());
+        judged.inspect_err(|denial| self.write_down(denial, who, route, name, id))
+    }
+
+    fn write_down(
+        &self,
+        denial: &Denial,
+        who: &Principal,
+        route: &Route,
+        name: &ConnectionName,
+        id: &RequestId,
+    ) {
+        route.live.metrics.denied(&denial.rule);
+        let method = route.broker.as_ref().map(|upstream| upstream.method());
+        self.parts.broker.denied(who, name, method, id);
     }
 
     pub(crate) async fn caller(&self, head: &request::Parts) -> Result<Arc<Principal>, AuthnError> {
@@ -353,12 +396,15 @@ impl Front {
         &self.client
     }
 
-    /// Ours, never the caller's: it names one request in answers, logs and the audit.
     pub(crate) fn request_id(&self) -> RequestId {
-        let mut bytes = [0; 12];
-        self.parts.random.fill(&mut bytes);
-        RequestId::new(base64url(&bytes))
+        self.ids.next()
     }
+}
+
+/// A message that is answered in the upstream's place.
+async fn small(body: Arriving) -> Result<Bytes, Refusal> {
+    let read = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
+    read.map_err(|_| Refusal::BodyTooSlow)?.map_err(|_| Refusal::BodyTooLarge)
 }
 
 /// Whether the operator opened this of the upstream.
@@ -417,7 +463,7 @@ pub(crate) fn name_request(response: &mut Response<ResponseBody>, id: &RequestId
     }
 }
 
-/// Answers MCP in the place of an upstream for which there is no credential.
+/// Answers MCP in the place of an upstream for which there is no credential, or that is closed.
 pub(crate) struct StandIn<'a> {
     origin: &'a PublicOrigin,
     server: &'a ConnectionName,
@@ -440,17 +486,24 @@ impl<'a> StandIn<'a> {
     }
 
     pub(crate) fn speak(&self, error: ObtainError, body: &Bytes) -> Response<ResponseBody> {
+        let connectable = matches!(error, ObtainError::NotConnected { .. });
+        self.say(&self.words(error), connectable, body)
+    }
+
+    pub(crate) fn deny(&self, denial: &Denial, body: &Bytes) -> Response<ResponseBody> {
+        self.say(&format!("{}: {denial}", self.server), false, body)
+    }
+
+    fn say(&self, text: &str, connectable: bool, body: &Bytes) -> Response<ResponseBody> {
         if !self.is_post {
             // There is no stream to listen to, and no session to end.
             let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        let connectable = matches!(error, ObtainError::NotConnected { .. });
-        let text = self.words(error);
         let prompt = Prompt {
             upstream: self.server.upstream.as_str(),
-            text: &text,
+            text,
             connectable,
             modern: self.is_modern,
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attache_core::{Principal, tools::ToolRules};
+use attache_core::{Principal, Timestamp};
 use http::{Method, header, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -50,6 +50,7 @@ pub(crate) struct Gate<'a> {
     who: &'a Arc<Principal>,
     route: &'a Arc<Route>,
     places: &'a Arc<Places>,
+    now: Timestamp,
 }
 
 /// What may go on to the upstream.
@@ -70,8 +71,9 @@ impl<'a> Gate<'a> {
         who: &'a Arc<Principal>,
         route: &'a Arc<Route>,
         places: &'a Arc<Places>,
+        now: Timestamp,
     ) -> Self {
-        Self { who, route, places }
+        Self { who, route, places, now }
     }
 
     pub(crate) async fn admit(
@@ -82,7 +84,7 @@ impl<'a> Gate<'a> {
         let reads = self.who.reach.is_read_only();
         match self.route.protocol {
             Protocol::Http if reads && !only_reads(head) => Err(Refusal::ReadOnly),
-            Protocol::Mcp if reads || !self.rules().is_empty() => self.inspect(head, body).await,
+            Protocol::Mcp if reads || self.route.has_tool_rules() => self.inspect(head, body).await,
             Protocol::Http | Protocol::Mcp => Ok(Passed::unseen(body)),
         }
     }
@@ -109,20 +111,20 @@ impl<'a> Gate<'a> {
             // An answer to what the upstream asked may be a consent, or what a model says.
             return Err(Refusal::ReadOnly);
         }
-        if message.tool.as_ref().is_some_and(|tool| !self.rules().permit(self.who, tool)) {
-            return Err(Refusal::ToolNotOpen { id: message.id.map(|id| id.get().to_owned()) });
+        if let Some(tool) = &message.tool {
+            if !self.route.tools.permit(self.who, tool) {
+                return Err(Refusal::ToolNotOpen { id: message.id.map(|id| id.get().to_owned()) });
+            }
+            let judged = self.route.policy.judge(self.who, Some(tool), self.now);
+            judged.map_err(|denial| Refusal::Denied(denial, Some(whole.clone())))?;
         }
         let listing = if method == Some(TOOLS_LIST) { self.listing() } else { None };
         Ok(Passed { body: Arriving::Whole(whole), listing })
     }
 
     fn listing(&self) -> Option<Listing> {
-        let listing = || Listing::new(self.who, self.route, self.places);
-        (!self.rules().is_empty()).then(listing)
-    }
-
-    fn rules(&self) -> &ToolRules {
-        &self.route.tools
+        let listing = || Listing::new(self.who, self.route, self.places, self.now);
+        self.route.has_tool_rules().then(listing)
     }
 }
 

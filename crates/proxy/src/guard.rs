@@ -45,6 +45,8 @@ pub(crate) enum Cut {
     SwitchedOff,
     #[error("its person may not use the upstream any more")]
     NoAccess,
+    #[error("a rule closes the upstream to its person now")]
+    Denied,
     #[error("its person disconnected the upstream")]
     Disconnected,
 }
@@ -59,6 +61,7 @@ impl Cut {
             Self::Expired => "expired",
             Self::SwitchedOff => "switched_off",
             Self::NoAccess => "no_access",
+            Self::Denied => "denied",
             Self::Disconnected => "disconnected",
         }
     }
@@ -220,9 +223,12 @@ impl Watch {
             (Arc::clone(&self.parts), Arc::clone(&self.who), Arc::clone(&self.route));
         let account = self.account.clone();
         let snapshot = parts.snapshot.load();
-        if !snapshot.route(&route.name, route.protocol).is_some_and(|now| now.access.permits(&who))
-        {
+        let today = snapshot.route(&route.name, route.protocol);
+        let Some(today) = today.filter(|today| today.access.permits(&who)) else {
             return Some(Cut::NoAccess);
+        };
+        if today.policy.judge(&who, None, parts.clock.now()).is_err() {
+            return Some(Cut::Denied);
         }
         drop(snapshot);
         let control = parts.control.clone();

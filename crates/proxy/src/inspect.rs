@@ -5,7 +5,7 @@
 //! that a parser may take for another (Go's compares in any case, with Unicode's idea of it), more
 //! than one message, an encoding other than UTF-8.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::{HeaderMap, HeaderName, header};
 use serde::{
@@ -19,9 +19,9 @@ use serde_json::value::RawValue;
 pub(crate) struct Message<'a> {
     pub(crate) id: Option<&'a RawValue>,
     /// `None`: an answer to something the upstream asked.
-    pub(crate) method: Option<String>,
+    pub(crate) method: Option<Cow<'a, str>>,
     /// What `tools/call` calls.
-    pub(crate) tool: Option<String>,
+    pub(crate) tool: Option<Cow<'a, str>>,
 }
 
 /// Two readers may not agree about it.
@@ -51,7 +51,7 @@ impl<'a> Message<'a> {
         let tool = match method.as_deref() {
             Some(TOOLS_CALL) => {
                 let params = envelope.params.ok_or(Unclear::Message)?.get();
-                let call: Call = serde_json::from_str(params).map_err(|_| Unclear::Message)?;
+                let call: Call<'_> = serde_json::from_str(params).map_err(|_| Unclear::Message)?;
                 Some(call.name)
             }
             // What a careless server may take for it.
@@ -95,7 +95,7 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
 #[derive(Default)]
 struct Envelope<'a> {
     id: Option<&'a RawValue>,
-    method: Option<String>,
+    method: Option<Cow<'a, str>>,
     params: Option<&'a RawValue>,
 }
 
@@ -117,11 +117,11 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Envelope<'de>, M::Error> {
         let mut envelope = Envelope::default();
         let mut keys = Keys::of(&["jsonrpc", "id", "method", "params", "result", "error"]);
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Text(key)) = map.next_key()? {
             keys.check(&key)?;
-            match key.as_str() {
+            match &*key {
                 "id" => envelope.id = Some(map.next_value()?),
-                "method" => envelope.method = Some(map.next_value()?),
+                "method" => envelope.method = Some(map.next_value::<Text<'_>>()?.0),
                 "params" => envelope.params = Some(map.next_value()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -132,12 +132,16 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 }
 
+/// Borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The parameters of `tools/call`.
-struct Call {
-    name: String,
+struct Call<'a> {
+    name: Cow<'a, str>,
 }
 
-impl<'de> Deserialize<'de> for Call {
+impl<'de> Deserialize<'de> for Call<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(CallVisitor)
     }
@@ -146,19 +150,19 @@ impl<'de> Deserialize<'de> for Call {
 struct CallVisitor;
 
 impl<'de> Visitor<'de> for CallVisitor {
-    type Value = Call;
+    type Value = Call<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("parameters by name")
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Call, M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Call<'de>, M::Error> {
         let mut name = None;
         let mut keys = Keys::of(&["name"]);
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Text(key)) = map.next_key()? {
             keys.check(&key)?;
             if key == "name" {
-                name = Some(map.next_value()?);
+                name = Some(map.next_value::<Text<'_>>()?.0);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -170,7 +174,7 @@ impl<'de> Visitor<'de> for CallVisitor {
 /// The keys of one object: each of ours once, in its own spelling.
 struct Keys {
     ours: &'static [&'static str],
-    seen: Vec<String>,
+    seen: Vec<&'static str>,
 }
 
 impl Keys {
@@ -179,26 +183,28 @@ impl Keys {
     }
 
     fn check<E: serde::de::Error>(&mut self, key: &str) -> Result<(), E> {
-        let folded = fold(key);
-        let resembles = self.ours.contains(&folded.as_str());
-        if resembles && (key != folded || self.seen.contains(&folded)) {
+        let Some(resembled) = self.ours.iter().find(|ours| resembles(key, ours)) else {
+            return Ok(());
+        };
+        if key != *resembled || self.seen.contains(resembled) {
             return Err(E::custom("a key that may be taken for another"));
         }
-        if resembles {
-            self.seen.push(folded);
-        }
+        self.seen.push(resembled);
         Ok(())
     }
 }
 
-/// As the most generous comparison takes a key: without case (`ſ` is an `s`, and the Kelvin sign a
-/// `k`) and without what cannot be seen.
-fn fold(key: &str) -> String {
+/// Whether the most generous comparison takes `key` for one of ours: without case (`ſ` is an `s`, and
+/// the Kelvin sign a `k`) and without what cannot be seen.
+fn resembles(key: &str, ours: &str) -> bool {
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return key.eq_ignore_ascii_case(ours);
+    }
     key.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .filter(|one| !one.is_control() && !one.is_whitespace())
-        .collect()
+        .eq(ours.chars())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod mcp;
 mod members;
 pub mod metrics;
 mod refusal;
+mod request_id;
 mod rest;
 pub mod route;
 mod session;

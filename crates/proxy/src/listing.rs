@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use attache_core::Principal;
+use attache_core::{Principal, Timestamp};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use hyper::body::Incoming;
@@ -33,6 +33,8 @@ pub(crate) struct Listing {
     who: Arc<Principal>,
     route: Arc<Route>,
     places: Arc<Places>,
+    /// Of the question.
+    now: Timestamp,
     change: Change,
 }
 
@@ -51,11 +53,17 @@ enum Change {
 pub(crate) struct Unreadable;
 
 impl Listing {
-    pub(crate) fn new(who: &Arc<Principal>, route: &Arc<Route>, places: &Arc<Places>) -> Self {
+    pub(crate) fn new(
+        who: &Arc<Principal>,
+        route: &Arc<Route>,
+        places: &Arc<Places>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             who: Arc::clone(who),
             route: Arc::clone(route),
             places: Arc::clone(places),
+            now,
             change: Change::Shorten,
         }
     }
@@ -64,8 +72,9 @@ impl Listing {
         who: &Arc<Principal>,
         route: &Arc<Route>,
         places: &Arc<Places>,
+        now: Timestamp,
     ) -> Self {
-        Self { change: Change::Complete, ..Self::new(who, route, places) }
+        Self { change: Change::Complete, ..Self::new(who, route, places, now) }
     }
 
     /// An answer that comes in one piece.
@@ -79,10 +88,15 @@ impl Listing {
         Ok(gathered.into_bytes())
     }
 
+    fn is_open(&self, tool: &str) -> bool {
+        let Self { who, route, now, .. } = self;
+        route.tools.permit(who, tool) && route.policy.judge(who, Some(tool), *now).is_ok()
+    }
+
     /// `None`: it may pass as it is.
     fn changed(&self, message: &str) -> serde_json::Result<Option<String>> {
         match self.change {
-            Change::Shorten => shorten(message, &|tool| self.route.tools.permit(&self.who, tool)),
+            Change::Shorten => shorten(message, &|tool| self.is_open(tool)),
             Change::Complete => complete(message),
         }
     }

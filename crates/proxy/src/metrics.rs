@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use attache_core::{UpstreamName, problem::Kind};
+use attache_core::{RuleName, UpstreamName, problem::Kind};
 use http::StatusCode;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -26,6 +26,7 @@ pub struct Metrics {
     under_way: Family<Upstream, Gauge>,
     refusals: Family<UpstreamAnd, Counter>,
     cuts: Family<UpstreamAnd, Counter>,
+    denials: Family<UpstreamAnd, Counter>,
 }
 
 impl Default for Metrics {
@@ -36,6 +37,7 @@ impl Default for Metrics {
             under_way: Family::default(),
             refusals: Family::default(),
             cuts: Family::default(),
+            denials: Family::default(),
         }
     }
 }
@@ -67,6 +69,11 @@ impl Metrics {
             "streams_cut",
             "Answers that the gateway ended before the upstream did, by the reason",
             metrics.cuts.clone(),
+        );
+        registry.register(
+            "policy_denials",
+            "Requests that a rule of the operator's closed the way to, by the rule",
+            metrics.denials.clone(),
         );
         metrics
     }
@@ -110,6 +117,11 @@ impl RouteMetrics {
         let labels =
             [("upstream", self.upstream.to_string()), ("problem", kind.facts().slug.to_owned())];
         self.all.refusals.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn denied(&self, rule: &RuleName) {
+        let labels = [("upstream", self.upstream.to_string()), ("rule", rule.to_string())];
+        self.all.denials.get_or_create(&labels).inc();
     }
 
     pub(crate) fn cut(&self, reason: &'static str) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use attache_broker::ObtainError;
 use attache_core::{
     ConnectionName, PublicOrigin, RequestId, audit::Reason, authenticator::AuthnError,
-    explain::explain, problem::Kind,
+    explain::explain, policy::Denial, problem::Kind,
 };
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{json, value::RawValue};
 
@@ -47,6 +48,8 @@ pub(crate) enum Refusal {
     ToolNotOpen {
         id: Option<String>,
     },
+    /// By a rule of the operator's; with the message, where one of MCP is to be answered.
+    Denied(Denial, Option<Bytes>),
     Unclear(Unclear),
     BodyTooLarge,
     BodyTooSlow,
@@ -117,7 +120,8 @@ impl Refusal {
                 let error = ObtainError::NotConnected { reason: Reason::NotConnected };
                 Self::NoCredential(error, server.clone())
             }
-            Cut::Shutdown => Self::SendAgain,
+            // What was closed is open again, or another gateway is there.
+            Cut::Denied | Cut::Shutdown => Self::SendAgain,
         }
     }
 
@@ -176,6 +180,10 @@ impl Refusal {
         if let (Some(url), Some(body)) = (&connect_url, body.as_object_mut()) {
             body.insert("connect_url".to_owned(), json!(url));
         }
+        if let (Self::Denied(denial, _), Some(body)) = (&self, body.as_object_mut()) {
+            body.insert("rule".to_owned(), json!(denial.rule));
+            body.insert("opens_at".to_owned(), json!(denial.opens_at));
+        }
         let content_type = if asked.speaks_mcp() && self.is_passing_load() {
             // An answer without an id may accompany any status (MCP 2025-11-25, transports).
             let detail = body.get("detail").cloned();
@@ -222,6 +230,7 @@ impl Refusal {
             Self::UnknownSession => Kind::UnknownSession,
             Self::NoSessionKey => Kind::Unavailable,
             Self::ReadOnly => Kind::ReadOnly,
+            Self::Denied(..) => Kind::ClosedByRule,
             Self::Unclear(_) | Self::ToolNotOpen { .. } => Kind::UnclearMessage,
             Self::BodyTooLarge => Kind::BodyTooLarge,
             Self::BodyTooSlow => Kind::BodyTooSlow,
@@ -284,6 +293,7 @@ impl Refusal {
                 format!("{} {}", Kind::SignInAgain.facts().detail(), origin.url("/login"))
             }
             Self::Unclear(why) => format!("{} Here, {why}.", Kind::UnclearMessage.facts().detail()),
+            Self::Denied(denial, _) => denial.to_string(),
             Self::NoCredential(error, _) => {
                 let words = explain(error.reason());
                 let sign_in_url = sign_in_url(origin, *error);

@@ -7,7 +7,8 @@ use std::{
 
 use attache_broker::Brokered;
 use attache_core::{
-    Access, ConnectionName, PublicOrigin, UpstreamName, tools::ToolRules, traffic::Traffic,
+    Access, ConnectionName, PublicOrigin, UpstreamName, policy::Policy, tools::ToolRules,
+    traffic::Traffic,
 };
 use http::{HeaderName, HeaderValue, Uri};
 use url::Url;
@@ -38,12 +39,21 @@ pub struct Route {
     pub access: Access,
     /// Of an MCP server.
     pub tools: ToolRules,
+    /// What is closed, of what is open.
+    pub policy: Policy,
     /// Static and not secret; written before the credential, which nothing can override.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Without one the upstream gets no per-user credential.
     pub broker: Option<Arc<Brokered>>,
     pub traffic: Traffic,
     pub live: Live,
+}
+
+impl Route {
+    /// Whether what may pass depends on the tool that is called.
+    pub(crate) fn has_tool_rules(&self) -> bool {
+        !self.tools.is_empty() || self.policy.is_about_tools()
+    }
 }
 
 /// What of a route changes while it is used; shared by all workers.

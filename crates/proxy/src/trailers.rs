@@ -47,6 +47,9 @@ pub(crate) fn keep_apart(headers: &mut HeaderMap) {
 /// The names that survive as headers; none with an underscore, of which nobody knows what it is
 /// taken for.
 fn announced(headers: &HeaderMap, clean: fn(&mut HeaderMap)) -> Option<HeaderValue> {
+    if !headers.contains_key(header::TRAILER) {
+        return None;
+    }
     let mut named: HeaderMap = headers
         .get_all(header::TRAILER)
         .iter()

@@ -36,6 +36,10 @@ use crate::{
 const SERVICE: &str = "Sandbox sign-in";
 const CODE_TTL: Duration = Duration::from_mins(1);
 const TOKEN_TTL: Duration = Duration::from_mins(5);
+const LOGOUT_TTL: Duration = Duration::from_mins(2);
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// Sign-ins remembered.
+const MAX_SIGN_INS: usize = 1_000;
 /// Bytes of a form.
 const MAX_FORM: usize = 64 * 1024;
 
@@ -61,6 +65,7 @@ impl IdentityProvider {
             renewals: Script::default(),
             callbacks: Script::default(),
             id_tokens: Script::default(),
+            sign_ins: Shared::default(),
             ambient,
         });
         Ok(Self { peer: bound.serve(routes(&desk)), desk })
@@ -115,6 +120,28 @@ impl IdentityProvider {
         [access, refresh].concat()
     }
 
+    /// The sign-ins of this person, each by its `sid`, the oldest first.
+    pub fn sign_ins(&self, person: Person) -> Vec<String> {
+        let of = |sign_ins: &mut Vec<(Person, String)>| {
+            let theirs = sign_ins.iter().filter(|(who, _)| who.id == person.id);
+            theirs.map(|(_, sid)| sid.clone()).collect()
+        };
+        self.desk.sign_ins.with(of)
+    }
+
+    /// A logout token (`OpenID` Connect Back-Channel Logout section 2.4) for `client` that says
+    /// `claims` besides, or in the place of what it would say: a null takes one away.
+    pub fn logout_token(&self, client: &str, claims: &Value) -> String {
+        self.desk.key.sign("logout+jwt", &self.desk.logout_claims(client, claims))
+    }
+
+    /// The same, signed with a key that is not the issuer's, or as another type of token.
+    pub fn forged_logout_token(&self, client: &str, claims: &Value) -> [String; 3] {
+        let claims = self.desk.logout_claims(client, claims);
+        let Desk { key, unknown_key, .. } = &*self.desk;
+        [unknown_key.sign("logout+jwt", &claims), unsigned(&claims), key.sign("at+jwt", &claims)]
+    }
+
     /// What the next ID tokens say.
     pub fn id_tokens(&self) -> &Script<IdTokenAnswer> {
         &self.desk.id_tokens
@@ -144,6 +171,8 @@ struct Desk {
     renewals: Script<TokenAnswer>,
     callbacks: Script<CallbackAnswer>,
     id_tokens: Script<IdTokenAnswer>,
+    /// The latest [`MAX_SIGN_INS`].
+    sign_ins: Shared<Vec<(Person, String)>>,
 }
 
 #[derive(Debug)]
@@ -343,6 +372,14 @@ impl Desk {
         answer: IdTokenAnswer,
     ) -> String {
         let mut claims = self.claims(person, &request.client_id, TOKEN_TTL);
+        let sid = self.ambient.token("sid");
+        claims.insert("sid".to_owned(), json!(sid));
+        self.sign_ins.with(|sign_ins| {
+            if sign_ins.len() >= MAX_SIGN_INS {
+                sign_ins.remove(0);
+            }
+            sign_ins.push((person, sid));
+        });
         claims.extend(request.nonce.clone().map(|nonce| ("nonce".to_owned(), nonce.into())));
         let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         match answer {
@@ -368,6 +405,21 @@ impl Desk {
         claims.insert("client_id".to_owned(), json!("sandbox-mcp-client"));
         claims.insert("jti".to_owned(), json!(self.ambient.token("jti")));
         self.key.sign("at+jwt", &claims)
+    }
+
+    fn logout_claims(&self, client: &str, changes: &Value) -> Map<String, Value> {
+        let now = self.ambient.now();
+        let mut claims = Map::from_iter([
+            ("iss".to_owned(), json!(self.issuer)),
+            ("aud".to_owned(), json!(client)),
+            ("iat".to_owned(), json!(now.as_seconds())),
+            ("exp".to_owned(), json!(now.plus(LOGOUT_TTL).as_seconds())),
+            ("jti".to_owned(), json!(self.ambient.token("jti"))),
+            ("events".to_owned(), json!({ LOGOUT_EVENT: {} })),
+        ]);
+        claims.extend(changes.as_object().cloned().unwrap_or_default());
+        claims.retain(|_, value| !value.is_null());
+        claims
     }
 
     fn claims(&self, person: Person, audience: &str, ttl: Duration) -> Map<String, Value> {

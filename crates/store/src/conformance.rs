@@ -16,8 +16,8 @@ use attache_core::{
     store::{
         ActiveGrant, Code, ConnectFlow, Decision, DemandedScope, Device, Grant, Health, Issued,
         KeyId, KeyKind, KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned, Profile,
-        Record, RegisteredClient, Sealed, SealedRegistration, Session, StoreError, Stored, Stores,
-        Version, WrappedKey, Wraps,
+        Record, RegisteredClient, Sealed, SealedRegistration, Session, SignIn, SignedOut,
+        StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -40,6 +40,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_person_sees_and_ends_their_own_sessions(one, other).await;
     a_personal_token_is_found_by_its_digest_until_it_ends(one, other).await;
     a_session_of_nobody_is_refused(one).await;
+    an_issuer_ends_what_came_of_its_sign_ins(one, other).await;
     a_sign_in_comes_back_once(one, other).await;
     sign_ins_that_came_back_are_bounded(one).await;
     a_connect_flow_is_taken_by_one(one, other).await;
@@ -183,8 +184,8 @@ async fn a_session_ends_when_it_expires_or_is_removed(one: &Stores, other: &Stor
         expires_at: NOW.plus(Duration::from_mins(1)),
     };
     let (first, second) = (session(1), session(2));
-    one.sessions.insert(&first).await.expect("insert");
-    one.sessions.insert(&second).await.expect("insert");
+    one.sessions.insert(&first, &sign_in()).await.expect("insert");
+    one.sessions.insert(&second, &sign_in()).await.expect("insert");
 
     let just_before = Timestamp(first.expires_at.0 - 1);
     let found = other.sessions.find(first.digest, just_before).await.expect("find");
@@ -199,7 +200,7 @@ async fn a_session_ends_when_it_expires_or_is_removed(one: &Stores, other: &Stor
 
     // The next sign-in sweeps: once it is gone, the past cannot bring it back.
     let next = Session { created_at: second.expires_at, ..session(3) };
-    one.sessions.insert(&next).await.expect("insert");
+    one.sessions.insert(&next, &sign_in()).await.expect("insert");
     assert_eq!(other.sessions.find(second.digest, NOW).await.expect("find"), None);
 }
 
@@ -213,7 +214,7 @@ async fn a_person_sees_and_ends_their_own_sessions(one: &Stores, other: &Stores)
     };
     let [first, second, theirs] = [session(&ada, 31), session(&ada, 32), session(&grace, 33)];
     for one_of_them in [&first, &second, &theirs] {
-        one.sessions.insert(one_of_them).await.expect("insert");
+        one.sessions.insert(one_of_them, &sign_in()).await.expect("insert");
     }
     let listed = other.sessions.list(&ada, NOW).await.expect("list");
     assert_eq!(listed, [second.clone(), first.clone()]);
@@ -278,8 +279,69 @@ async fn a_session_of_nobody_is_refused(one: &Stores) {
         created_at: NOW,
         expires_at: NOW.plus(Duration::from_mins(1)),
     };
-    let refused = one.sessions.insert(&session).await;
+    let refused = one.sessions.insert(&session, &sign_in()).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+}
+
+async fn an_issuer_ends_what_came_of_its_sign_ins(one: &Stores, other: &Stores) {
+    let (ada, grace) = (person(one, "leaves").await, person(one, "stays-in").await);
+    let found = one.people.find(&ada).await.expect("find").expect("somebody");
+    let (issuer, subject) = (found.issuer, found.subject);
+    let here = |session: &str, subject: Option<&str>| SignedOut::Here {
+        session: session.to_owned(),
+        subject: subject.map(str::to_owned),
+    };
+    let everywhere = |subject: &str| SignedOut::Everywhere { subject: subject.to_owned() };
+    // Ada's `sub` is not what she is known by, but for a session that says nothing of it.
+    let begin = async || {
+        for (number, user, sid) in [
+            (61, &ada, Some("s1")),
+            (62, &ada, Some("s2")),
+            (63, &ada, None),
+            (64, &grace, Some("s1")),
+        ] {
+            let of = SignIn { subject: format!("sub-{user}"), session: sid.map(str::to_owned) };
+            let session = Session {
+                digest: SessionDigest(digest(number)),
+                user: user.clone(),
+                created_at: NOW,
+                expires_at: soon(),
+            };
+            one.sessions.remove(session.digest).await.expect("remove");
+            one.sessions.insert(&session, &of).await.expect("insert");
+        }
+    };
+    let left = async || {
+        let mut left = Vec::new();
+        for number in 61..65 {
+            let digest = SessionDigest(digest(number));
+            if other.sessions.find(digest, NOW).await.expect("find").is_some() {
+                left.push(number);
+            }
+        }
+        left
+    };
+    let adas = format!("sub-{ada}");
+    let another = IssuerId::new("https://other.example.com");
+    for (issuer, signed_out, whose, stay) in [
+        (&issuer, everywhere(&adas), &[&ada][..], &[64][..]),
+        (&issuer, here("s1", Some(&adas)), &[&ada], &[62, 64]),
+        (&issuer, here("s2", None), &[&ada], &[61, 63, 64]),
+        (&issuer, here("s3", None), &[], &[61, 62, 63, 64]),
+        (&issuer, everywhere(&subject), &[], &[61, 62, 63, 64]),
+        (&another, everywhere(&adas), &[], &[61, 62, 63, 64]),
+        (&another, here("s1", None), &[], &[61, 62, 63, 64]),
+    ] {
+        begin().await;
+        let ended = one.sessions.remove_signed_out(issuer, &signed_out).await.expect("remove");
+        assert_eq!(ended.iter().collect::<Vec<_>>(), whose, "{signed_out:?}");
+        assert_eq!(left().await, stay, "{signed_out:?}");
+    }
+}
+
+/// That nobody asks about.
+fn sign_in() -> SignIn {
+    SignIn { subject: "sub".to_owned(), session: None }
 }
 
 async fn a_sign_in_comes_back_once(one: &Stores, other: &Stores) {
@@ -751,7 +813,7 @@ async fn a_person_is_erased_with_everything_of_theirs(one: &Stores, other: &Stor
         created_at: NOW,
         expires_at: soon(),
     };
-    one.sessions.insert(&session).await.expect("insert");
+    one.sessions.insert(&session, &sign_in()).await.expect("insert");
     let flow = connect(&user, "github", 78, 0);
     one.connects.insert(&flow, 5, NOW).await.expect("insert");
 
@@ -968,7 +1030,7 @@ async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
     let begin = async || {
         let (user, created_at, expires_at) = (person.id.clone(), NOW, until);
         let begun = Session { digest: session, user: user.clone(), created_at, expires_at };
-        one.sessions.insert(&begun).await.expect("insert");
+        one.sessions.insert(&begun, &sign_in()).await.expect("insert");
         let (id, name, reach) = (TokenId::new("roster"), "a".to_owned(), reach.clone());
         let last_used_at = None;
         let token = PersonalToken { id, user, name, reach, created_at, expires_at, last_used_at };

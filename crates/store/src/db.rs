@@ -4,6 +4,7 @@ pub(crate) mod circuit;
 mod file;
 pub(crate) mod postgres;
 mod row;
+mod rows;
 pub(crate) mod sqlite;
 mod value;
 
@@ -18,6 +19,7 @@ use self::postgres::{Server, all_in_time, in_time};
 pub(crate) use self::{
     file::Watched,
     row::{Row, Unreadable},
+    rows::Insert,
     sqlite::Embedded,
     value::{Value, values},
 };

@@ -75,6 +75,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "grant by client",
         sql: include_str!("../migrations/0012_grant_by_client.sqlite.sql"),
     },
+    Step {
+        version: 13,
+        name: "session sign-in",
+        sql: include_str!("../migrations/0013_session_sign_in.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -133,6 +138,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 12,
         name: "grant by client",
         sql: include_str!("../migrations/0012_grant_by_client.postgres.sql"),
+    },
+    Step {
+        version: 13,
+        name: "session sign-in",
+        sql: include_str!("../migrations/0013_session_sign_in.postgres.sql"),
     },
 ];
 

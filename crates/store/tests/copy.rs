@@ -27,7 +27,7 @@ const ROWS: &[&str] = &[
     "INSERT INTO person VALUES
         ('ada', 'https://idp', 'a', 'ada@example.com', 'Ädä', '[\"x\"]', TRUE, 1, 7),
         ('grace', 'https://idp', 'g', NULL, '', '[]', FALSE, -9223372036854775808, NULL)",
-    "INSERT INTO session VALUES (x'00ff', 'ada', 1, 2)",
+    "INSERT INTO session VALUES (x'00ff', 'ada', 1, 2, 'a', NULL)",
     "INSERT INTO personal_token VALUES
         ('t1', x'07', 'ada', 'report', '[\"notes\"]', TRUE, 1, 2, 3),
         ('t2', x'08', 'ada', 'all', NULL, FALSE, 1, 2, NULL)",

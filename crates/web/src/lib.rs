@@ -8,6 +8,7 @@ mod administrator;
 mod api;
 pub mod assets;
 mod authorization_server;
+mod backchannel_logout;
 mod caller;
 mod client_address;
 mod context;
@@ -122,6 +123,7 @@ pub fn router(web: Web) -> Router {
         .merge(protected_resource::router())
         .merge(oauth_client::router())
         .merge(authorization_server::router())
+        .merge(backchannel_logout::router())
         .with_state(web)
         .layer(middleware::from_fn_with_state(origin, guard::only_our_host))
         .layer(middleware::from_fn_with_state(https, headers::secure))

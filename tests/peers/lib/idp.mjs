@@ -11,13 +11,23 @@ const mcpClient = {
 };
 
 /** The handler of its requests, and as whom the gateway signs people in there. */
-export function identityProvider(url, { redirect_uris, resources, access_token_ttl }) {
-  const gateway = { client_id: 'attache', client_secret: 'attache-secret', redirect_uris, grant_types };
+export function identityProvider(url, { redirect_uris, resources, access_token_ttl, backchannel_logout_uri }) {
+  const gateway = {
+    client_id: 'attache',
+    client_secret: 'attache-secret',
+    redirect_uris,
+    grant_types,
+    ...(backchannel_logout_uri && { backchannel_logout_uri, backchannel_logout_session_required: true }),
+  };
   const idp = provider(url, 'idp', {
     clients: [gateway, mcpClient],
+    // Without the dispatcher that keeps it from loopback: there the gateway is.
+    fetch: (url, { dispatcher, ...how }) => fetch(url, how),
     conformIdTokenClaims: false, // e-mail and groups in the ID token, as companies have them
     extraTokenClaims: (_ctx, token) => claimsOf(token.accountId),
     features: {
+      backchannelLogout: { enabled: true },
+      rpInitiatedLogout: { enabled: true, logoutSource: askToSignOut },
       resourceIndicators: resourceIndicators(resources, {
         scope: 'mcp:use',
         accessTokenFormat: 'jwt',
@@ -30,6 +40,11 @@ export function identityProvider(url, { redirect_uris, resources, access_token_t
   });
   pages(idp, { consent: 'granted' });
   return { handler: idp.callback(), ...gateway };
+}
+
+/** The form is the provider's own; its button is ours. */
+function askToSignOut(ctx, form) {
+  ctx.body = `<!doctype html><title>Sign out?</title>${form.replace('</form>', '<button name="logout" value="yes">Yes</button></form>')}`;
 }
 
 function claimsOf(id) {

@@ -94,6 +94,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
             .map_err(|_| refuse("url is not an http or https URL with a host"))?,
         access: access(upstream.allow.as_ref()),
         tools: upstream.tools.clone(),
+        policy: upstream.policy.clone(),
         headers: upstream.headers.clone(),
         broker: broker.transpose()?,
         traffic: upstream.traffic.clone(),

@@ -142,6 +142,16 @@ fn status(verdict: &Verdict) -> i32 {
     }
 }
 
+/// What Envoy would answer a request of this program on a route to `upstream`.
+pub(crate) async fn status_of(
+    world: &World,
+    secret: &str,
+    upstream: &str,
+    caller: &Program,
+) -> i32 {
+    status(&asked(world, secret, question(upstream, caller)).await)
+}
+
 /// Whose credential it is, as the API says.
 async fn owner(world: &World, credential: &str) -> String {
     let url = world.api.url().join("me").expect("a URL");

@@ -25,6 +25,7 @@ mod world;
 
 mod accounts;
 mod admins;
+mod backchannel_logout;
 mod callers;
 mod client_secrets;
 mod clients;
@@ -42,6 +43,7 @@ mod keys;
 mod limits;
 mod notices;
 mod offboarding;
+mod policy;
 mod sign_in;
 mod step_up;
 mod storage;

@@ -24,7 +24,7 @@ const KEPT: &str = "store_subject_token = true\nscopes = [\"openid\", \"offline_
 /// What they are told when it ended.
 const AGAIN: &str = "Sign in to this gateway with your browser";
 
-async fn world(exchanger: &Exchanger) -> World {
+pub(crate) async fn world(exchanger: &Exchanger) -> World {
     let surroundings = Surroundings { oidc: KEPT.to_owned(), ..Surroundings::default() };
     let world = exchanger.world_among(surroundings).await;
     world.idp.give_tokens_for(&world.origin.origin().ascii_serialization());

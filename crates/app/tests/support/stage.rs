@@ -80,7 +80,11 @@ impl Stage {
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{server_port}"));
         let idp = Peer::start(
             "idp.mjs",
-            &json!({ "redirect_uris": [format!("{url}/login/callback")], "resources": [url] }),
+            &json!({
+                "redirect_uris": [format!("{url}/login/callback")],
+                "resources": [url],
+                "backchannel_logout_uri": format!("{url}/logout/backchannel"),
+            }),
         );
         let callback = |upstream| format!("{url}/api/v1/user/credentials/{upstream}/callback");
         let authorization_server = Peer::start(

@@ -9,14 +9,18 @@ use attache_core::{
     store::{KeyOwner, WrappedKey},
 };
 use attache_crypto::{
+    digest::MacKey,
     keyring::{KeyError, KeyRing},
     random::Random,
     seal::DataKey,
 };
 
+/// What the entries of one writer are sealed for.
+const PURPOSE: &str = "attache/audit-entry/1";
+
 /// Seals the entries of one writer.
 #[derive(Debug)]
-pub(super) struct WriterKey(DataKey);
+pub(super) struct WriterKey(MacKey);
 
 impl WriterKey {
     pub(super) async fn generate(
@@ -28,12 +32,13 @@ impl WriterKey {
         let key = DataKey::generate(random);
         let owner = KeyOwner::AuditWriter { id: writer, started_at };
         let wrapped = ring.wrap(&key, &owner).await?;
-        Ok((Self(key), wrapped))
+        Ok((Self(key.mac_key(PURPOSE)), wrapped))
     }
 
     pub(super) async fn unwrap(ring: &KeyRing, writer: &Writer) -> Result<Self, KeyError> {
         let owner = KeyOwner::AuditWriter { id: writer.id, started_at: writer.started_at };
-        ring.unwrap(&writer.key, &owner).await.map(Self)
+        let key = ring.unwrap(&writer.key, &owner).await?;
+        Ok(Self(key.mac_key(PURPOSE)))
     }
 
     pub(super) fn seal(
@@ -51,12 +56,13 @@ impl WriterKey {
         };
         let seen: Vec<u8> = seen
             .iter()
-            .flat_map(|position| place(*position).into_iter().flatten().collect::<Vec<u8>>())
+            .flat_map(|Position { writer, sequence }| {
+                writer.0.into_iter().chain(sequence.to_be_bytes())
+            })
             .collect();
-        let [writer, sequence] = place(at);
         let parts: [&[u8]; 13] = [
-            &writer,
-            &sequence,
+            &at.writer.0,
+            &at.sequence.to_be_bytes(),
             &when.0.to_be_bytes(),
             &optional(user.as_ref().map(UserId::as_str)),
             &optional(server.as_ref().map(ToString::to_string).as_deref()),
@@ -69,7 +75,7 @@ impl WriterKey {
             &seen,
             &before.0,
         ];
-        Seal(self.0.authenticate("attache/audit-entry/1", &parts))
+        Seal(self.0.sign(&parts))
     }
 
     /// Seals what `draft` says as the next entry after `head`, and moves `head` there.
@@ -87,10 +93,6 @@ impl WriterKey {
 pub(super) struct Draft {
     pub(super) event: AuditEvent,
     pub(super) seen: Vec<Position>,
-}
-
-fn place(Position { writer, sequence }: Position) -> [Vec<u8>; 2] {
-    [writer.0.to_vec(), sequence.to_be_bytes().to_vec()]
 }
 
 /// Absent differs from empty.

@@ -266,7 +266,10 @@ fn client_secret(
 }
 
 /// Absent is fine; wrong was reported.
-fn optional<T, U>(given: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, ()> {
+pub(super) fn optional<T, U>(
+    given: Option<T>,
+    parse: impl FnOnce(T) -> Option<U>,
+) -> Result<Option<U>, ()> {
     given.map(|given| parse(given).ok_or(())).transpose()
 }
 

@@ -125,7 +125,8 @@ fn vendable<'a>(upstream: &'a Upstream, place: &Place<'_>) -> Option<&'a Upstrea
         return None;
     }
     let traffic = &upstream.traffic;
-    if !upstream.tools.is_empty() || traffic.methods.is_some() || traffic.paths.is_some() {
+    let has_tool_rules = !upstream.tools.is_empty() || upstream.policy.is_about_tools();
+    if has_tool_rules || traffic.methods.is_some() || traffic.paths.is_some() {
         place.error(
             format!("the gateway cannot keep the rules of {} there", upstream.name),
             "let its callers come through the gateway, which reads what they ask for",

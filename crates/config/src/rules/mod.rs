@@ -13,6 +13,7 @@ mod identity;
 mod keys;
 pub(crate) mod net;
 mod notices;
+mod policy;
 mod store;
 mod tools;
 mod traffic;
@@ -64,8 +65,9 @@ pub(crate) fn config(
     let allow_private =
         net::networks(&file.egress.allow_private, &root.key("egress").key("allow_private"));
     let notices = notices::notices(&file.notices, secrets, &root.key("notices"));
-    let upstreams =
+    let mut upstreams =
         upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
+    policy::close(file, &mut upstreams, &root.key("policy"));
     let forward_auth = forward_auth::proxies(file, &upstreams, secrets, &root.key("forward_auth"));
     identity::somebody_can_call(file, root);
     identity::one_identity_provider(file, root);

@@ -32,7 +32,7 @@ pub(super) fn tools(entry: &schema::Upstream, place: &Place<'_>) -> Option<ToolR
     rules.into_iter().collect::<Option<_>>().map(ToolRules)
 }
 
-fn globs(texts: &[String], place: &Place<'_>) -> Option<Vec<Glob>> {
+pub(super) fn globs(texts: &[String], place: &Place<'_>) -> Option<Vec<Glob>> {
     let globs = texts.iter().enumerate().map(|(index, text)| {
         let parsed = text.parse::<Glob>();
         parsed.map_err(|error| place.index(index).error(error.to_string(), "")).ok()

@@ -1,6 +1,6 @@
 //! `[[upstream]]`
 
-use attache_core::UpstreamName;
+use attache_core::{UpstreamName, policy::Policy};
 use url::Url;
 
 use crate::{
@@ -62,6 +62,7 @@ fn upstream(
         protocol: protocol?,
         allow,
         tools: tools?,
+        policy: Policy::default(), // by `policy::close`, which looks at all upstreams
         headers,
         broker: broker?,
         traffic: traffic?,

@@ -14,8 +14,8 @@ use attache_core::{
     outbound::Outbound,
     principal::SessionDigest,
     store::{
-        Person, PersonStore, Profile, Result as StoreResult, Session, SessionStore, StoreError,
-        Stores,
+        Person, PersonStore, Profile, Result as StoreResult, Session, SessionStore, SignIn,
+        SignedOut, StoreError, Stores,
     },
 };
 use attache_crypto::random::{Random, SystemRandom};
@@ -178,8 +178,8 @@ impl PersonStore for Switched<dyn PersonStore> {
 
 #[async_trait::async_trait]
 impl SessionStore for Switched<dyn SessionStore> {
-    async fn insert(&self, session: &Session) -> StoreResult<()> {
-        self.store.insert(session).await
+    async fn insert(&self, session: &Session, sign_in: &SignIn) -> StoreResult<()> {
+        self.store.insert(session, sign_in).await
     }
 
     async fn find(
@@ -201,6 +201,14 @@ impl SessionStore for Switched<dyn SessionStore> {
 
     async fn remove_of(&self, user: &UserId, digest: SessionDigest) -> StoreResult<bool> {
         self.store.remove_of(user, digest).await
+    }
+
+    async fn remove_signed_out(
+        &self,
+        issuer: &IssuerId,
+        signed_out: &SignedOut,
+    ) -> StoreResult<Vec<UserId>> {
+        self.store.remove_signed_out(issuer, signed_out).await
     }
 }
 

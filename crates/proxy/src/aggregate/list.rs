@@ -48,6 +48,8 @@ struct Whose {
     user: UserId,
     /// Rules about tools are about groups.
     groups: Vec<String>,
+    /// The rules that close something to them now.
+    rules: Vec<usize>,
     server: ConnectionName,
 }
 
@@ -83,6 +85,7 @@ impl Member {
         let whose = Whose {
             user: self.who.user.clone(),
             groups: self.who.groups.clone(),
+            rules: self.route.policy.standing(&self.who, self.now()),
             server: self.name.clone(),
         };
         let (cache, with) = (&self.front().lists().0, self.ready());

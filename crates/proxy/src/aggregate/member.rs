@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_broker::{Injection, ObtainError};
-use attache_core::{ConnectionName, Principal, RequestId, Timestamp};
+use attache_core::{ConnectionName, Principal, RequestId, Timestamp, policy::Denial};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
@@ -131,6 +131,10 @@ impl Member {
     pub(super) fn ready(&self) -> Option<Arc<Injection>> {
         let upstream = self.route.broker.as_ref()?;
         self.front.ready(&self.who, upstream, &self.name)
+    }
+
+    pub(super) fn judge(&self) -> Result<(), Denial> {
+        self.front.judge(&self.who, &self.route, &self.name, &self.id)
     }
 
     /// `None` where there is none to be had.

@@ -103,6 +103,9 @@ pub(crate) fn options() -> SqliteConnectOptions {
         .foreign_keys(true)
         // What is deleted is overwritten: a data key that is gone must not be found in a free page.
         .pragma("secure_delete", "ON")
+        // Pages of 4 KiB that wait in the log: one that is written again and again meanwhile, as those
+        // of the audit's indexes are, goes to its place once.
+        .pragma("wal_autocheckpoint", "4000")
 }
 
 /// One connection writes.

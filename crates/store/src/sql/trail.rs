@@ -16,7 +16,7 @@ use attache_core::{
 };
 
 use super::audit::{event, event_values, server_text};
-use crate::db::{Db, Row, Statement, Unreadable, Value, values};
+use crate::db::{Db, Insert, Row, Statement, Unreadable, Value, values};
 
 const INSERT_WRITER: &str = "
     INSERT INTO audit_writer (writer, started_at, wrapped_by, wrapped, expired_sequence,
@@ -24,27 +24,11 @@ const INSERT_WRITER: &str = "
     VALUES ($1, $2, $3, $4, $5, $6)";
 
 const INSERT_COLUMNS: usize = 13;
-/// Entries that one statement takes where there are that many: most of an insert's cost is the
-/// statement's. No more, because `SQLite` looks parameters up by walking through all of them.
-const MANY: usize = 8;
-
-/// The two texts that write entries: one of them, and [`MANY`].
-static INSERT: LazyLock<String> = LazyLock::new(|| insert_of(1));
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_of(MANY));
-
-fn insert_of(entries: usize) -> String {
-    let row = |entry: usize| {
-        let first = entry * INSERT_COLUMNS + 1;
-        let values: Vec<_> = (first..first + INSERT_COLUMNS).map(|n| format!("${n}")).collect();
-        format!("({})", values.join(", "))
-    };
-    let rows: Vec<_> = (0..entries).map(row).collect();
-    format!(
-        "INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, \
-         request_id, count, writer, sequence, seen, seal) VALUES {}",
-        rows.join(", ")
-    )
-}
+static INSERT: LazyLock<Insert> = LazyLock::new(|| {
+    let into = "INSERT INTO audit_event (at, user_id, server, method, action, outcome, reason, \
+                request_id, count, writer, sequence, seen, seal)";
+    Insert::new(into, INSERT_COLUMNS)
+});
 
 const DELETE_EXPIRED: &str = "DELETE FROM audit_event WHERE writer = $1 AND sequence <= $2";
 
@@ -229,11 +213,7 @@ impl Db {
             .zip(&made)
             .flat_map(|(entry, (server, seen))| row_values(entry, server.as_deref(), seen))
             .collect();
-        let many = rows.chunks_exact(MANY * INSERT_COLUMNS);
-        let rest = many.remainder().chunks_exact(INSERT_COLUMNS);
-        let inserts = many
-            .map(|values| Statement { sql: &INSERT_MANY, values })
-            .chain(rest.map(|values| Statement { sql: &INSERT, values }));
+        let inserts = INSERT.of(&rows, self);
         let after = after.iter().map(|Statement { sql, values }| Statement { sql, values });
         let batch: Vec<_> = before.into_iter().chain(inserts).chain(after).collect();
         self.execute_all(&batch).await

@@ -18,7 +18,7 @@ use attache_core::{
     dialect::JsonPath,
     outbound::{FetchError, Limits, Outbound},
     principal::SessionDigest,
-    store::{Profile, Session, Stores},
+    store::{Profile, Session, SignIn, Stores},
 };
 use attache_crypto::{
     digest::sha256,
@@ -188,7 +188,8 @@ impl World {
             created_at: NOW,
             expires_at: NOW.plus(Duration::from_hours(1)),
         };
-        self.stores.sessions.insert(&session).await.unwrap();
+        let sign_in = SignIn { subject: name.to_owned(), session: None };
+        self.stores.sessions.insert(&session, &sign_in).await.unwrap();
         let cookie = Some(format!("__Host-attache_session={secret}"));
         Browser { router: self.router.clone(), cookie }
     }
