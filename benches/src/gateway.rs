@@ -12,7 +12,7 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock, IssuerId, SystemClock, Timestamp, UpstreamName,
+    Access, ClaimName, Clock, IssuerId, SystemClock, Timestamp, UpstreamName,
     authenticator::Authenticator,
     outage::Outage,
     outbound::{FetchError, Limits, Outbound},
@@ -106,6 +106,7 @@ impl Gateway {
                 audience: PUBLIC_URL.to_owned(),
                 jwks_uri: Some(Url::parse(IDP)?.join("keys")?),
                 subject_claim: "sub".to_owned(),
+                groups_claim: ClaimName::parse("groups")?,
             }],
         };
         let identity = Identity::new(settings, &stores, &outbound, &clock, &random, outage, None);

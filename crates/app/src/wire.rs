@@ -237,6 +237,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             client: identity_client(oidc),
             scopes: oidc.scopes.clone(),
             subject_claim: oidc.subject_claim.clone(),
+            groups_claim: oidc.groups_claim.clone(),
         }),
         jwt: identity
             .jwt
@@ -247,6 +248,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
                 audience: jwt.audience.clone(),
                 jwks_uri: None,
                 subject_claim: jwt.subject_claim.clone(),
+                groups_claim: jwt.groups_claim.clone(),
             })
             .collect(),
         authorization_server: None,

@@ -5,7 +5,8 @@
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use attache_core::{
-    Dialect, IssuerId, Secret, UpstreamName, policy::Policy, tools::ToolRules, traffic::Traffic,
+    ClaimName, Dialect, IssuerId, Secret, UpstreamName, policy::Policy, tools::ToolRules,
+    traffic::Traffic,
 };
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -96,6 +97,7 @@ pub struct Oidc {
     pub client_secret: Option<Secret>,
     pub scopes: Vec<String>,
     pub subject_claim: String,
+    pub groups_claim: ClaimName,
     /// Keep the person's token, sealed, so that it can be exchanged later.
     pub store_subject_token: bool,
 }
@@ -107,6 +109,8 @@ pub struct JwtIssuer {
     pub audience: String,
     /// That of [`Oidc`] when it is the same issuer, so that one person is one person (RS-15).
     pub subject_claim: String,
+    /// That of [`Oidc`] when it is the same issuer and no other is said.
+    pub groups_claim: ClaimName,
 }
 
 /// The built-in authorization server, for MCP clients.

@@ -191,6 +191,9 @@ pub struct Oidc {
     pub scopes: Vec<String>,
     /// The claim that names a person for ever; for Entra `oid`.
     pub subject_claim: String,
+    /// The claim that lists a person's groups, by its name or, inside another, the way to it:
+    /// `https://example.com/groups`, `realm_access.roles`.
+    pub groups_claim: String,
     /// Keep the person's token, sealed. Needed by `token_exchange`, `entra_obo` and `id_jag` for
     /// people who sign in here.
     pub store_subject_token: bool,
@@ -204,6 +207,7 @@ impl Default for Oidc {
             client_secret: None,
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             subject_claim: "sub".to_owned(),
+            groups_claim: "groups".to_owned(),
             store_subject_token: false,
         }
     }
@@ -220,6 +224,9 @@ pub struct Jwt {
     /// The claim that names a person for ever. Absent: that of `identity.oidc` for the same
     /// issuer, else `sub`.
     pub subject_claim: Option<String>,
+    /// The claim that lists a person's groups, as in `identity.oidc`. Absent: that of
+    /// `identity.oidc` for the same issuer, else `groups`.
+    pub groups_claim: Option<String>,
 }
 
 /// The built-in authorization server, for MCP clients.

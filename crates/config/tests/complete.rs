@@ -39,6 +39,7 @@ client_id = "attache"
 client_secret = { env = "IDP_SECRET" }
 scopes = ["openid", "profile", "email"]
 subject_claim = "oid"
+groups_claim = "realm_access.roles"
 store_subject_token = false
 
 [[identity.jwt]]
@@ -48,6 +49,7 @@ audience = "https://gw.example.com"
 [[identity.jwt]]
 issuer = "https://other.example.com"
 audience = "https://gw.example.com"
+groups_claim = "https://other.example.com/groups"
 
 [authorization_server]
 enabled = true
@@ -176,6 +178,9 @@ fn every_key_means_what_it_says() {
     let claims: Vec<&str> =
         config.identity.jwt.iter().map(|jwt| jwt.subject_claim.as_str()).collect();
     assert_eq!(claims, ["oid", "sub"]);
+    let claims: Vec<&str> =
+        config.identity.jwt.iter().map(|jwt| jwt.groups_claim.as_str()).collect();
+    assert_eq!(claims, ["realm_access.roles", "https://other.example.com/groups"]);
     let notices = config.notices.unwrap();
     assert_eq!(notices.webhook.expose(), "https://hooks.example.com/hunter2-hook");
     assert!(notices.secret.expose().starts_with("whsec_"));

@@ -111,6 +111,17 @@ parsed_name! {
     "a rule's name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit"
 }
 
+parsed_name! {
+    /// What a claim of a token is called, such as `groups` or `https://example.com/groups`; or,
+    /// where there is none of that name, the way to it through objects: `realm_access.roles`.
+    ClaimName,
+    /// 1 to 256 bytes, without spaces and control characters.
+    InvalidClaimName |name: &str| {
+        (1..=256).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+    },
+    "a claim's name is 1 to 256 bytes, without spaces"
+}
+
 fn is_plain(name: &str, longest: usize, marks: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = name.as_bytes();

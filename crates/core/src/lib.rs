@@ -34,7 +34,8 @@ pub use account::Account;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
 pub use ids::{
-    AccountName, ConnectionName, GrantId, IssuerId, RequestId, RuleName, ServiceKeyName, TokenId,
+    AccountName, ClaimName, ConnectionName, GrantId, IssuerId, RequestId, RuleName, ServiceKeyName,
+    TokenId,
     UpstreamName, UserId,
 };
 pub use origin::PublicOrigin;

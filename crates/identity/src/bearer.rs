@@ -91,7 +91,10 @@ impl Bearers {
         for settings in jwt {
             let issuer = issuers.of(&settings.issuer, settings.jwks_uri.as_ref());
             let audience = settings.audience.clone();
-            if let Some(same) = accepts.iter_mut().find(|one| Arc::ptr_eq(&one.issuer, &issuer)) {
+            let is_same = |one: &&mut Accepts| {
+                Arc::ptr_eq(&one.issuer, &issuer) && one.groups_claim == settings.groups_claim
+            };
+            if let Some(same) = accepts.iter_mut().find(is_same) {
                 same.audiences.insert(audience);
                 same.is_exchanged |= settings.is_exchanged;
                 continue;
@@ -102,6 +105,7 @@ impl Bearers {
                 issuer,
                 audiences,
                 subject_claim: settings.subject_claim.clone(),
+                groups_claim: settings.groups_claim.clone(),
                 is_exchanged: settings.is_exchanged,
                 sign_in_client: oidc
                     .filter(|oidc| oidc.issuer == settings.issuer)
@@ -252,8 +256,8 @@ impl Registry {
         let is_older = |person: &Person| at.as_seconds() < person.vouched_for_at().as_seconds();
         let profile = match &known {
             Some(person) if is_older(person) => person.profile.clone(),
-            Some(person) => claims.profile_over(&person.profile),
-            None => claims.profile(),
+            Some(person) => claims.profile_over(&person.profile, &token.groups_claim),
+            None => claims.profile(&token.groups_claim),
         };
         if !self.admission.permits(profile.email.as_deref()) {
             return Err(AuthnError::Rejected(

@@ -1,6 +1,6 @@
 //! What tokens and the userinfo endpoint say about a person.
 
-use attache_core::{Timestamp, store::Profile};
+use attache_core::{ClaimName, Timestamp, store::Profile};
 use serde_json::{Map, Value};
 
 /// Claims that somebody else has verified. Absent, empty and of the wrong type are the same.
@@ -37,7 +37,7 @@ impl<'a> Claims<'a> {
 
     /// The strings of a string or list of strings.
     pub(crate) fn texts(self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.items(name).filter_map(Value::as_str)
+        items(self.0.get(name)).filter_map(Value::as_str)
     }
 
     /// What a person is known by (RS-15). Entra's `oid` is unique in its tenant only.
@@ -50,8 +50,9 @@ impl<'a> Claims<'a> {
         }
     }
 
-    pub(crate) fn profile(self) -> Profile {
-        self.profile_over(&Profile::default())
+    /// `groups` is where this issuer says them.
+    pub(crate) fn profile(self, groups: &ClaimName) -> Profile {
+        self.profile_over(&Profile::default(), groups)
     }
 
     /// The profile of somebody who was `known` before: what wins when two sources speak of one
@@ -63,20 +64,47 @@ impl<'a> Claims<'a> {
     ///   token calls unverified is none.
     /// - A claim that is not there, or is nothing that can be shown, leaves what is stored: as old
     ///   as the last sign-in or token that carried it.
-    pub(crate) fn profile_over(self, known: &Profile) -> Profile {
+    /// - Groups that are [somewhere else](Self::points_elsewhere_for) are none: whoever is in more of
+    ///   them than fit into a token may have left those that are known.
+    pub(crate) fn profile_over(self, known: &Profile, groups: &ClaimName) -> Profile {
         let email = match (self.text("email"), self.vouches()) {
             (Some(email), Some(true)) => Some(email.to_owned()),
             (Some(_), Some(false)) => None,
             _ => known.email.clone(),
         };
-        let groups = if self.has("groups") {
-            let groups = self.items("groups").filter_map(presentable).take(MAX_GROUPS);
-            groups.map(str::to_owned).collect()
-        } else {
-            known.groups.clone()
+        let groups = match self.at(groups) {
+            Some(said) => {
+                let groups = items(Some(said)).filter_map(presentable).take(MAX_GROUPS);
+                groups.map(str::to_owned).collect()
+            }
+            None if self.points_elsewhere_for(groups) => {
+                tracing::warn!(
+                    issuer = self.text("iss"),
+                    claim = groups.as_str(),
+                    "somebody is in more groups than their issuer writes into a token: none of them \
+                     counts. Have it write only those that are assigned to this application"
+                );
+                Vec::new()
+            }
+            None => known.groups.clone(),
         };
         let name = self.text("name").map(str::to_owned).or_else(|| known.name.clone());
         Profile { email, name, groups }
+    }
+
+    /// A claim of this name or, where there is none, what the steps between its dots lead to.
+    fn at(self, name: &ClaimName) -> Option<&'a Value> {
+        let name = name.as_str();
+        self.0.get(name).or_else(|| {
+            let (first, rest) = name.split_once('.')?;
+            rest.split('.').try_fold(self.0.get(first)?, |here, step| here.get(step))
+        })
+    }
+
+    /// A claim that did not fit, and is to be asked for (OIDC Core section 5.6.2): how Entra says
+    /// that somebody is in more than 200 groups.
+    fn points_elsewhere_for(self, name: &ClaimName) -> bool {
+        self.0.get("_claim_names").is_some_and(|names| names.get(name.as_str()).is_some())
     }
 
     /// Whether the issuer verified the address: one that nobody vouches for is anybody's.
@@ -87,15 +115,16 @@ impl<'a> Claims<'a> {
             _ => false,
         })
     }
+}
 
-    fn items(self, name: &str) -> impl Iterator<Item = &'a Value> {
-        match self.0.get(name) {
-            Some(Value::Array(items)) => items.as_slice(),
-            Some(item) => std::slice::from_ref(item),
-            None => &[],
-        }
-        .iter()
+/// A claim that may be one value or a list of them.
+fn items(claim: Option<&Value>) -> impl Iterator<Item = &Value> {
+    match claim {
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(item) => std::slice::from_ref(item),
+        None => &[],
     }
+    .iter()
 }
 
 fn presentable(value: &Value) -> Option<&str> {
@@ -109,6 +138,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn named(name: &str) -> ClaimName {
+        ClaimName::parse(name).unwrap()
+    }
 
     fn map(claims: Value) -> Map<String, Value> {
         serde_json::from_value(claims).unwrap()
@@ -147,8 +180,12 @@ mod tests {
             (json!({ "groups": ["b"] }), profile(old, ada, &["b"])),
             (json!({ "groups": [] }), profile(old, ada, &[])),
             (json!({ "groups": null }), profile(old, ada, &[])),
+            // Entra, of somebody in more than 200 of them; of other claims it means nothing here.
+            (json!({ "_claim_names": { "groups": "src1" } }), profile(old, ada, &[])),
+            (json!({ "_claim_names": { "photo": "src1" } }), known.clone()),
         ] {
-            assert_eq!(Claims(&map(claims.clone())).profile_over(&known), expected, "{claims}");
+            let profile = Claims(&map(claims.clone())).profile_over(&known, &named("groups"));
+            assert_eq!(profile, expected, "{claims}");
         }
     }
 
@@ -160,15 +197,41 @@ mod tests {
             "groups": ["a", 7, "", long, "b"],
         }));
         let groups = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(Claims(&claims).profile(), Profile { email: None, name: None, groups });
+        let expected = Profile { email: None, name: None, groups };
+        assert_eq!(Claims(&claims).profile(&named("groups")), expected);
 
         let many: Vec<_> = (0..=MAX_GROUPS).map(|number| number.to_string()).collect();
         let claims = map(json!({
             "email": "ada@example.com", "email_verified": "true", "name": "Ada", "groups": many,
         }));
-        let profile = Claims(&claims).profile();
+        let profile = Claims(&claims).profile(&named("groups"));
         assert_eq!(profile.email.as_deref(), Some("ada@example.com"));
         assert_eq!(profile.name.as_deref(), Some("Ada"));
         assert_eq!(profile.groups.len(), MAX_GROUPS);
+    }
+
+    #[test]
+    fn groups_are_where_the_operator_says() {
+        let claims = map(json!({
+            "groups": "one", "https://example.com/groups": ["two"], "cognito:groups": ["three"],
+            "realm_access": { "roles": ["four"] }, "realm.roles": ["five"],
+            "realm": { "roles": ["six"] }, "deep": { "a": { "b": "seven" } },
+        }));
+        for (claim, expected) in [
+            ("groups", Some("one")),
+            ("https://example.com/groups", Some("two")),
+            ("cognito:groups", Some("three")),
+            ("realm_access.roles", Some("four")),
+            ("realm.roles", Some("five")),
+            ("deep.a.b", Some("seven")),
+            ("deep.a", None),
+            ("deep.a.b.c", None),
+            ("deep..a", None),
+            (".groups", None),
+            ("roles", None),
+        ] {
+            let found = Claims(&claims).profile(&named(claim)).groups;
+            assert_eq!(found.first().map(String::as_str), expected, "{claim}");
+        }
     }
 }

@@ -224,13 +224,15 @@ impl Login {
         tokens: &TokenResponse,
         claims: &IdTokenClaims,
     ) -> Result<Profile, LoginError> {
-        let profile = Claims(&claims.claims).profile();
+        let groups = &self.oidc.groups_claim;
+        let profile = Claims(&claims.claims).profile(groups);
         let endpoint = match &provider.userinfo_endpoint {
             Some(endpoint) if profile.email.is_none() || profile.name.is_none() => endpoint,
             _ => return Ok(profile),
         };
         let token = &tokens.access_token;
-        let more = userinfo::fetch(&*self.outbound, endpoint, token, &claims.subject).await?;
+        let about = userinfo::About { subject: &claims.subject, groups };
+        let more = userinfo::fetch(&*self.outbound, endpoint, token, about).await?;
         let groups = if profile.groups.is_empty() { more.groups } else { profile.groups };
         let (email, name) = (profile.email.or(more.email), profile.name.or(more.name));
         Ok(Profile { email, name, groups })

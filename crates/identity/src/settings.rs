@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attache_core::{Access, IssuerId};
+use attache_core::{Access, ClaimName, IssuerId};
 use attache_oauth::client_auth::Client;
 use url::Url;
 
@@ -38,6 +38,8 @@ pub struct OidcSettings {
     pub scopes: Vec<String>,
     /// What a person is known by: `sub`, or for Entra `oid`, which is read together with `tid`.
     pub subject_claim: String,
+    /// Where a person's groups are.
+    pub groups_claim: ClaimName,
 }
 
 #[derive(Clone, Debug)]
@@ -53,4 +55,6 @@ pub struct JwtSettings {
     pub jwks_uri: Option<Url>,
     /// As in [`OidcSettings`].
     pub subject_claim: String,
+    /// As in [`OidcSettings`].
+    pub groups_claim: ClaimName,
 }

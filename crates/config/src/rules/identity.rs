@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attache_core::IssuerId;
+use attache_core::{ClaimName, IssuerId};
 
 use crate::{
     diagnose::Place,
@@ -100,12 +100,14 @@ fn oidc(section: &schema::Oidc, secrets: &Secrets<'_>, place: &Place<'_>) -> Opt
         "identity.oidc.subject_claim must name a claim",
         &place.key("subject_claim"),
     );
+    let groups_claim = claim(&section.groups_claim, &place.key("groups_claim"));
     Some(Oidc {
         issuer: issuer?,
         client_id: client_id?.to_owned(),
         client_secret: client_secret?,
         scopes: section.scopes.clone(),
         subject_claim: subject_claim?.to_owned(),
+        groups_claim: groups_claim?,
         store_subject_token: section.store_subject_token,
     })
 }
@@ -125,11 +127,22 @@ fn jwt(section: &schema::Jwt, oidc: Option<&schema::Oidc>, place: &Place<'_>) ->
         .as_deref()
         .or_else(|| same.map(|oidc| oidc.subject_claim.as_str()))
         .unwrap_or("sub");
+    let groups_claim = section
+        .groups_claim
+        .as_deref()
+        .or_else(|| same.map(|oidc| oidc.groups_claim.as_str()))
+        .unwrap_or("groups");
+    let groups_claim = claim(groups_claim, &place.key("groups_claim"));
     Some(JwtIssuer {
         issuer: issuer?,
         audience: audience?.to_owned(),
         subject_claim: subject_claim.to_owned(),
+        groups_claim: groups_claim?,
     })
+}
+
+fn claim(text: &str, place: &Place<'_>) -> Option<ClaimName> {
+    ClaimName::parse(text).map_err(|invalid| place.error(invalid.to_string(), "")).ok()
 }
 
 fn issuer(text: Option<&str>, missing: &str, place: &Place<'_>) -> Option<IssuerId> {

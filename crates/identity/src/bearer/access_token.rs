@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attache_core::{
-    IssuerId, Reach, Secret, Timestamp, authenticator::AuthnError, principal::Presented,
+    ClaimName, IssuerId, Reach, Secret, Timestamp, authenticator::AuthnError, principal::Presented,
 };
 use attache_crypto::{
     digest::sha256,
@@ -23,6 +23,7 @@ pub(crate) struct Accepts {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) audiences: Audiences,
     pub(crate) subject_claim: String,
+    pub(crate) groups_claim: ClaimName,
     pub(crate) is_exchanged: bool,
     /// Our client id at this issuer, whom its ID tokens are for.
     pub(crate) sign_in_client: Option<String>,
@@ -38,6 +39,8 @@ pub(crate) struct AccessToken {
     pub(crate) issued_at: Option<Timestamp>,
     pub(crate) expires_at: Timestamp,
     pub(crate) claims: Map<String, Value>,
+    /// Where they say the person's groups.
+    pub(crate) groups_claim: ClaimName,
 }
 
 impl Accepts {
@@ -80,8 +83,17 @@ impl Accepts {
             Arc::new(Presented { issuer: issuer.clone(), tenant, token, digest })
         });
         let issued_at = claims.time("iat").or_else(|| claims.time("nbf"));
-        let claims = verified.claims;
-        Ok(AccessToken { issuer, subject, reach, presented, issued_at, expires_at, claims })
+        let (claims, groups_claim) = (verified.claims, self.groups_claim.clone());
+        Ok(AccessToken {
+            issuer,
+            subject,
+            reach,
+            presented,
+            issued_at,
+            expires_at,
+            claims,
+            groups_claim,
+        })
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use attache_core::{
-    Secret,
+    ClaimName, Secret,
     outbound::{Limits, Outbound},
     store::Profile,
 };
@@ -18,13 +18,22 @@ use crate::claims::Claims;
 /// Somebody waits for it.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_body: 256 * 1024 };
 
-/// More about `subject`. A provider that declines, or answers in a format of its own, adds nothing;
+/// Whom it is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    /// The `sub` of the ID token.
+    pub(super) subject: &'a str,
+    /// Where their groups are.
+    pub(super) groups: &'a ClaimName,
+}
+
+/// More about somebody. A provider that declines, or answers in a format of its own, adds nothing;
 /// one that does not answer may have something to add, so the sign-in fails.
 pub(super) async fn fetch(
     outbound: &dyn Outbound,
     endpoint: &Url,
     access_token: &Secret,
-    subject: &str,
+    about: About<'_>,
 ) -> Result<Profile, LoginError> {
     let response = outbound
         .fetch(request(endpoint, access_token)?, LIMITS)
@@ -40,10 +49,10 @@ pub(super) async fn fetch(
         return Ok(Profile::default());
     };
     // The identifier of the ID token, whatever else a person is known by here.
-    if claims.get("sub").and_then(Value::as_str) != Some(subject) {
+    if claims.get("sub").and_then(Value::as_str) != Some(about.subject) {
         return Err(LoginError::UserinfoMismatch);
     }
-    Ok(Claims(&claims).profile())
+    Ok(Claims(&claims).profile(about.groups))
 }
 
 fn request(endpoint: &Url, access_token: &Secret) -> Result<Request<Bytes>, LoginError> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use attache_core::{
-    Access, Clock, IssuerId, Principal, Secret, Timestamp, UserId,
+    Access, ClaimName, Clock, IssuerId, Principal, Secret, Timestamp, UserId,
     authenticator::{Authenticator, AuthnError},
     outbound::Outbound,
     principal::SessionDigest,
@@ -62,6 +62,7 @@ impl World {
                 },
                 scopes: vec!["openid".to_owned(), "email".to_owned()],
                 subject_claim: "sub".to_owned(),
+                groups_claim: ClaimName::parse("groups").unwrap(),
             }),
             jwt: vec![JwtSettings {
                 is_exchanged: false,
@@ -69,6 +70,7 @@ impl World {
                 audience: AUDIENCE.to_owned(),
                 jwks_uri: None,
                 subject_claim: "sub".to_owned(),
+                groups_claim: ClaimName::parse("groups").unwrap(),
             }],
         };
         change(&mut settings);

@@ -14,7 +14,8 @@ use attache_broker::{
     vault::Vault,
 };
 use attache_core::{
-    Access, Clock, Dialect, IssuerId, Secret, ServiceKeyName, Timestamp, UpstreamName, UserId,
+    Access, ClaimName, Clock, Dialect, IssuerId, Secret, ServiceKeyName, Timestamp, UpstreamName,
+    UserId,
     dialect::JsonPath,
     outbound::{FetchError, Limits, Outbound},
     principal::SessionDigest,
@@ -144,6 +145,7 @@ impl World {
                     audience: "https://gw.example.com".to_owned(),
                     jwks_uri: None,
                     subject_claim: "sub".to_owned(),
+                    groups_claim: ClaimName::parse("groups").unwrap(),
                 })
                 .into(),
             authorization_server: None,
