@@ -93,6 +93,7 @@ impl Gateway {
             subject_tokens: None,
         });
         let settings = IdentitySettings {
+            introspection: None,
             authorization_server: None,
             public_url: Url::parse(PUBLIC_URL)?,
             reauthenticate_after: Duration::from_hours(30 * 24),

@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "registration", run: targets::registration::run },
     Target { name: "pushed_request", run: targets::pushed_request::run },
     Target { name: "token_response", run: targets::token_response::run },
+    Target { name: "introspection", run: targets::introspection::run },
     Target { name: "key_set", run: targets::key_set::run },
     Target { name: "jwt", run: targets::jwt::run },
     Target { name: "callback", run: targets::callback::run },

@@ -4,6 +4,7 @@ pub(crate) mod answer_head;
 pub(crate) mod authorization_server;
 pub(crate) mod callback;
 mod check;
+pub(crate) mod introspection;
 pub(crate) mod jwt;
 pub(crate) mod key_set;
 pub(crate) mod openid_provider;

@@ -20,11 +20,13 @@ use attache_broker::{
 };
 use attache_config::{
     Config,
-    model::{ForwardAuth, Oidc},
+    model::{ForwardAuth, Introspection, Oidc},
 };
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::{keyring::KeyRing, random::Random};
-use attache_identity::{Identity, IdentitySettings, JwtSettings, OidcSettings};
+use attache_identity::{
+    Identity, IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings,
+};
 use attache_net::{
     address::EgressRules,
     outbound::ControlClient,
@@ -188,7 +190,10 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let front = FrontParts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot(config, routes))),
-        authenticator: identity.data_plane(),
+        authenticator: Arc::new(client_address::Telling {
+            authenticator: identity.data_plane(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        }),
         broker,
         session_key,
         clock: world.clock,
@@ -251,7 +256,22 @@ fn identity_settings(config: &Config) -> IdentitySettings {
                 groups_claim: jwt.groups_claim.clone(),
             })
             .collect(),
+        introspection: identity.introspection.as_ref().map(|asked| introspection(config, asked)),
         authorization_server: None,
+    }
+}
+
+fn introspection(config: &Config, asked: &Introspection) -> IntrospectionSettings {
+    let Introspection { issuer, endpoint, client_id, client_secret } = asked;
+    let authentication = ClientAuthentication::Basic(client_secret.clone());
+    IntrospectionSettings {
+        is_exchanged: upstreams::is_exchanged(config, &issuer.issuer),
+        issuer: issuer.issuer.clone(),
+        endpoint: endpoint.clone(),
+        client: Client { id: client_id.clone(), authentication },
+        audience: issuer.audience.clone(),
+        subject_claim: issuer.subject_claim.clone(),
+        groups_claim: issuer.groups_claim.clone(),
     }
 }
 

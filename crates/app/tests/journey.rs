@@ -36,6 +36,7 @@ mod journeys {
     mod expiry;
     mod no_pkce;
     mod not_connected;
+    mod opaque_tokens;
     mod other_proxies;
     mod outage;
     mod same_as_direct;

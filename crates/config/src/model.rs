@@ -86,6 +86,7 @@ pub struct Identity {
     pub allowed_email_domains: Vec<String>,
     pub oidc: Option<Oidc>,
     pub jwt: Vec<JwtIssuer>,
+    pub introspection: Option<Introspection>,
 }
 
 /// The identity provider people sign in at with a browser.
@@ -111,6 +112,16 @@ pub struct JwtIssuer {
     pub subject_claim: String,
     /// That of [`Oidc`] when it is the same issuer and no other is said.
     pub groups_claim: ClaimName,
+}
+
+/// An issuer that is asked about access tokens.
+#[derive(Clone, Debug)]
+pub struct Introspection {
+    pub issuer: JwtIssuer,
+    /// `None`: as the issuer's metadata says.
+    pub endpoint: Option<Url>,
+    pub client_id: String,
+    pub client_secret: Secret,
 }
 
 /// The built-in authorization server, for MCP clients.

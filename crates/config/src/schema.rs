@@ -155,6 +155,9 @@ pub struct Identity {
     /// Issuers whose access tokens are accepted as callers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<Jwt>,
+    /// The issuer that is asked about access tokens that say nothing themselves; one at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection: Vec<Introspection>,
 }
 
 impl Default for Identity {
@@ -166,6 +169,7 @@ impl Default for Identity {
             allowed_email_domains: Vec::new(),
             oidc: None,
             jwt: Vec::new(),
+            introspection: Vec::new(),
         }
     }
 }
@@ -226,6 +230,26 @@ pub struct Jwt {
     pub subject_claim: Option<String>,
     /// The claim that lists a person's groups, as in `identity.oidc`. Absent: that of
     /// `identity.oidc` for the same issuer, else `groups`.
+    pub groups_claim: Option<String>,
+}
+
+/// An issuer whose access tokens are no JWTs: it is asked what they are (RFC 7662).
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["issuer", "audience", "client_id"]))]
+pub struct Introspection {
+    pub issuer: Option<String>,
+    /// Absent: as the issuer's OpenID Connect metadata says.
+    pub endpoint: Option<String>,
+    /// Who asks.
+    pub client_id: Option<String>,
+    /// Sent as `client_secret_basic`.
+    pub client_secret: Option<SecretSource>,
+    /// What must be among the token's audiences.
+    pub audience: Option<String>,
+    /// As in `identity.jwt`.
+    pub subject_claim: Option<String>,
+    /// As in `identity.jwt`.
     pub groups_claim: Option<String>,
 }
 

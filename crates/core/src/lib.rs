@@ -9,6 +9,7 @@ pub mod account;
 pub mod audit;
 pub mod authenticator;
 pub mod changes;
+pub mod client_address;
 pub mod credential;
 pub mod dialect;
 pub mod explain;
@@ -31,12 +32,12 @@ pub mod traffic;
 
 pub use access::Access;
 pub use account::Account;
+pub use client_address::ClientAddress;
 pub use credential::{Credential, CredentialKey, ObtainedVia, Slot, Validity};
 pub use dialect::Dialect;
 pub use ids::{
     AccountName, ClaimName, ConnectionName, GrantId, IssuerId, RequestId, RuleName, ServiceKeyName,
-    TokenId,
-    UpstreamName, UserId,
+    TokenId, UpstreamName, UserId,
 };
 pub use origin::PublicOrigin;
 pub use principal::Principal;

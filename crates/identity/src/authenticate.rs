@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attache_core::{
-    Principal, Timestamp,
+    ClientAddress, Principal, Timestamp,
     authenticator::{Authenticator, AuthnError},
 };
 use http::request::Parts;
@@ -34,7 +34,7 @@ impl Authenticator for DataPlane {
 
     async fn authenticate(&self, parts: &Parts) -> Result<Arc<Principal>, AuthnError> {
         let token = presented(parts)?.ok_or(AuthnError::Missing)?;
-        self.bearers.authenticate(token).await
+        self.bearers.authenticate(token, ClientAddress::of(parts)).await
     }
 
     async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
@@ -51,7 +51,7 @@ impl Authenticator for WebSurface {
 
     async fn authenticate(&self, parts: &Parts) -> Result<Arc<Principal>, AuthnError> {
         if let Some(token) = presented(parts)? {
-            return self.bearers.authenticate(token).await;
+            return self.bearers.authenticate(token, ClientAddress::of(parts)).await;
         }
         let found = self.sessions.find(&parts.headers).await.map_err(unavailable)?;
         found.map(Arc::new).ok_or(AuthnError::Missing)

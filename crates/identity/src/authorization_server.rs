@@ -22,7 +22,6 @@ mod refresh_token;
 mod registration;
 mod request;
 mod resource;
-mod throttle;
 mod token;
 mod user_code;
 

@@ -1,9 +1,10 @@
 //! Callers with a bearer access token of a configured issuer.
 
 mod access_token;
+mod introspection;
 mod presented;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
     Clock, Principal, PublicOrigin, Timestamp, UserId,
@@ -21,8 +22,8 @@ use attache_crypto::{
 use attache_oauth::issuer::Issuers;
 use quick_cache::sync::Cache;
 
-use self::access_token::{Accepts, AccessToken};
-pub(crate) use self::presented::presented;
+use self::access_token::{Accepts, AccessToken, Terms};
+pub(crate) use self::{introspection::Introspection, presented::presented};
 use crate::{
     admission::Admission,
     audience::Audiences,
@@ -45,6 +46,7 @@ const REMEMBERED: usize = 100_000;
 pub(crate) struct Bearers {
     ours: Ours,
     accepts: Vec<Accepts>,
+    introspection: Option<Introspection>,
     registry: Registry,
     /// By SHA-256 of the token, so that memory holds none but those that are exchanged.
     remembered: Cache<[u8; 32], Remembered>,
@@ -79,42 +81,16 @@ struct Remembered {
 
 impl Bearers {
     pub(crate) fn new(
-        jwt: &[JwtSettings],
-        origin: &PublicOrigin,
-        oidc: Option<&OidcSettings>,
-        issuers: &mut Issuers,
+        accepts: Vec<Accepts>,
+        introspection: Option<Introspection>,
         ours: Ours,
         registry: Registry,
         outage: Arc<Outage>,
     ) -> Self {
-        let mut accepts: Vec<Accepts> = Vec::new();
-        for settings in jwt {
-            let issuer = issuers.of(&settings.issuer, settings.jwks_uri.as_ref());
-            let audience = settings.audience.clone();
-            let is_same = |one: &&mut Accepts| {
-                Arc::ptr_eq(&one.issuer, &issuer) && one.groups_claim == settings.groups_claim
-            };
-            if let Some(same) = accepts.iter_mut().find(is_same) {
-                same.audiences.insert(audience);
-                same.is_exchanged |= settings.is_exchanged;
-                continue;
-            }
-            let mut audiences = Audiences::new(origin.clone());
-            audiences.insert(audience);
-            accepts.push(Accepts {
-                issuer,
-                audiences,
-                subject_claim: settings.subject_claim.clone(),
-                groups_claim: settings.groups_claim.clone(),
-                is_exchanged: settings.is_exchanged,
-                sign_in_client: oidc
-                    .filter(|oidc| oidc.issuer == settings.issuer)
-                    .map(|oidc| oidc.client.id.clone()),
-            });
-        }
         Self {
             ours,
             accepts,
+            introspection,
             registry,
             remembered: Cache::new(REMEMBERED),
             heard: Heard::default(),
@@ -124,7 +100,8 @@ impl Bearers {
 
     pub(crate) fn issuers(&self) -> Vec<&str> {
         let ours = self.ours.access.iter().map(|own| own.issuer());
-        let theirs = self.accepts.iter().map(|accepts| accepts.issuer.id.as_str());
+        let signed = self.accepts.iter().map(|accepts| accepts.terms.issuer.as_str());
+        let theirs = signed.chain(self.introspection.iter().map(Introspection::issuer));
         let mut issuers = Vec::new();
         for issuer in ours.chain(theirs) {
             if !issuers.contains(&issuer) {
@@ -169,7 +146,12 @@ impl Bearers {
         }
     }
 
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, AuthnError> {
+    /// `from` is where it was sent from, if that is known.
+    pub(crate) async fn authenticate(
+        &self,
+        token: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Principal>, AuthnError> {
         let digest = sha256(token.as_bytes());
         let refused = |error| {
             if matches!(error, AuthnError::Rejected(_) | AuthnError::SignInAgain) {
@@ -178,7 +160,7 @@ impl Bearers {
             }
             error
         };
-        let proof = self.check(token).await.map_err(refused)?;
+        let proof = self.check(token, from).await.map_err(refused)?;
         let mark = self.heard.mark();
         let recognized = match proof {
             Proof::Ours(own, token) => own.recognize(token, self.registry.clock.now()).await,
@@ -202,17 +184,22 @@ impl Bearers {
     }
 
     /// All that can be told without the store.
-    async fn check(&self, token: &str) -> Result<Proof<'_>, AuthnError> {
+    async fn check(&self, token: &str, from: Option<IpAddr>) -> Result<Proof<'_>, AuthnError> {
         if is_personal(token) {
             return Ok(Proof::Personal);
         }
         let (issuer, now) = (jose::claimed_issuer(token), self.registry.clock.now());
         let issuer = issuer.as_deref();
+        if let Some(asked) = &self.introspection
+            && jose::unproved_claims(token).is_none()
+        {
+            return asked.check(token, from, now).await.map(Proof::Theirs);
+        }
         if let Some(own) = self.ours.access.as_deref().filter(|own| Some(own.issuer()) == issuer) {
             return own.check(token, now).await.map(|checked| Proof::Ours(own, checked));
         }
         let mut outcome = Err(AuthnError::Rejected("the token is of an issuer not trusted here"));
-        for accepts in self.accepts.iter().filter(|one| Some(one.issuer.id.as_str()) == issuer) {
+        for accepts in self.accepts.iter().filter(|one| Some(one.terms.issuer.as_str()) == issuer) {
             outcome = accepts.check(token, now).await;
             if outcome.is_ok() {
                 break;
@@ -220,6 +207,44 @@ impl Bearers {
         }
         outcome.map(Proof::Theirs)
     }
+}
+
+/// What is accepted of each issuer, each once.
+pub(crate) fn accepted(
+    jwt: &[JwtSettings],
+    origin: &PublicOrigin,
+    oidc: Option<&OidcSettings>,
+    issuers: &mut Issuers,
+) -> Vec<Accepts> {
+    let mut accepts: Vec<Accepts> = Vec::new();
+    for settings in jwt {
+        let issuer = issuers.of(&settings.issuer, settings.jwks_uri.as_ref());
+        let audience = settings.audience.clone();
+        let is_same = |one: &&mut Accepts| {
+            Arc::ptr_eq(&one.issuer, &issuer) && one.terms.groups_claim == settings.groups_claim
+        };
+        if let Some(same) = accepts.iter_mut().find(is_same) {
+            same.terms.audiences.insert(audience);
+            same.terms.is_exchanged |= settings.is_exchanged;
+            continue;
+        }
+        let mut audiences = Audiences::new(origin.clone());
+        audiences.insert(audience);
+        accepts.push(Accepts {
+            issuer,
+            terms: Terms {
+                issuer: settings.issuer.clone(),
+                audiences,
+                subject_claim: settings.subject_claim.clone(),
+                groups_claim: settings.groups_claim.clone(),
+                is_exchanged: settings.is_exchanged,
+            },
+            sign_in_client: oidc
+                .filter(|oidc| oidc.issuer == settings.issuer)
+                .map(|oidc| oidc.client.id.clone()),
+        });
+    }
+    accepts
 }
 
 /// A token that is good, but for whose it is.

@@ -18,6 +18,7 @@ pub mod personal;
 mod return_to;
 mod session;
 mod settings;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ use crate::{
     admission::Admission,
     authenticate::{DataPlane, WebSurface},
     authorization_server::{AuthorizationServer, Surroundings},
-    bearer::Bearers,
+    bearer::{Bearers, Introspection},
     cookie::Cookies,
     login::Login,
     personal::{NewToken, PersonalTokens, TokenError},
@@ -50,7 +51,7 @@ use crate::{
 pub use crate::{
     login::{Begun, LoginError, LogoutError, SignedIn},
     metrics::Metrics,
-    settings::{IdentitySettings, JwtSettings, OidcSettings},
+    settings::{IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings},
 };
 
 /// Everything this crate does, put together.
@@ -100,11 +101,15 @@ impl Identity {
             random: Arc::clone(random),
             admission: admission.clone(),
         });
+        let introspection = settings.introspection.map(|asked| {
+            let issuer = issuers.of(&asked.issuer, None);
+            Introspection::new(asked, issuer, &origin, Arc::clone(outbound))
+        });
+        let accepts =
+            bearer::accepted(&settings.jwt, &origin, settings.oidc.as_ref(), &mut issuers);
         let bearers = Arc::new(Bearers::new(
-            &settings.jwt,
-            &origin,
-            settings.oidc.as_ref(),
-            &mut issuers,
+            accepts,
+            introspection,
             bearer::Ours { access: own.clone(), personal: Arc::clone(&personal) },
             bearer::Registry {
                 people: Arc::clone(&stores.people),

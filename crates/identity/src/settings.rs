@@ -25,6 +25,8 @@ pub struct IdentitySettings {
     pub oidc: Option<OidcSettings>,
     /// Whose access tokens are accepted as callers.
     pub jwt: Vec<JwtSettings>,
+    /// Who is asked about tokens that say nothing themselves.
+    pub introspection: Option<IntrospectionSettings>,
     /// `None`: clients are not served.
     pub authorization_server: Option<AuthorizationServerSettings>,
 }
@@ -53,6 +55,23 @@ pub struct JwtSettings {
     pub audience: String,
     /// `None`: as the issuer's metadata says, `OpenID` Connect's or else RFC 8414's.
     pub jwks_uri: Option<Url>,
+    /// As in [`OidcSettings`].
+    pub subject_claim: String,
+    /// As in [`OidcSettings`].
+    pub groups_claim: ClaimName,
+}
+
+#[derive(Clone, Debug)]
+pub struct IntrospectionSettings {
+    /// As in [`JwtSettings`].
+    pub is_exchanged: bool,
+    pub issuer: IssuerId,
+    /// `None`: as the issuer's `OpenID` Connect metadata says.
+    pub endpoint: Option<Url>,
+    /// Who asks.
+    pub client: Client,
+    /// As in [`JwtSettings`].
+    pub audience: String,
     /// As in [`OidcSettings`].
     pub subject_claim: String,
     /// As in [`OidcSettings`].

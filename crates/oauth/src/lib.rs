@@ -18,6 +18,7 @@ pub mod discover;
 mod endpoint;
 pub mod error;
 pub mod id_token;
+pub mod introspection;
 pub mod issuer;
 mod json;
 mod kept;

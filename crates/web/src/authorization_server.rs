@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use attache_core::problem::Kind;
+use attache_core::{ClientAddress, problem::Kind};
 use attache_identity::authorization_server::{OAuthError, Tokens};
 use axum::{
     Json, Router,
@@ -17,10 +17,7 @@ use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::json;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use crate::{
-    Web, client_address::ClientAddress, context::Context, problem::refuse,
-    protected_resource::MAX_AGE,
-};
+use crate::{Web, context::Context, problem::refuse, protected_resource::MAX_AGE};
 
 /// Of a form or of what a client says about itself.
 pub(crate) const MAX_BODY: usize = 16 * 1024;

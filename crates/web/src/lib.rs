@@ -10,7 +10,6 @@ pub mod assets;
 mod authorization_server;
 mod backchannel_logout;
 mod caller;
-mod client_address;
 mod context;
 mod guard;
 mod headers;
@@ -36,7 +35,6 @@ use axum::{
 };
 use url::Url;
 
-pub use crate::client_address::ClientAddress;
 use crate::{context::Source, routes::authorize};
 
 /// What the web surface works with.

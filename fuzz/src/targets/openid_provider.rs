@@ -24,6 +24,7 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
         ("jwks_uri", Some(&provider.jwks_uri)),
         ("userinfo_endpoint", provider.userinfo_endpoint.as_ref()),
         ("end_session_endpoint", provider.end_session_endpoint.as_ref()),
+        ("introspection_endpoint", provider.introspection_endpoint.as_ref()),
     ];
     for (name, url) in addresses {
         if let Some(url) = url {

@@ -1,10 +1,13 @@
 //! Where a request came from, as far as that can be believed.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
+use attache_core::{
+    ClientAddress, Principal, Timestamp,
+    authenticator::{Authenticator, AuthnError},
+};
 use attache_net::serve::PeerAddr;
-use attache_web::ClientAddress;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, request::Parts};
 use ipnet::IpNet;
 
 /// Says it in the extensions of the request.
@@ -12,6 +15,33 @@ pub(super) fn tell<B>(request: &mut Request<B>, trusted_proxies: &[IpNet]) {
     let Some(PeerAddr(peer)) = request.extensions().get().copied() else { return };
     let address = client(peer.ip(), request.headers(), trusted_proxies);
     request.extensions_mut().insert(ClientAddress(address));
+}
+
+/// Says it where a caller is not known yet: on the data plane nobody else asks.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) authenticator: Arc<dyn Authenticator>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+#[async_trait::async_trait]
+impl Authenticator for Telling {
+    fn recall(&self, parts: &Parts, now: Timestamp) -> Option<Arc<Principal>> {
+        self.authenticator.recall(parts, now)
+    }
+
+    async fn authenticate(&self, parts: &Parts) -> Result<Arc<Principal>, AuthnError> {
+        let mut parts = parts.clone();
+        if let Some(PeerAddr(peer)) = parts.extensions.get().copied() {
+            let address = client(peer.ip(), &parts.headers, &self.trusted_proxies);
+            parts.extensions.insert(ClientAddress(address));
+        }
+        self.authenticator.authenticate(&parts).await
+    }
+
+    async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {
+        self.authenticator.still_admits(who).await
+    }
 }
 
 /// The last address that no trusted proxy has. What is before it, the client may have written.

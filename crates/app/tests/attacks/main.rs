@@ -39,6 +39,7 @@ mod exchange;
 mod ext_authz;
 mod forward_auth;
 mod hygiene;
+mod introspection;
 mod keys;
 mod limits;
 mod notices;

@@ -27,6 +27,11 @@ pub(super) fn reachable(file: &File, allowed: &[IpNet], root: &Place<'_>) {
     for (index, jwt) in file.identity.jwt.iter().enumerate() {
         check(jwt.issuer.as_ref(), identity.key("jwt").index(index).key("issuer"));
     }
+    for (index, asked) in file.identity.introspection.iter().enumerate() {
+        let place = identity.key("introspection").index(index);
+        check(asked.issuer.as_ref(), place.key("issuer"));
+        check(asked.endpoint.as_ref(), place.key("endpoint"));
+    }
     if let Some(SecretSource::Text(webhook)) = &file.notices.webhook {
         check(Some(&webhook.expose().to_owned()), root.key("notices").key("webhook"));
     }

@@ -6,7 +6,7 @@ use attache_core::{ClaimName, IssuerId};
 
 use crate::{
     diagnose::Place,
-    model::{Allow, Identity, JwtIssuer, Oidc},
+    model::{Allow, Identity, Introspection, JwtIssuer, Oidc},
     rules::{net, positive, required, secret},
     schema::{self, File, Mode},
     secrets::Secrets,
@@ -29,7 +29,23 @@ pub(super) fn identity(
         .enumerate()
         .map(|(index, entry)| jwt(entry, section.oidc.as_ref(), &place.key("jwt").index(index)))
         .collect();
-    one_subject_claim_each(oidc.as_ref().and_then(Option::as_ref), &jwt, place);
+    let asked_at = place.key("introspection");
+    let introspection = match section.introspection.as_slice() {
+        [] => Some(None),
+        [entry] => {
+            introspection(entry, section.oidc.as_ref(), secrets, &asked_at.index(0)).map(Some)
+        }
+        [_, _, ..] => {
+            asked_at.index(1).error(
+                "one issuer can be asked about tokens",
+                "a token does not say whose it is, and would be shown to both; have the other \
+                 issuer give JWTs, and add it to [[identity.jwt]]",
+            );
+            None
+        }
+    };
+    let asked = introspection.as_ref().and_then(Option::as_ref).map(|asked| &asked.issuer);
+    one_subject_claim_each(oidc.as_ref().and_then(Option::as_ref), &jwt, asked, place);
     Some(Identity {
         session_ttl: session_ttl?,
         reauthenticate_after: reauthenticate_after?,
@@ -37,6 +53,7 @@ pub(super) fn identity(
         allowed_email_domains: section.allowed_email_domains.clone(),
         oidc: oidc?,
         jwt: jwt.into_iter().collect::<Option<_>>()?,
+        introspection: introspection?,
     })
 }
 
@@ -56,14 +73,22 @@ fn bound(section: &schema::Identity, place: &Place<'_>) -> Option<Duration> {
 
 /// Two claims of one issuer make two people of one, and a subject of one kind may be somebody
 /// else's of the other (RS-15).
-fn one_subject_claim_each(oidc: Option<&Oidc>, jwt: &[Option<JwtIssuer>], place: &Place<'_>) {
+fn one_subject_claim_each(
+    oidc: Option<&Oidc>,
+    jwt: &[Option<JwtIssuer>],
+    asked: Option<&JwtIssuer>,
+    place: &Place<'_>,
+) {
     let mut claims: Vec<(&IssuerId, &str)> =
         oidc.map(|oidc| (&oidc.issuer, oidc.subject_claim.as_str())).into_iter().collect();
-    for (index, entry) in jwt.iter().enumerate() {
-        let Some(entry) = entry else { continue };
+    let jwt = jwt.iter().enumerate().filter_map(|(index, entry)| {
+        entry.as_ref().map(|entry| (entry, place.key("jwt").index(index)))
+    });
+    let asked = asked.map(|entry| (entry, place.key("introspection").index(0)));
+    for (entry, place) in jwt.chain(asked) {
         match claims.iter().find(|(issuer, _)| **issuer == entry.issuer) {
             Some((issuer, claim)) if *claim != entry.subject_claim => {
-                place.key("jwt").index(index).key("subject_claim").error(
+                place.key("subject_claim").error(
                     format!("people of {issuer} are told apart by {claim} elsewhere"),
                     format!("write subject_claim = \"{claim}\", or change it everywhere"),
                 );
@@ -141,6 +166,46 @@ fn jwt(section: &schema::Jwt, oidc: Option<&schema::Oidc>, place: &Place<'_>) ->
     })
 }
 
+fn introspection(
+    entry: &schema::Introspection,
+    oidc: Option<&schema::Oidc>,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<Introspection> {
+    let described = schema::Jwt {
+        issuer: entry.issuer.clone(),
+        audience: entry.audience.clone(),
+        subject_claim: entry.subject_claim.clone(),
+        groups_claim: entry.groups_claim.clone(),
+    };
+    let issuer = jwt(&described, oidc, place);
+    let endpoint = match &entry.endpoint {
+        Some(text) => net::secure_url(text, &place.key("endpoint")).map(Some),
+        None => Some(None),
+    };
+    let client_id = required(
+        entry.client_id.as_deref(),
+        "identity.introspection needs a client_id",
+        &place.key("client_id"),
+    );
+    if entry.client_secret.is_none() {
+        place.key("client_secret").missing(
+            "identity.introspection needs a client_secret",
+            "an issuer tells nobody what a token is who does not prove who they are",
+        );
+    }
+    let client_secret = entry
+        .client_secret
+        .as_ref()
+        .and_then(|source| secret(source, secrets, &place.key("client_secret")));
+    Some(Introspection {
+        issuer: issuer?,
+        endpoint: endpoint?,
+        client_id: client_id?.to_owned(),
+        client_secret: client_secret?,
+    })
+}
+
 fn claim(text: &str, place: &Place<'_>) -> Option<ClaimName> {
     ClaimName::parse(text).map_err(|invalid| place.error(invalid.to_string(), "")).ok()
 }
@@ -168,7 +233,8 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
         );
     }
     let serves_clients = file.authorization_server.enabled && identity.oidc.is_some();
-    if !file.upstream.is_empty() && identity.jwt.is_empty() && !serves_clients {
+    let brings_tokens = !identity.jwt.is_empty() || !identity.introspection.is_empty();
+    if !file.upstream.is_empty() && !brings_tokens && !serves_clients {
         if identity.oidc.is_none() && !nowhere {
             place.missing("there are upstreams, but nobody could ever call them", JWT);
         } else {

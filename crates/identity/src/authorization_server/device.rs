@@ -20,14 +20,15 @@ use super::{
     document::Asker,
     error::OAuthError,
     params::Params,
-    registration::network,
     request::SCOPE,
     resource::Opens,
-    throttle::{Pace, Throttle},
     token::Tokens,
     user_code::UserCode,
 };
-use crate::cookie::Name;
+use crate::{
+    cookie::Name,
+    throttle::{Pace, Throttle, network},
+};
 
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Where a person types the code.

@@ -16,8 +16,8 @@ use url::Url;
 use super::{
     client::{Authentication, Client, ClientError, Vouched, presentable},
     redirect_uri::RedirectUri,
-    throttle::{Pace, Throttle},
 };
+use crate::throttle::{Pace, Throttle};
 
 /// Somebody waits for it (draft section 6.6).
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_body: 5 * 1024 };

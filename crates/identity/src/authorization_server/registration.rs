@@ -14,13 +14,12 @@ use attache_crypto::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    client::presentable,
-    document::MAX_REDIRECT_URIS,
-    error::OAuthError,
-    redirect_uri::RedirectUri,
-    throttle::{Pace, Throttle},
+    client::presentable, document::MAX_REDIRECT_URIS, error::OAuthError, redirect_uri::RedirectUri,
 };
-use crate::metrics::Metrics;
+use crate::{
+    metrics::Metrics,
+    throttle::{Pace, Throttle, network},
+};
 
 /// Registrations kept that nobody ever approved, of which the oldest gives way; and that somebody did,
 /// of which those without a grant do.
@@ -111,14 +110,6 @@ impl Registrar {
         );
         self.metrics.clients_evicted.inc_by(evicted);
         Ok(())
-    }
-}
-
-/// Whoever has one IPv6 address has all of their site's (RFC 6177).
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

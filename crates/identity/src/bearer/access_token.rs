@@ -17,14 +17,21 @@ use crate::{audience::Audiences, claims::Claims};
 /// How far two honest clocks are apart (RS-10).
 const SKEW: Duration = Duration::from_mins(1);
 
-/// The access tokens of one issuer.
+/// What an access token of an issuer must say, whether it is signed or asked about.
 #[derive(Debug)]
-pub(crate) struct Accepts {
-    pub(crate) issuer: Arc<Issuer>,
+pub(crate) struct Terms {
+    pub(crate) issuer: IssuerId,
     pub(crate) audiences: Audiences,
     pub(crate) subject_claim: String,
     pub(crate) groups_claim: ClaimName,
     pub(crate) is_exchanged: bool,
+}
+
+/// The signed access tokens of one issuer.
+#[derive(Debug)]
+pub(crate) struct Accepts {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) terms: Terms,
     /// Our client id at this issuer, whom its ID tokens are for.
     pub(crate) sign_in_client: Option<String>,
 }
@@ -43,21 +50,21 @@ pub(crate) struct AccessToken {
     pub(crate) groups_claim: ClaimName,
 }
 
-impl Accepts {
-    pub(crate) async fn check(
+impl Terms {
+    /// What `token` says, which somebody vouches for.
+    pub(crate) fn read(
         &self,
         token: &str,
+        said: Map<String, Value>,
         now: Timestamp,
     ) -> Result<AccessToken, AuthnError> {
-        let verified = self.verify(token).await?;
-        let claims = Claims(&verified.claims);
-        if claims.text("iss") != Some(self.issuer.id.as_str()) {
+        let claims = Claims(&said);
+        if claims.text("iss") != Some(self.issuer.as_str()) {
             return rejected("the token is of another issuer");
         }
         let Some(reach) = self.audiences.reach(claims) else {
             return rejected("the token is not for this gateway");
         };
-        self.refuse_other_types(&verified)?;
         // Whoever sends it would have to prove that they hold a key (RS-16).
         if claims.has("cnf") {
             return rejected("the token is bound to a key and cannot be used as a bearer token");
@@ -76,24 +83,34 @@ impl Accepts {
         let Some(subject) = claims.subject(&self.subject_claim) else {
             return rejected("the token does not say whose it is");
         };
-        let issuer = self.issuer.id.clone();
         let presented = self.is_exchanged.then(|| {
             let (token, digest) = (Secret::new(token), sha256(token.as_bytes()));
             let tenant = claims.text("tid").map(str::to_owned);
-            Arc::new(Presented { issuer: issuer.clone(), tenant, token, digest })
+            Arc::new(Presented { issuer: self.issuer.clone(), tenant, token, digest })
         });
-        let issued_at = claims.time("iat").or_else(|| claims.time("nbf"));
-        let (claims, groups_claim) = (verified.claims, self.groups_claim.clone());
         Ok(AccessToken {
-            issuer,
+            issuer: self.issuer.clone(),
             subject,
             reach,
             presented,
-            issued_at,
+            issued_at: claims.time("iat").or_else(|| claims.time("nbf")),
             expires_at,
-            claims,
-            groups_claim,
+            claims: said,
+            groups_claim: self.groups_claim.clone(),
         })
+    }
+}
+
+impl Accepts {
+    pub(crate) async fn check(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<AccessToken, AuthnError> {
+        let Verified { typ, claims, .. } = self.verify(token).await?;
+        let read = self.terms.read(token, claims, now)?;
+        self.refuse_other_types(typ.as_deref(), Claims(&read.claims))?;
+        Ok(read)
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {
@@ -118,9 +135,8 @@ impl Accepts {
     /// An ID token proves to a client that somebody signed in; it is no permission to call (RS-13).
     /// Issuers that do not mark their access tokens as such (RFC 9068 section 2.1) are believed
     /// when nothing speaks against it.
-    fn refuse_other_types(&self, verified: &Verified) -> Result<(), AuthnError> {
-        let claims = Claims(&verified.claims);
-        let typ = verified.typ.as_deref().map(str::to_ascii_lowercase);
+    fn refuse_other_types(&self, typ: Option<&str>, claims: Claims<'_>) -> Result<(), AuthnError> {
+        let typ = typ.map(str::to_ascii_lowercase);
         match typ.as_deref() {
             Some("at+jwt" | "application/at+jwt") => return Ok(()),
             Some("jwt") | None => {}
@@ -137,6 +153,6 @@ impl Accepts {
     }
 }
 
-fn rejected<T>(why: &'static str) -> Result<T, AuthnError> {
+pub(super) fn rejected<T>(why: &'static str) -> Result<T, AuthnError> {
     Err(AuthnError::Rejected(why))
 }

@@ -48,6 +48,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut IdentitySettings)) -> Self {
         attache_crypto::install_provider();
         let mut settings = IdentitySettings {
+            introspection: None,
             authorization_server: None,
             public_url: Url::parse("https://gw.example.com").unwrap(),
             session_ttl: Duration::from_hours(24),

@@ -16,6 +16,7 @@ pub(super) struct Document {
     pub(super) jwks_uri: Option<String>,
     pub(super) userinfo_endpoint: Option<String>,
     pub(super) end_session_endpoint: Option<String>,
+    pub(super) introspection_endpoint: Option<String>,
     pub(super) registration_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
     pub(super) pushed_authorization_request_endpoint: Option<String>,

@@ -15,6 +15,8 @@ pub struct OpenIdProvider {
     pub userinfo_endpoint: Option<Url>,
     pub revocation_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<Url>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 section 3).
     pub iss_parameter_supported: bool,
     pub code_challenge_methods_supported: Vec<String>,
@@ -55,6 +57,7 @@ impl OpenIdProvider {
             userinfo_endpoint: optional(document.userinfo_endpoint),
             revocation_endpoint: optional(document.revocation_endpoint),
             end_session_endpoint: optional(document.end_session_endpoint),
+            introspection_endpoint: optional(document.introspection_endpoint),
             iss_parameter_supported: document.authorization_response_iss_parameter_supported,
             code_challenge_methods_supported: document
                 .code_challenge_methods_supported

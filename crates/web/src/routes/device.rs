@@ -1,7 +1,7 @@
 //! `/device`: a person types the code that a device of theirs shows, compares what is asked, and
 //! says yes or no (RFC 8628 section 3.3). A link may bring the code; it is asked about all the same.
 
-use attache_core::{problem::Kind, store::Decision};
+use attache_core::{ClientAddress, problem::Kind, store::Decision};
 use attache_identity::authorization_server::{ClientError, DeviceError};
 use axum::{
     Json,
@@ -16,7 +16,6 @@ use crate::{
     Web,
     authorization_server::refused,
     caller::Visitor,
-    client_address::ClientAddress,
     context::Context,
     pages::{DeviceCodePage, DevicePage, Notice, Person},
     problem::{refuse, store_failed},

@@ -148,6 +148,7 @@ impl World {
                     groups_claim: ClaimName::parse("groups").unwrap(),
                 })
                 .into(),
+            introspection: None,
             authorization_server: None,
         };
         let identity =

@@ -2,6 +2,7 @@
 
 use std::{
     hash::Hash,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -15,13 +16,13 @@ const REMEMBERED: usize = 10_000;
 
 /// So many at once, and then one an interval.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) burst: u32,
-    pub(super) interval: Duration,
+pub(crate) struct Pace {
+    pub(crate) burst: u32,
+    pub(crate) interval: Duration,
 }
 
 #[derive(Debug)]
-pub(super) struct Throttle<K> {
+pub(crate) struct Throttle<K> {
     each: Pace,
     all: Pace,
     /// When each bucket is full again.
@@ -30,13 +31,20 @@ pub(super) struct Throttle<K> {
 }
 
 impl<K: Clone + Eq + Hash> Throttle<K> {
-    pub(super) fn new(each: Pace, all: Pace) -> Self {
+    pub(crate) fn new(each: Pace, all: Pace) -> Self {
         let all_full_at = Mutex::new(Timestamp(i64::MIN));
         Self { each, all, full_at: Cache::new(REMEMBERED), all_full_at }
     }
 
+    /// Whether `who` still may; nothing is taken.
+    pub(crate) fn has_room(&self, who: &K, now: Timestamp) -> bool {
+        let all = *self.all_full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.full_at.get(who).unwrap_or(Timestamp(i64::MIN));
+        self.each.take(own, now).is_some() && self.all.take(all, now).is_some()
+    }
+
     /// Whether `who` may now; if so, it is taken as done.
-    pub(super) fn permits(&self, who: &K, now: Timestamp) -> bool {
+    pub(crate) fn permits(&self, who: &K, now: Timestamp) -> bool {
         let mut all = self.all_full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.full_at.get(who).unwrap_or(Timestamp(i64::MIN));
         let (Some(own), Some(shared)) = (self.each.take(own, now), self.all.take(*all, now)) else {
@@ -54,6 +62,14 @@ impl Pace {
     fn take(self, full_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let full_at = full_at.max(now).plus(self.interval);
         (full_at.since(now) <= self.interval * self.burst).then_some(full_at)
+    }
+}
+
+/// Whoever has one IPv6 address has all of their site's (RFC 6177).
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -80,6 +96,7 @@ mod tests {
             ("a", 10, true),
             ("a", 10, false),
         ] {
+            assert_eq!(throttle.has_room(&who, at(when)), permitted, "{who} {when}");
             assert_eq!(throttle.permits(&who, at(when)), permitted, "{who} {when}");
         }
     }

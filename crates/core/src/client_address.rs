@@ -9,7 +9,7 @@ use http::request::Parts;
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    pub(crate) fn of(parts: &Parts) -> Option<IpAddr> {
+    pub fn of(parts: &Parts) -> Option<IpAddr> {
         parts.extensions.get().map(|Self(address)| *address)
     }
 }
