@@ -33,6 +33,7 @@ use crate::{
     body::{BodyError, ResponseBody},
     forward_auth::{Asked, ORIGINAL_METHOD, ORIGINAL_URI},
     front::{BODY_LIMIT, Front, name_request},
+    headers::is_other_spelling,
     refusal::Refusal,
 };
 
@@ -81,6 +82,7 @@ impl Front {
         let name = attributes.context_extensions.get(UPSTREAM);
         let name = name.and_then(|name| UpstreamName::parse(name).ok());
         let asked = unread.map_or_else(|| Asked::of(&snapshot, head, name.as_ref()), Err);
+        let sent = names(&attributes);
         let (known, answered) = match asked {
             Ok(asked) => {
                 let known = (asked.route.protocol, ConnectionName::from(asked.route.name.clone()));
@@ -90,7 +92,7 @@ impl Front {
             Err(refusal) => (None, Err(refusal)),
         };
         match answered {
-            Ok(injection) => granted(&injection),
+            Ok(injection) => granted(&injection, &sent),
             Err(refusal) => {
                 let known = known.as_ref().map(|(protocol, name)| (*protocol, name));
                 denied(refusal.into_response(&snapshot.origin, known, &id), &id).await
@@ -142,6 +144,15 @@ fn caller(attributes: AttributeContext) -> request::Parts {
     head
 }
 
+/// Of the headers of the request, as far as they are spelt in a way of their own.
+fn names(attributes: &AttributeContext) -> Vec<String> {
+    let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+    let Some(http) = http else { return Vec::new() };
+    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|one| &one.key);
+    let names = http.headers.keys().chain(raw).filter(|name| name.contains('_'));
+    names.map(|name| name.to_ascii_lowercase()).collect()
+}
+
 /// All of them, in whichever of the two ways Envoy writes them.
 fn headers(http: HttpRequest) -> impl Iterator<Item = (String, Vec<u8>)> {
     let merged = http.headers.into_iter().map(|(name, value)| (name, value.into_bytes()));
@@ -152,14 +163,15 @@ fn headers(http: HttpRequest) -> impl Iterator<Item = (String, Vec<u8>)> {
     merged.chain(raw)
 }
 
-/// The credential in place of whatever the caller sent by its name; what proved the caller to us goes
-/// no further.
-fn granted(injection: &Arc<Injection>) -> CheckResponse {
+/// The credential in place of whatever the caller `sent` by its name, in any spelling; what proved the
+/// caller to us goes no further.
+fn granted(injection: &Arc<Injection>, sent: &[String]) -> CheckResponse {
     let own = [header::AUTHORIZATION, header::COOKIE];
-    let removed = own.into_iter().filter(|name| *name != injection.name);
+    let own = own.into_iter().filter(|name| *name != injection.name).map(|name| name.to_string());
+    let others = sent.iter().filter(|sent| is_other_spelling(sent, &injection.name)).cloned();
     let ok = OkHttpResponse {
         headers: option(&injection.name, &injection.value).into_iter().collect(),
-        headers_to_remove: removed.map(|name| name.to_string()).collect(),
+        headers_to_remove: own.chain(others).collect(),
     };
     CheckResponse {
         status: Some(RpcStatus { code: Code::Ok.into() }),

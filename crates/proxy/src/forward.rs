@@ -181,7 +181,6 @@ impl Errand<'_> {
         if let Some(injection) = injection {
             // Last, so that nothing else has the final word (PX-16).
             headers::write(request.headers_mut(), &injection.name, &injection.value);
-            trailers::keep_apart(request.headers_mut());
             if let Some(destination) = &injection.destination {
                 destination.redirect(&mut request).map_err(|_| Refusal::PathEscapes)?;
             }
@@ -190,6 +189,7 @@ impl Errand<'_> {
                 self.front.broker().injected(self.who, upstream, account, self.id);
             }
         }
+        trailers::keep_apart(request.headers_mut());
         // Where a person's requests go to a host of their own, it says nothing about the others'.
         let breaker = injection
             .is_none_or(|injection| injection.destination.is_none())

@@ -114,10 +114,14 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
 
 /// Writes a header as the only one of its name, in any spelling.
 pub(crate) fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    let plain = |name: &str| name.replace('_', "-");
-    let ambiguous = |other: &str| other.contains('_') || name.as_str().contains('_');
-    remove_if(headers, |other| ambiguous(other) && plain(other) == plain(name.as_str()));
+    remove_if(headers, |other| is_other_spelling(other, name));
     headers.insert(name.clone(), value.clone());
+}
+
+/// Whether a server that makes variables of headers may take `other` for `name`.
+pub(crate) fn is_other_spelling(other: &str, name: &HeaderName) -> bool {
+    let plain = |name: &str| name.replace('_', "-");
+    other != name.as_str() && plain(other) == plain(name.as_str())
 }
 
 /// `Connection: authorization` must not smuggle anything out, and what it names goes no further.

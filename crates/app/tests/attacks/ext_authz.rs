@@ -178,13 +178,24 @@ async fn envoy_is_given_the_callers_credential_and_no_other() {
         assert_eq!(removed, ["cookie"]);
     }
     // The caller's own token goes no further where the credential has another header.
-    let Verdict::Go(set, removed) =
-        asked(&world, ENVOY, question("keyed", &world.program(ADA))).await
-    else {
+    let keyed = question("keyed", &world.program(ADA));
+    let Verdict::Go(set, removed) = asked(&world, ENVOY, keyed.clone()).await else {
         unreachable!("it is connected")
     };
     assert!(set["x-api-token"].starts_with("token "));
     assert_eq!(removed, ["authorization", "cookie"]);
+    // Nor does what a server may take for that header.
+    let (mut merged, mut raw) = (keyed.clone(), keyed);
+    http_of(&mut merged).headers.insert("X_Api-Token".to_owned(), "mine".to_owned());
+    let header = RawHeader { key: "x_api-token".into(), raw_value: "mine".into() };
+    let http = http_of(&mut raw);
+    http.header_map = Some(Headers { headers: vec![header] });
+    for question in [merged, raw] {
+        let Verdict::Go(_, removed) = asked(&world, ENVOY, question).await else {
+            unreachable!("it is connected")
+        };
+        assert_eq!(removed, ["authorization", "cookie", "x_api-token"]);
+    }
 
     // The other way in which Envoy writes headers.
     let ada = world.program(ADA);

@@ -76,7 +76,7 @@ async fn listen(program: &Program) -> Stream {
     listen_at(program, "/mcp/rooms").await
 }
 
-async fn listen_at(program: &Program, path: &str) -> Stream {
+pub(crate) async fn listen_at(program: &Program, path: &str) -> Stream {
     let headers = "Accept: text/event-stream\r\nX-Play: silent\r\n";
     opened(program.open(&format!("GET {path}"), headers).await)
 }
@@ -393,6 +393,24 @@ async fn trailers_pass_and_smuggle_nothing() {
     assert!(said.contains("x-sum: 9") && !said.contains("a=b"), "{said}");
     let sent = heard.lock().unwrap().concat().to_ascii_lowercase();
     assert!(sent.contains("x-sum: 7") && !sent.contains("mine"), "{sent}");
+    world.end().await;
+
+    // Nor another value of a header, where nothing is written on requests.
+    let more = format!("[[upstream]]\nname = \"open\"\nurl = \"{url}\"\nprotocol = \"http\"\n");
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let said = world
+        .program(ADA)
+        .raw_request(
+            "POST",
+            "/http/open/x",
+            "X-Role: guest\r\nTrailer: X-Role\r\nTransfer-Encoding: chunked\r\n\
+             Connection: close\r\n\r\n4\r\nbody\r\n0\r\nX-Role: admin\r\n\r\n",
+        )
+        .await;
+    assert_eq!(status(&said), Some(200), "{said}");
+    let sent = heard.lock().unwrap().concat().to_ascii_lowercase();
+    assert!(sent.contains("x-role: guest") && !sent.contains("admin"), "{sent}");
     world.end().await;
 }
 
