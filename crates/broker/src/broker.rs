@@ -259,6 +259,13 @@ impl Broker {
         true
     }
 
+    /// The rejection of this version was somebody's, and not everybody's.
+    pub(crate) fn trust(&self, key: &CredentialKey, version: Version) {
+        if self.rejection(key, version).is_some() {
+            self.rejections.remove(key);
+        }
+    }
+
     /// For what is still open when something of a person changes: ends when that may have happened,
     /// counted from this call. What memory had of it is void by then.
     pub fn news(&self, user: &UserId) -> OwnedNotified {
@@ -273,12 +280,11 @@ impl Broker {
         upstream: &Brokered,
         account: Option<&AccountName>,
     ) -> Result<bool, StoreError> {
+        if let Mode::TokenExchange(exchange) = &upstream.mode {
+            return self.is_there(who, exchange).await;
+        }
         let found = self.parts.store.find(&upstream.key(who, account)).await?;
-        Ok(match found {
-            Some(stored) => stored.record.health == Health::Good,
-            // The others are obtained without the person, and stored nowhere but in passing.
-            None => !matches!(upstream.method(), Method::Connect | Method::ApiKey),
-        })
+        Ok(found.is_some_and(|stored| stored.record.health == Health::Good))
     }
 
     /// Notes in the audit that the credential left on a request.

@@ -38,6 +38,9 @@ const ANSWER_OVERHEAD: u64 = 384;
 const UNKNOWN_LIFE: Duration = Duration::from_mins(5);
 /// How long before its end, at most, a token is had anew.
 const MARGIN: Duration = Duration::from_mins(1);
+/// Upstreams that took nothing since a kept token was renewed for them, of all people; about 100
+/// bytes each.
+const IN_VAIN: usize = 50_000;
 /// How long a refusal of this very token stands.
 const REFUSAL_REST: Duration = Duration::from_secs(30);
 
@@ -101,6 +104,8 @@ pub(crate) struct Exchanges {
     answers: Cache<Key, Answer, TokenBytes>,
     flights: Flights<Key, Obtained>,
     versions: AtomicI64,
+    /// For which a kept token was renewed, and which took nothing since.
+    in_vain: Cache<(UserId, UpstreamName), ()>,
 }
 
 /// Everything that determines an answer (TX-3) but what the upstream's configuration says.
@@ -124,7 +129,17 @@ impl Exchanges {
     pub(crate) fn new(tasks: Tasks) -> Self {
         let items = usize::try_from(ANSWER_BYTES / 1024).unwrap_or(usize::MAX);
         let answers = Cache::with_weighter(items, ANSWER_BYTES, TokenBytes);
-        Self { answers, flights: Flights::new(tasks), versions: AtomicI64::new(0) }
+        let (flights, versions) = (Flights::new(tasks), AtomicI64::new(0));
+        Self { answers, flights, versions, in_vain: Cache::new(IN_VAIN) }
+    }
+
+    /// Whether a kept token may be renewed because this upstream's provider refused it: once, until
+    /// it takes one again. What refuses everything must not keep the others from what they take.
+    fn may_doubt(&self, who: &Principal, upstream: &Brokered) -> bool {
+        let whose = (who.user.clone(), upstream.name.clone());
+        let is_first = self.in_vain.get(&whose).is_none();
+        self.in_vain.insert(whose, ());
+        is_first
     }
 
     /// The hot path: memory only.
@@ -175,14 +190,24 @@ impl Broker {
         exchange: &Arc<TokenExchange>,
     ) -> Obtained {
         const REFUSED: ObtainError = ObtainError::Refused { reason: Reason::SubjectRefused };
+        const SIGN_IN_AGAIN: Obtained = Err(ObtainError::Refused { reason: Reason::SignInMissing });
         let subject = self.subject(who, exchange).await?;
         let exchanged = self.exchange_subject(who, upstream, exchange, &subject).await;
-        if exchanged.as_ref().err() != Some(&REFUSED) || !self.doubt(who, &subject) {
+        let SubjectId::Kept(version) = subject.id else { return exchanged };
+        if exchanged.as_ref().err() != Some(&REFUSED) {
             return exchanged;
         }
-        let renewed = self.subject(who, exchange).await?;
+        let may_doubt = self.exchanges.may_doubt(who, upstream);
+        let doubt = may_doubt.then(|| self.doubt(who, version));
+        // Also where somebody else had it renewed.
+        let renewed = self.subject(who, exchange).await;
+        drop(doubt);
+        let renewed = renewed?;
+        if renewed.id == subject.id {
+            return SIGN_IN_AGAIN;
+        }
         match self.exchange_subject(who, upstream, exchange, &renewed).await {
-            Err(REFUSED) => Err(ObtainError::Refused { reason: Reason::SignInMissing }),
+            Err(REFUSED) => SIGN_IN_AGAIN,
             exchanged => exchanged,
         }
     }
@@ -242,6 +267,8 @@ impl Errand {
         let (result, until, outcome) = match exchanged {
             Ok(token) => {
                 permit.answered();
+                let whose = (self.key.user.clone(), self.key.upstream.clone());
+                self.broker.exchanges.in_vain.remove(&whose);
                 let (result, until) = self.render(&token, now);
                 (result, until, Outcome::Success)
             }

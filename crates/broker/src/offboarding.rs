@@ -80,11 +80,25 @@ impl Offboarding {
     }
 
     /// Off, their sign-ins, tokens and clients' grants are ended, and stay so when they are let in
-    /// again; what they connected stays. Written to the audit before it is done.
+    /// again; so is what their browser sign-in left to be exchanged. What they connected stays.
+    /// Written to the audit before it is done.
     ///
     /// # Errors
-    /// [`StoreError`]: it is as it was.
+    /// [`StoreError`]: it is as it was, or not all of it was ended; it may be done again.
     pub async fn switch(&self, person: &Person, disabled: bool) -> Result<(), StoreError> {
+        self.turn(person, disabled).await?;
+        if !disabled {
+            return Ok(());
+        }
+        for (slot, _) in self.broker.parts.store.list(&person.id).await? {
+            if matches!(slot, Slot::SubjectToken(_)) {
+                self.end(&person.id, slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, person: &Person, disabled: bool) -> Result<(), StoreError> {
         let action = if disabled { Action::Disable } else { Action::Enable };
         let ordered = self
             .order
@@ -105,7 +119,7 @@ impl Offboarding {
     /// # Errors
     /// [`StoreError`]: the person is not erased, and everything may be done again.
     pub async fn offboard(&self, person: &Person) -> Result<Vec<Receipt>, StoreError> {
-        self.switch(person, true).await?;
+        self.turn(person, true).await?;
         let mut receipts = Vec::new();
         let mut looks = 0;
         loop {
@@ -137,7 +151,8 @@ impl Offboarding {
                 self.upstreams.iter().find(|upstream| upstream.name == name.upstream)
             }
             Slot::SubjectToken(_) => {
-                self.broker.parts.subject_tokens.as_ref().map(|kept| kept.provider())
+                let kept = self.broker.parts.subject_tokens.as_ref();
+                kept.and_then(|kept| kept.provider_of(&slot))
             }
         };
         let revocation = match (&slot, upstream) {

@@ -9,7 +9,7 @@ use attache_core::{
     audit::Reason,
     outbound::Outbound,
     principal::{AuthenticatedBy, Presented},
-    store::{StoreError, Version},
+    store::{Health, StoreError, Version},
     subject_token::SubjectTokenKeeper,
 };
 use attache_crypto::jose;
@@ -49,6 +49,19 @@ pub(crate) struct Subject {
     pub(crate) id: SubjectId,
     pub(crate) token: Secret,
     pub(crate) ends: Timestamp,
+}
+
+/// As long as this is there, what was kept is not used but renewed.
+pub(crate) struct Doubt<'a> {
+    broker: &'a Broker,
+    key: CredentialKey,
+    version: Version,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.broker.trust(&self.key, self.version);
+    }
 }
 
 /// Whoever signs in anew, or in another role, has another one.
@@ -96,8 +109,10 @@ impl SubjectTokens {
         Some(Self { issuer: id, audiences, provider: Arc::new(provider) })
     }
 
-    pub(crate) fn provider(&self) -> &Arc<Brokered> {
-        &self.provider
+    /// What is kept there is nobody else's to see.
+    pub(crate) fn provider_of(&self, slot: &Slot) -> Option<&Arc<Brokered>> {
+        let is_ours = *slot == Slot::SubjectToken(self.issuer.clone());
+        is_ours.then_some(&self.provider)
     }
 
     fn key(&self, user: &UserId) -> CredentialKey {
@@ -184,16 +199,26 @@ impl Broker {
         })
     }
 
-    /// The provider does not take what was kept: it is renewed before it is used again. Whether
-    /// there is anything to renew.
-    pub(crate) fn doubt(&self, who: &Principal, subject: &Subject) -> bool {
-        match (subject.id, &self.parts.subject_tokens) {
-            (SubjectId::Kept(version), Some(kept)) => {
-                self.distrust(kept.key(&who.user), version);
-                true
-            }
-            _ => false,
+    /// A provider does not take what was kept, of this version: it is renewed before it is used again,
+    /// or used as it is when the doubt is over. Others may take what one refuses.
+    pub(crate) fn doubt(&self, who: &Principal, version: Version) -> Option<Doubt<'_>> {
+        let key = self.parts.subject_tokens.as_deref()?.key(&who.user);
+        self.distrust(key.clone(), version);
+        Some(Doubt { broker: self, key, version })
+    }
+
+    /// Where what is exchanged was kept, and is there no more, nothing is exchanged any more.
+    pub(crate) async fn is_there(
+        &self,
+        who: &Principal,
+        exchange: &TokenExchange,
+    ) -> Result<bool, StoreError> {
+        if exchange.presented(who).is_some() {
+            return Ok(true);
         }
+        let Some((_, key)) = self.kept(who, exchange) else { return Ok(false) };
+        let found = self.parts.store.find(&key).await?;
+        Ok(found.is_some_and(|stored| stored.record.health == Health::Good))
     }
 
     /// Only for who brought a token of ours: whoever brought one of somebody else's is known to us
@@ -221,17 +246,32 @@ impl SubjectTokenKeeper for Broker {
         put.map(drop).map_err(|ConnectError(reason)| reason)
     }
 
-    /// Ended at the provider, too, where it has a way: nobody waits for that but shutdown.
+    /// Whatever is configured by now: what was kept before ends, too.
     async fn forget(&self, user: &UserId) -> Result<(), StoreError> {
-        let Some(kept) = &self.parts.subject_tokens else { return Ok(()) };
-        let key = kept.key(user);
+        if let Some(kept) = &self.parts.subject_tokens {
+            self.forget_at(kept.key(user)).await?;
+        }
+        for (slot, _) in self.parts.store.list(user).await? {
+            if matches!(slot, Slot::SubjectToken(_)) {
+                self.forget_at(CredentialKey { user: user.clone(), slot }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Broker {
+    /// Ended at the provider, too, where it has a way: nobody waits for that but shutdown.
+    async fn forget_at(&self, key: CredentialKey) -> Result<(), StoreError> {
         let seen = self.parts.vault.seen(&key);
         let removed = self.parts.store.remove(&key).await;
         // Also when nobody knows whether it was removed.
         self.ready.forget(&key);
         self.forgive(&key);
-        if let Some(removed) = removed? {
-            let (vault, provider) = (Arc::clone(&self.parts.vault), Arc::clone(&kept.provider));
+        let kept = self.parts.subject_tokens.as_deref();
+        let provider = kept.and_then(|kept| kept.provider_of(&key.slot));
+        if let (Some(removed), Some(provider)) = (removed?, provider.cloned()) {
+            let vault = Arc::clone(&self.parts.vault);
             self.parts.tasks.spawn(async move {
                 if let Ok(credential) = vault.open(&key, &removed.record, seen, None).await {
                     revoke(&provider, removed.record.obtained_via, &credential).await;

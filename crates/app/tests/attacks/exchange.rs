@@ -47,11 +47,18 @@ impl Exchanger {
     }
 
     pub(crate) async fn world_among(&self, surroundings: Surroundings) -> World {
-        let more = format!(
+        let more = surroundings.more + &self.upstream("hr");
+        let surroundings = Surroundings { more, ..surroundings };
+        World::among("sqlite:attache.db", surroundings).await
+    }
+
+    /// One for which tokens are exchanged here.
+    pub(crate) fn upstream(&self, name: &str) -> String {
+        format!(
             r#"
 [[upstream]]
-name = "hr"
-url = "{{bare}}hr"
+name = "{name}"
+url = "{{bare}}{name}"
 protocol = "http"
 [upstream.auth_broker]
 mode = "token_exchange"
@@ -63,9 +70,7 @@ scopes = ["read"]
 token_params = {{ connection = "hr" }}
 "#,
             self.url
-        );
-        let surroundings = Surroundings { more, ..surroundings };
-        World::among("sqlite:attache.db", surroundings).await
+        )
     }
 
     pub(crate) fn lie(&self, status: u16, body: &'static str) {

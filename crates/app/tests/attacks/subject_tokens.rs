@@ -12,8 +12,9 @@ use crate::{
     app::{App, Tokens},
     configuration,
     exchange::{Exchanger, arrived},
-    offboarding,
+    offboarding::{self, AT_ONCE},
     program::Program,
+    streams,
     tokens::{self, EVERYTHING},
     visitor::Visitor,
     world::{Surroundings, World},
@@ -84,8 +85,10 @@ async fn a_sign_out_ends_what_was_kept() {
     let (adas, graces) = (program(&world, &mut ada).await, program(&world, &mut grace).await);
     assert_eq!(adas.get("/http/hr/me").await.status, 200);
     assert_eq!(world.idp.open_grants(), 2);
+    let mut stream = streams::listen_at(&adas, "/http/hr/events").await;
     let gone = tokens::post(&mut ada, "/logout", "").await;
     assert_eq!(gone.status, 303, "{}", gone.body);
+    assert!(stream.ends_within(AT_ONCE).await, "what was begun with it ends with it");
     for _ in 0..2 {
         refused(&adas, 403, AGAIN).await;
     }
@@ -195,6 +198,74 @@ async fn a_sign_in_is_renewed_once_and_its_end_is_said() {
         refused(&adas, 403, AGAIN).await;
     }
     assert_eq!(world.bare.arrived().len(), 2);
+    world.end().await;
+}
+
+/// What one provider refuses for ever, another takes.
+#[tokio::test]
+async fn one_refusal_keeps_nobody_from_the_other_upstreams() {
+    let (refuses, takes) = (Exchanger::start().await, Exchanger::start().await);
+    let surroundings = Surroundings {
+        oidc: KEPT.to_owned(),
+        more: takes.upstream("crm"),
+        ..Surroundings::default()
+    };
+    let world = refuses.world_among(surroundings).await;
+    world.idp.give_tokens_for(&world.origin.origin().ascii_serialization());
+    let mut ada = world.ada().await;
+    let adas = program(&world, &mut ada).await;
+    let crm = async || adas.get("/http/crm/me").await.status.as_u16();
+    assert_eq!(crm().await, 200);
+    for minute in 0..4 {
+        for _ in 0..2 {
+            refuses.lie(400, r#"{"error":"invalid_grant"}"#);
+        }
+        for _ in 0..2 {
+            refused(&adas, 403, AGAIN).await;
+            assert_eq!(crm().await, 200, "minute {minute}");
+        }
+        world.later(Duration::from_secs(40));
+    }
+    assert_eq!(takes.asked(), 2, "renewed once, and exchanged anew for that");
+    world.end().await;
+}
+
+/// Whether the provider renews it or not: what it gave before has not ended.
+#[tokio::test]
+async fn a_refusal_while_the_provider_is_away_keeps_nobody_from_the_other_upstreams() {
+    let (refuses, takes) = (Exchanger::start().await, Exchanger::start().await);
+    let surroundings = Surroundings {
+        oidc: KEPT.to_owned(),
+        more: takes.upstream("crm"),
+        ..Surroundings::default()
+    };
+    let world = refuses.world_among(surroundings).await;
+    world.idp.give_tokens_for(&world.origin.origin().ascii_serialization());
+    let mut ada = world.ada().await;
+    let adas = program(&world, &mut ada).await;
+    refuses.lie(400, r#"{"error":"invalid_grant"}"#);
+    world.idp.renewals().next(TokenAnswer::Status500);
+    refused(&adas, 503, "not answering").await;
+    assert_eq!(adas.get("/http/crm/me").await.status, 200);
+    world.end().await;
+}
+
+/// An operator stops keeping them: those that are there end as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_before_ends_with_a_sign_out_and_with_its_person() {
+    let exchanger = Exchanger::start().await;
+    let mut world = world(&exchanger).await;
+    let (mut ada, grace) = (world.ada().await, world.grace().await);
+    world.surroundings.oidc = String::new();
+    world.restart().await;
+    assert_eq!(world.count("credential").await, 2);
+    assert_eq!(tokens::post(&mut ada, "/logout", "").await.status, 303);
+    assert_eq!(world.count("credential").await, 1);
+    fs::write(world.home.config_file(), configuration::text(&world)).expect("a disk");
+    let switched = offboarding::user(&world, &["disable", "grace@example.com"]);
+    assert!(switched.status.success(), "{switched:?}");
+    assert_eq!(world.count("credential").await, 0);
+    drop(grace);
     world.end().await;
 }
 
