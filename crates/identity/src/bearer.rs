@@ -276,9 +276,12 @@ impl Registry {
             return Err(SWITCHED_OFF);
         }
         let claims = Claims(&token.claims);
-        // A token says what was so when it was issued: what was said since is newer.
+        // A token says what was so when it was issued: what was said since is newer. One that does not
+        // say when may be of any time, and is no news of who is known.
         let at = token.issued_at.unwrap_or(now).min(now);
-        let is_older = |person: &Person| at.as_seconds() < person.vouched_for_at().as_seconds();
+        let is_older = |person: &Person| {
+            token.issued_at.is_none() || at.as_seconds() < person.vouched_for_at().as_seconds()
+        };
         let profile = match &known {
             Some(person) if is_older(person) => person.profile.clone(),
             Some(person) => claims.profile_over(&person.profile, &token.groups_claim),
@@ -291,8 +294,9 @@ impl Registry {
         }
         let person = match known {
             Some(person)
-                if person.profile == profile
-                    && at.since(person.vouched_for_at()) < VOUCHED_EVERY =>
+                if is_older(&person)
+                    || (person.profile == profile
+                        && at.since(person.vouched_for_at()) < VOUCHED_EVERY) =>
             {
                 person
             }

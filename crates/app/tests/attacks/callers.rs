@@ -341,13 +341,18 @@ async fn a_path_names_an_upstream_exactly() {
 #[tokio::test]
 async fn an_older_token_brings_no_group_back() {
     let world = World::new().await;
-    let told = |issued: i64, groups: &[&str]| {
+    let says = |claims: Value| {
         let origin = world.origin.origin().ascii_serialization();
-        let claims = json!({
+        let mut all = json!({
             "iss": world.forge.issuer, "aud": origin, "sub": "mallory", "client_id": "c",
-            "iat": issued, "exp": issued + 3600, "groups": groups,
         });
-        world.program_with(&world.forge.sign("at+jwt", &claims))
+        for (name, value) in claims.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        world.program_with(&world.forge.sign("at+jwt", &all))
+    };
+    let told = |issued: i64, groups: &[&str]| {
+        says(json!({ "iat": issued, "exp": issued + 3600, "groups": groups }))
     };
     let is_engineer = async |program: &Program| program.get("/http/vip-api/me").await.status != 404;
     let before = told(world.now(), &["engineering"]);
@@ -360,5 +365,12 @@ async fn an_older_token_brings_no_group_back() {
     assert!(!is_engineer(&after).await);
     world.later(Duration::from_secs(1));
     assert!(is_engineer(&told(world.now(), &["engineering"])).await, "what is newer counts");
+
+    // What does not say when it was issued is no news of anybody.
+    let timeless = json!({ "exp": world.now() + 3600, "groups": ["engineering"] });
+    world.later(Duration::from_secs(1));
+    assert!(!is_engineer(&told(world.now(), &[])).await);
+    world.later(Duration::from_mins(2));
+    assert!(!is_engineer(&says(timeless)).await);
     world.end().await;
 }
