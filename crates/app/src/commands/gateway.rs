@@ -26,8 +26,16 @@ enum Who {
 }
 
 impl Gateway {
-    /// The one that is named or, where the person is signed in to one only, that.
+    /// The one that is named or, where the person is signed in to one only, that; a token is of the
+    /// one that is named.
     pub(super) fn of(global: &Global) -> Result<Self, Failure> {
+        if global.token.is_some() && global.url.is_none() {
+            return Err(Failure::Usage(
+                "whose token is it? Name the gateway with --url or ATTACHE_URL: it is sent to no \
+                 other"
+                    .to_owned(),
+            ));
+        }
         let remote = Remote::new(&gateway_url(global)?)?;
         let given = global.token.as_deref().map(|token| Who::Token(Secret::new(token)));
         let who = given.map_or_else(|| Who::signed_in(remote.origin()), Ok)?;

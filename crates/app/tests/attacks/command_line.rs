@@ -314,5 +314,8 @@ async fn nobody_signs_in_to_another_gateway_by_mistake() {
     // The other name is another gateway, for which there is nothing.
     let words = failed(&machine.run(&[&LIST[..], &["--url", &named]].concat()).await, 2);
     assert!(words.contains("you are not signed in"), "{words}");
+    // Nor is a token sent to the gateway that happens to be known.
+    let words = failed(&machine.run(&[&LIST[..], &["--token", "of-another"]].concat()).await, 2);
+    assert!(words.contains("Name the gateway"), "{words}");
     world.end().await;
 }
