@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 umask 077
 mkdir -p secrets
+chmod 0700 secrets
 
 # new NAME: stdin becomes the secret, unless it is there
 new() {

@@ -30,7 +30,7 @@ def main(folder: pathlib.Path) -> None:
         fewer = chart.render(values | alone, name="attache", namespace="attache")
     documents = [text for name, text in fewer.items() if name.endswith(".yaml") and text.strip()]
     kinds = [yaml.safe_load(text)["kind"] for text in documents]
-    assert sorted(kinds) == ["ConfigMap", "Deployment", "Service"], kinds
+    assert sorted(kinds) == ["Deployment", "Secret", "Service"], kinds
     assert any(f'image: "attache@{digest}"' in text for text in fewer.values())
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +42,8 @@ def main(folder: pathlib.Path) -> None:
             (folder / pathlib.Path(name).name).write_text(text)
             if document["kind"] == "Deployment":
                 restricted(document["spec"]["template"]["spec"])
-            if document["kind"] == "ConfigMap":
-                (folder / "attache.yaml").write_text(document["data"]["attache.yaml"])
+            if document["kind"] == "Secret":
+                (folder / "attache.yaml").write_text(document["stringData"]["attache.yaml"])
     print("the chart renders", ", ".join(sorted(kinds)))
 
 
@@ -59,7 +59,7 @@ def restricted(pod: dict) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
-    assert all(set(volume) & {"configMap", "secret"} for volume in pod["volumes"])
+    assert all("secret" in volume for volume in pod["volumes"])
     for container in pod["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
