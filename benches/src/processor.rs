@@ -59,6 +59,15 @@ impl Meter {
     }
 }
 
+/// Bytes of a process that are in memory.
+pub fn resident(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))
+        .with_context(|| format!("process {process} is gone"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
+    Ok(kibibytes.trim().parse::<f64>()? * 1024.0)
+}
+
 fn spent_by(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))
         .with_context(|| format!("process {process} is gone"))?;

@@ -71,15 +71,19 @@ fn demo() -> Result<()> {
 }
 
 pub(crate) const BENCHES: [&str; 3] = ["proxy", "resolve", "memory"];
+/// Not among all of them: the one takes its time, the other ten thousand connections.
+pub(crate) const LONG_BENCHES: [&str; 2] = ["soak", "idle"];
 
 /// Measures, with the gateway as it ships.
 pub(crate) fn bench(name: &str) -> Result<()> {
-    if name == "proxy" {
+    let of_the_proxy = LONG_BENCHES.contains(&name);
+    if name == "proxy" || of_the_proxy {
         release()?;
         let yardstick = "build --release --locked --package attache-benches --bin reference";
         run::loudly(&mut cargo(yardstick))?;
     }
-    let run = format!("run --release --locked --package attache-benches --bin {name}");
+    let what = if of_the_proxy { format!("proxy -- {name}") } else { name.to_owned() };
+    let run = format!("run --release --locked --package attache-benches --bin {what}");
     run::loudly(&mut cargo(&run))
 }
 

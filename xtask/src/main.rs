@@ -21,6 +21,9 @@ usage: cargo xtask <command>
                       proxy     a call, beside nginx's (needs wrk and nginx)
                       resolve   whose credential a request takes, beside the floor
                       memory    what each person served takes
+                    or, on their own,
+                      soak      ten minutes of calls, and memory that has to stay (needs wrk, nginx)
+                      idle      what an event stream takes on which nothing happens
   deps              the arrows between the crates, and the licences
   fuzz              foreign input that nobody thought of, for 30 seconds
   packaging         lint, render and build what is in the folder packaging, around the program that
@@ -34,7 +37,9 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test" | "ci"] => ci::everything(),
         ["bench"] => ci::BENCHES.into_iter().try_for_each(ci::bench),
-        ["bench", name] if ci::BENCHES.contains(name) => ci::bench(name),
+        ["bench", name] if ci::BENCHES.contains(name) || ci::LONG_BENCHES.contains(name) => {
+            ci::bench(name)
+        }
         ["deps"] => deps::check(),
         ["fuzz"] => ci::fuzz(),
         ["packaging"] => packages::provide().and_then(|()| packaging::check()),

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use attache_benches::{
     folder::Folder,
     people::{self, Home, Someone},
@@ -17,7 +17,7 @@ use crate::{
     server::{Server, beside, free},
 };
 
-const PEOPLE: usize = 1_000;
+pub(crate) const PEOPLE: usize = 1_000;
 
 pub(crate) struct Cast {
     /// A line for each person: name, bearer token and upstream token, with tabs between them.
@@ -49,7 +49,7 @@ impl Cast {
 
         let key = LocalKey::generate(&SystemRandom);
         let origin = format!("http://{}", upstream.at);
-        seed(&folder, &key, Home { issuer: &issuer.url, origin: &origin }).await?;
+        seed(&folder, &key, &issuer.url, &origin).await?;
         let file = folder.file("attache.toml");
         fs::write(&file, configuration(&public_url, attache, admin, &issuer.url, &upstream.url))?;
         let mut gateway = beside("attache")?;
@@ -63,10 +63,15 @@ impl Cast {
         ];
         Ok(Self { people, upstream, proxies, _folder: folder })
     }
+
+    pub(crate) fn gateway(&self) -> Result<&Server> {
+        self.proxies.iter().find(|one| one.name == "attache").context("it is among them")
+    }
 }
 
 /// Everybody has connected the upstream.
-async fn seed(folder: &Folder, key: &Secret, home: Home<'_>) -> Result<()> {
+pub(crate) async fn seed(folder: &Folder, key: &Secret, issuer: &str, origin: &str) -> Result<()> {
+    let home = Home { issuer, origin };
     let active = Arc::new(LocalKey::from_base64(key)?);
     let location = Location::Sqlite(folder.file("attache.db"));
     Store::open(&location).await?.close().await;
@@ -74,7 +79,7 @@ async fn seed(folder: &Folder, key: &Secret, home: Home<'_>) -> Result<()> {
 }
 
 /// Everything that costs something is on: identity, policy, metrics, audit, access log.
-fn configuration(
+pub(crate) fn configuration(
     public_url: &str,
     listen: SocketAddr,
     admin: SocketAddr,

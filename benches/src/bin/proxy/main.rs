@@ -5,12 +5,17 @@
 //! own; the upstream answers 401 to anybody else's, so a call that fails is a wrong token, and the
 //! run fails with it. Rounds take turns; processor time is what the kernel counted for each
 //! process. Only ratios are worth quoting: machines are noisy, and none is yours.
+//!
+//! `cargo xtask bench soak` and `cargo xtask bench idle` ask the same cast other questions ([`soak`],
+//! [`idle`]).
 
 mod cast;
+mod idle;
 mod issuer;
 mod load;
 mod nginx;
 mod server;
+mod soak;
 
 use anyhow::{Result, ensure};
 use attache_benches::report::{median, say};
@@ -39,6 +44,14 @@ struct Turn {
 #[tokio::main]
 async fn main() -> Result<()> {
     attache_crypto::install_provider();
+    match std::env::args().nth(1).as_deref() {
+        Some("soak") => soak::run().await,
+        Some("idle") => idle::run().await,
+        _ => compare().await,
+    }
+}
+
+async fn compare() -> Result<()> {
     let cast = Cast::start().await?;
     for server in &cast.proxies {
         // Connections, caches, page faults; and everybody's first call.

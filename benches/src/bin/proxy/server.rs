@@ -36,8 +36,12 @@ impl Server {
         bail!("{name} does not listen on {at}")
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn meter(&self) -> Meter {
-        Meter { processes: vec![self.process.id()] }
+        Meter { processes: vec![self.id()] }
     }
 }
 
