@@ -18,6 +18,7 @@ mod support {
     #[path = "../../../store/tests/support/postgres.rs"]
     pub(crate) mod postgres;
     pub(crate) mod relay;
+    pub(crate) mod rust_trace;
     pub(crate) mod stage;
     pub(crate) mod upstream;
 }

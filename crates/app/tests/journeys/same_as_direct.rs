@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::server_suite::{EVERYTHING, upstream_token};
-use crate::support::{peers::run, people::Person, stage::journey};
+use crate::support::{peers::run, people::Person, rust_trace::trace, stage::journey};
 
 #[test]
 fn for_the_typescript_sdk_1() {
@@ -21,8 +21,19 @@ fn for_the_python_sdk() {
     comes_of("mcp_trace.py", &["auto", "legacy"]);
 }
 
-/// In a stateless revision, where the client speaks one, and in sessions.
+#[test]
+fn for_the_rust_sdk() {
+    comes_to_the_same(&["auto", "legacy"], |url, token, mode| trace(url, token, mode == "auto"));
+}
+
 fn comes_of(script: &str, modes: &[&str]) {
+    comes_to_the_same(modes, |url, token, mode| {
+        run(script, &json!({ "url": url, "token": token, "mode": mode }))
+    });
+}
+
+/// In a stateless revision, where the client speaks one, and in sessions.
+fn comes_to_the_same(modes: &[&str], play: impl Fn(&str, &str, &str) -> Value) {
     journey(EVERYTHING, |stage| {
         let mut ada = Person::new(stage, "ada");
         ada.connect("notes");
@@ -30,10 +41,8 @@ fn comes_of(script: &str, modes: &[&str]) {
         let notes = stage.notes();
         let ways = [(stage.server.says("resource"), &token), (&notes, &ada.bearer)];
         for mode in modes {
-            let [direct, through] = ways.map(|(url, token)| {
-                run(script, &json!({ "url": url, "token": token, "mode": mode }))
-            });
-            assert_eq!(direct["error"], Value::Null, "{mode}: {direct}");
+            let [direct, through] = ways.map(|(url, token)| play(url, token, mode));
+            assert_eq!(direct["cancelled"], true, "{mode}: {direct}");
             for (what, came) in direct.as_object().expect("all that was done") {
                 assert_eq!(&through[what], came, "{what}, {mode}: {}", through["error"]);
             }
