@@ -1,6 +1,7 @@
 //! A gateway that listens, and how it ends.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -9,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use attache_config::Config;
+use attache_config::{Config, model::ProxyListener};
 use attache_net::{
     serve::{Limits, Server, Workers},
     shutdown::Shutdown,
+    tls::{MutualTls, MutualTlsError},
     upstream::UpstreamClient,
 };
 use attache_proxy::Front;
@@ -33,6 +35,8 @@ const SETTLE: Duration = Duration::from_secs(20);
 pub enum StartError {
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    ProxyListener(#[from] MutualTlsError),
     #[error("cannot listen on {address} ({key}): {source}")]
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
 }
@@ -44,14 +48,14 @@ impl StartError {
     }
 }
 
-/// Running: two listeners, the workers of the data plane, and the control plane's runtime.
+/// Running: the listeners, the workers of the data plane, and the control plane's runtime.
 #[derive(Debug)]
 #[must_use = "a gateway that is dropped goes on without anybody to stop it"]
 pub struct Gateway {
     address: SocketAddr,
     admin_address: SocketAddr,
     shutdown: Shutdown,
-    workers: Workers,
+    workers: Vec<Workers>,
     admin: JoinHandle<io::Result<usize>>,
     wired: Wired,
 }
@@ -75,6 +79,12 @@ impl Gateway {
         };
         let server = bind("listen", config.listen)?;
         let admin_server = bind("admin_listen", config.admin_listen)?;
+        let proxy_server = match &config.proxy_listener {
+            None => None,
+            Some(one) => {
+                Some(bind("proxy_listener.listen", one.listen)?.with_tls(mutual_tls(one)?))
+            }
+        };
         let shutdown = Shutdown::new(GRACE);
         let started = Arc::new(OnceLock::new());
         let admin_address = admin_server.local_addr();
@@ -93,15 +103,26 @@ impl Gateway {
             UpstreamClient::resolving(wired.rules.clone(), &wired.trust, resolver)
         };
         let front = Front::new(wired.front.clone(), client());
-        let workers = server
-            .start(worker_count(), &shutdown, |_| {
-                let front = front.with_client(client());
+        let started = server.start(worker_count(), &shutdown, |_| {
+            let front = front.with_client(client());
+            service_fn(move |request| {
+                let front = front.clone();
+                async move { Ok::<_, Infallible>(front.handle(request).await) }
+            })
+        });
+        let failed = |key, address| move |source| StartError::Listen { key, address, source };
+        let mut workers = vec![started.map_err(failed("listen", address))?];
+        if let Some(server) = proxy_server {
+            let address = server.local_addr();
+            let started = server.start(worker_count(), &shutdown, |_| {
+                let front = front.clone();
                 service_fn(move |request| {
                     let front = front.clone();
-                    async move { Ok::<_, std::convert::Infallible>(front.handle(request).await) }
+                    async move { Ok::<_, Infallible>(front.answer_proxy(request).await) }
                 })
-            })
-            .map_err(|source| StartError::Listen { key: "listen", address, source })?;
+            });
+            workers.push(started.map_err(failed("proxy_listener.listen", address))?);
+        }
         Ok(Self { address, admin_address, shutdown, workers, admin, wired })
     }
 
@@ -116,10 +137,14 @@ impl Gateway {
     /// Stops accepting, lets requests end, then what must not be lost: refreshes and the audit.
     pub async fn stop(self) {
         self.shutdown.begin();
-        match self.workers.finished().await {
-            Ok(0) => {}
-            Ok(cut) => tracing::warn!(cut, "connections were cut at the end of the grace period"),
-            Err(error) => tracing::error!(%error, "the data plane did not end cleanly"),
+        for workers in self.workers {
+            match workers.finished().await {
+                Ok(0) => {}
+                Ok(cut) => {
+                    tracing::warn!(cut, "connections were cut at the end of the grace period");
+                }
+                Err(error) => tracing::error!(%error, "the data plane did not end cleanly"),
+            }
         }
         if let Err(error) = self.admin.await {
             tracing::error!(%error, "the admin listener did not end cleanly");
@@ -133,6 +158,13 @@ impl Gateway {
         }
         self.wired.store.close().await;
     }
+}
+
+fn mutual_tls(listener: &ProxyListener) -> Result<MutualTls, MutualTlsError> {
+    let ProxyListener { certificate, key, client_ca, .. } = listener;
+    let [certificate, key, client_ca] =
+        [certificate, key, client_ca].map(|pem| pem.expose().as_bytes());
+    MutualTls::new(certificate, key, client_ca)
 }
 
 /// One per core: a request stays on the core that accepted it.

@@ -20,7 +20,7 @@ use attache_broker::{
 };
 use attache_config::{
     Config,
-    model::{ForwardAuth, Introspection, Oidc},
+    model::{ForwardAuth, Introspection, Oidc, ProxyProof},
 };
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::{keyring::KeyRing, random::Random};
@@ -35,7 +35,7 @@ use attache_net::{
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, Proxy, Route, SESSION_KEY, Snapshot,
+    FrontParts, Proof, Proxy, Route, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
 use attache_store::{OpenError, Store};
@@ -225,8 +225,11 @@ fn snapshot(config: &Config, routes: Vec<Route>) -> Snapshot {
 }
 
 fn proxy(proxy: &ForwardAuth) -> Proxy {
-    let upstreams = proxy.upstreams.clone();
-    Proxy::new(proxy.name.clone(), &proxy.secret, upstreams, proxy.rate)
+    let proof = match &proxy.proof {
+        ProxyProof::Secret(secret) => Proof::secret(secret),
+        ProxyProof::Certificate(name) => Proof::Certificate(name.clone()),
+    };
+    Proxy::new(proxy.name.clone(), proof, proxy.upstreams.clone(), proxy.rate)
 }
 
 fn identity_settings(config: &Config) -> IdentitySettings {

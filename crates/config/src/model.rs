@@ -38,8 +38,10 @@ pub struct Config {
     pub notices: Option<Notices>,
     /// In the order of the file, each name once.
     pub upstreams: Vec<Upstream>,
-    /// Each name and each secret once.
+    /// Each name and each proof once.
     pub forward_auth: Vec<ForwardAuth>,
+    /// Always there when a proxy proves itself by a certificate.
+    pub proxy_listener: Option<ProxyListener>,
 }
 
 #[derive(Clone, Debug)]
@@ -273,10 +275,27 @@ pub struct HeaderFormat {
 #[derive(Clone, Debug)]
 pub struct ForwardAuth {
     pub name: String,
-    /// At least 32 characters, as a header can hold them.
-    pub secret: Secret,
+    pub proof: ProxyProof,
     /// At least one; all of them have a broker.
     pub upstreams: Vec<UpstreamName>,
     /// Answers a second to one person.
     pub rate: NonZeroU32,
+}
+
+/// What a proxy proves itself with.
+#[derive(Clone, Debug)]
+pub enum ProxyProof {
+    /// At least 32 characters, as a header can hold them.
+    Secret(Secret),
+    /// A certificate for this DNS name.
+    Certificate(String),
+}
+
+/// A listener for proxies with certificates. PEM, not yet read.
+#[derive(Clone, Debug)]
+pub struct ProxyListener {
+    pub listen: SocketAddr,
+    pub certificate: Secret,
+    pub key: Secret,
+    pub client_ca: Secret,
 }

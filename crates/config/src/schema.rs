@@ -70,6 +70,8 @@ pub struct File {
     /// Proxies of yours that ask for a person's credential and write it on the request themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forward_auth: Vec<ForwardAuth>,
+    /// Where such proxies prove themselves by a certificate. Absent: nowhere.
+    pub proxy_listener: Option<ProxyListener>,
 }
 
 impl Default for File {
@@ -91,6 +93,7 @@ impl Default for File {
             upstream: Vec::new(),
             policy: Vec::new(),
             forward_auth: Vec::new(),
+            proxy_listener: None,
         }
     }
 }
@@ -597,12 +600,14 @@ pub enum CallerKind {
 /// A proxy (nginx, Caddy, Traefik) that asks at `/forward-auth/NAME` for a person's credential.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-#[schemars(extend("required" = ["name", "secret", "upstreams"]))]
+#[schemars(extend("required" = ["name", "upstreams"]))]
 pub struct ForwardAuth {
     /// What the log calls it.
     pub name: Option<String>,
     /// What it sends in `Attache-Proxy-Secret`: 32 characters or more, of this proxy alone.
     pub secret: Option<SecretSource>,
+    /// In place of `secret`: a DNS name that its certificate is for, at the `proxy_listener`.
+    pub certificate_name: Option<String>,
     /// The upstreams it may ask for; each has an `auth_broker`.
     pub upstreams: Vec<String>,
     /// How often a second one person is answered through it.
@@ -611,8 +616,23 @@ pub struct ForwardAuth {
 
 impl Default for ForwardAuth {
     fn default() -> Self {
-        Self { name: None, secret: None, upstreams: Vec::new(), rate: 100 }
+        Self { name: None, secret: None, certificate_name: None, upstreams: Vec::new(), rate: 100 }
     }
+}
+
+/// A listener for proxies alone, with TLS on both sides: each shows a certificate of `client_ca`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["listen", "certificate", "key", "client_ca"]))]
+pub struct ProxyListener {
+    /// An IP address and a port.
+    pub listen: Option<String>,
+    /// PEM: what the gateway shows, and the certificates between that and its issuer.
+    pub certificate: Option<SecretSource>,
+    /// PEM: the private key of `certificate`.
+    pub key: Option<SecretSource>,
+    /// PEM: who issues the proxies' certificates.
+    pub client_ca: Option<SecretSource>,
 }
 
 // --- durations ----------------------------------------------------------------------------------

@@ -137,6 +137,17 @@ name = "edge"
 secret = { env = "EDGE_SECRET" }
 upstreams = ["api"]
 rate = 50
+
+[[forward_auth]]
+name = "inner"
+certificate_name = "edge.internal"
+upstreams = ["api"]
+
+[proxy_listener]
+listen = "127.0.0.1:8443"
+certificate = "-----BEGIN CERTIFICATE-----"
+key = "-----BEGIN PRIVATE KEY-----"
+client_ca = "-----BEGIN CERTIFICATE-----"
 "#;
 
 fn environment(name: &str) -> Option<String> {

@@ -993,3 +993,48 @@ fn a_rule_that_would_close_nothing_or_something_else_is_none() {
     );
     accepts(&named(&format!("during = ['Sun']\n{edge}")));
 }
+
+#[test]
+fn a_proxys_certificate_is_shown_somewhere() {
+    let listener = "[proxy_listener]\nlisten = '127.0.0.1:8443'\ncertificate = 'c'\nkey = 'k'\n\
+                    client_ca = 'c'\n";
+    let with = |lines: &str| broker(&format!("mode = 'oauth_connect'\n[[forward_auth]]\n{lines}"));
+    let certified =
+        |name: &str| format!("name = 'edge'\ncertificate_name = '{name}'\nupstreams = ['gh']\n");
+    let inner = certified("edge.internal");
+    accepts(&with(&format!("{inner}{listener}")));
+    for (lines, key, message) in [
+        (
+            inner.clone(),
+            "forward_auth[0].certificate_name",
+            "there is nowhere to show a certificate",
+        ),
+        (
+            format!("{inner}secret = '0123456789abcdef0123456789abcdef'\n{listener}"),
+            "forward_auth[0].certificate_name",
+            "this proxy has a secret, too",
+        ),
+        (
+            format!("{}{listener}", certified("*.internal")),
+            "forward_auth[0].certificate_name",
+            "this is not a DNS name in lower case",
+        ),
+        (
+            format!("{inner}[[forward_auth]]\n{}{listener}", inner.replace("'edge'", "'other'")),
+            "forward_auth[1].certificate_name",
+            "this is the name of edge, too",
+        ),
+        (
+            format!("{inner}{}", listener.replace("8443", "8080")),
+            "proxy_listener.listen",
+            "the gateway listens there already",
+        ),
+        (
+            format!("{inner}{}", listener.replace("key = 'k'\n", "")),
+            "proxy_listener.key",
+            "proxy_listener.key is required",
+        ),
+    ] {
+        refuses(&with(&lines), key, message);
+    }
+}

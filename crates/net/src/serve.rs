@@ -25,7 +25,8 @@ use tokio::{
 
 pub use connection::{Drain, PeerAddr};
 
-use crate::{BoxError, shutdown::Shutdown};
+use crate::{BoxError, shutdown::Shutdown, tls::MutualTls};
+use connection::Protocol;
 use dispatch::Dispatcher;
 use worker::Worker;
 
@@ -38,6 +39,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<MutualTls>,
 }
 
 /// What callers may take of this listener.
@@ -99,7 +101,13 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, limits })
+        Ok(Self { listener, address, limits, tls: None })
+    }
+
+    /// For callers who show a certificate.
+    #[must_use]
+    pub fn with_tls(self, tls: MutualTls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// With the port that was given when 0 was asked for.
@@ -127,7 +135,8 @@ impl Server {
                 let _inside = runtime.enter();
                 service(number)
             };
-            let worker = Worker::new(dispatcher.add(), self.limits, service, shutdown.clone());
+            let protocol = Protocol::new(self.limits, self.tls.clone());
+            let worker = Worker::new(dispatcher.add(), protocol, service, shutdown.clone());
             let (report, end) = oneshot::channel();
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let cut = runtime.block_on(worker.run());
@@ -155,7 +164,8 @@ impl Server {
     pub async fn serve<S: HttpService>(self, shutdown: &Shutdown, service: S) -> io::Result<usize> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let mut dispatcher = Dispatcher::new(self.limits.connections, shutdown.clone());
-        let worker = Worker::new(dispatcher.add(), self.limits, service, shutdown.clone());
+        let protocol = Protocol::new(self.limits, self.tls);
+        let worker = Worker::new(dispatcher.add(), protocol, service, shutdown.clone());
         let ((), cut) = tokio::join!(dispatcher.run(listener), worker.run());
         Ok(cut)
     }

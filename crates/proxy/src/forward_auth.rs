@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
 #[cfg(feature = "ext-authz")]
 pub(crate) use self::original::{ORIGINAL_METHOD, ORIGINAL_URI};
 pub(crate) use self::proxies::Proxies;
-pub use self::proxies::Proxy;
+pub use self::proxies::{Proof, Proxy};
 use crate::{
     account::{AccountUnclear, choose},
     body::ResponseBody,
@@ -43,7 +43,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// By its secret.
+    /// By its secret, or its certificate.
     pub(crate) fn prove(
         snapshot: &'a Snapshot,
         head: &request::Parts,
@@ -51,7 +51,7 @@ impl<'a> Asked<'a> {
         if !snapshot.origin.is_asked(&head.uri, &head.headers) {
             return Err(Refusal::ForeignHost);
         }
-        snapshot.proxies.proven(&head.headers).ok_or(Refusal::UnknownProxy)
+        snapshot.proxies.proven(head).ok_or(Refusal::UnknownProxy)
     }
 
     /// A wrong secret, none, an upstream that is not there and one of other proxies look the same.

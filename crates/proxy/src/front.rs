@@ -119,16 +119,11 @@ impl Front {
     }
 
     pub async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        #[cfg(feature = "ext-authz")]
-        if request.uri().path() == crate::ext_authz::CHECK {
-            return self.ext_authz(request).await;
+        if is_a_proxys(request.uri().path()) {
+            return self.answer_proxy(request).await;
         }
         if aggregate::is_asked(request.uri().path()) {
             return self.aggregate(request).await;
-        }
-        if let Some(name) = forward_auth::asked(request.uri().path()) {
-            let name = UpstreamName::parse(name).ok();
-            return self.forward_auth(&request.into_parts().0, name).await;
         }
         let Some(asked) = Asked::parse(request.uri().path()) else {
             return (self.parts.fallback)(request).await;
@@ -157,6 +152,19 @@ impl Front {
         }
         name_request(&mut response, &id);
         response
+    }
+
+    /// What proxies of the operator's ask; everything else is not found.
+    pub async fn answer_proxy(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        #[cfg(feature = "ext-authz")]
+        if request.uri().path() == crate::ext_authz::CHECK {
+            return self.ext_authz(request).await;
+        }
+        let Some(name) = forward_auth::asked(request.uri().path()) else {
+            return empty(StatusCode::NOT_FOUND);
+        };
+        let name = UpstreamName::parse(name).ok();
+        self.forward_auth(&request.into_parts().0, name).await
     }
 
     async fn proxy(
@@ -405,6 +413,14 @@ impl Front {
 async fn small(body: Arriving) -> Result<Bytes, Refusal> {
     let read = timeout(BODY_LIMIT, read_at_most(body, REPLAY_LIMIT)).await;
     read.map_err(|_| Refusal::BodyTooSlow)?.map_err(|_| Refusal::BodyTooLarge)
+}
+
+fn is_a_proxys(path: &str) -> bool {
+    #[cfg(feature = "ext-authz")]
+    if path == crate::ext_authz::CHECK {
+        return true;
+    }
+    forward_auth::asked(path).is_some()
 }
 
 /// Whether the operator opened this of the upstream.

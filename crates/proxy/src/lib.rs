@@ -30,7 +30,7 @@ pub mod snapshot;
 mod trailers;
 mod websocket;
 
-pub use forward_auth::Proxy;
+pub use forward_auth::{Proof, Proxy};
 pub use front::{Front, FrontParts};
 pub use metrics::Metrics;
 pub use session::SESSION_KEY;

@@ -16,7 +16,7 @@ use tonic::{
     client::Grpc,
     codegen::tokio_stream::{self, Stream},
     metadata::MetadataValue,
-    transport::Endpoint,
+    transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
 
@@ -84,7 +84,26 @@ async fn say(
     question: impl Stream<Item = CheckRequest> + Send + 'static,
 ) -> Result<CheckResponse, Status> {
     let gateway = Endpoint::from_shared(world.origin.to_string()).expect("a URL");
-    let mut client = Grpc::new(gateway.connect().await.expect("the gateway speaks HTTP/2"));
+    say_on(gateway.connect().await.expect("the gateway speaks HTTP/2"), secret, question).await
+}
+
+/// Asked on a connection that proves who asks.
+pub(crate) async fn check(
+    world: &World,
+    channel: Channel,
+    upstream: &str,
+    caller: &Program,
+) -> Verdict {
+    let question = tokio_stream::once(question(upstream, caller));
+    verdict(world, say_on(channel, None, question).await.expect("an answer"))
+}
+
+async fn say_on(
+    channel: Channel,
+    secret: Option<&str>,
+    question: impl Stream<Item = CheckRequest> + Send + 'static,
+) -> Result<CheckResponse, Status> {
+    let mut client = Grpc::new(channel);
     client.ready().await.expect("it does");
     let mut request = tonic::Request::new(question);
     if let Some(secret) = secret {
@@ -98,7 +117,7 @@ async fn say(
 
 /// An answer, as Envoy acts on it.
 #[derive(Debug, PartialEq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// The headers it sets, and those it removes.
     Go(HashMap<String, String>, Vec<String>),
     /// The status, headers and body that the caller gets.
@@ -135,7 +154,7 @@ fn plain(options: Vec<protocol::HeaderValueOption>) -> HashMap<String, String> {
     options.into_iter().map(plain).collect()
 }
 
-fn status(verdict: &Verdict) -> i32 {
+pub(crate) fn status(verdict: &Verdict) -> i32 {
     match verdict {
         Verdict::Go(..) => 200,
         Verdict::Stop(status, ..) => *status,

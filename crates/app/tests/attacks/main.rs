@@ -45,6 +45,8 @@ mod limits;
 mod notices;
 mod offboarding;
 mod policy;
+#[cfg(feature = "ext-authz")]
+mod proxy_certificates;
 mod sign_in;
 mod step_up;
 mod storage;

@@ -25,6 +25,21 @@ fn nginx_writes_each_callers_credential() {
 }
 
 #[test]
+fn nginx_is_known_by_its_certificate() {
+    journey(Setting::CALM, |stage| {
+        play(stage, &Edge::certified_nginx(stage, "edge"));
+        let ada = Person::new(stage, "ada");
+        for wrong in ["other", "stranger"] {
+            let edge = Edge::certified_nginx(stage, wrong);
+            let call = whoami_at(&format!("{}/mcp", edge.url)).bearer_auth(&ada.bearer);
+            // The first is unknown to the gateway; the second does not get as far.
+            let status = call.send().expect("an answer").status().as_u16();
+            assert!([401, 503].contains(&status), "{wrong}: {status}");
+        }
+    });
+}
+
+#[test]
 fn caddy_writes_each_callers_credential() {
     journey(Setting::CALM, |stage| {
         play(stage, &Edge::caddy(stage, EDGE));

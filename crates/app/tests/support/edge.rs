@@ -21,9 +21,28 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [
     ("EDGE_SECRET", "the-edge-proxys-own-secret-0123456789"),
     ("SLOW_SECRET", "the-slow-proxys-own-secret-0123456789"),
 ];
+const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
 const START_LIMIT: Duration = Duration::from_secs(30);
 const INSTALL: &str =
     "missing a proxy: run `apt-get install nginx-light caddy` and `cargo xtask peers`";
+
+/// A proxy in the configuration that has a certificate, and where it shows it.
+pub(crate) fn known_by_certificate(port: u16) -> String {
+    format!(
+        r#"
+[[forward_auth]]
+name = "certified"
+certificate_name = "edge.internal"
+upstreams = ["api"]
+
+[proxy_listener]
+listen = "127.0.0.1:{port}"
+certificate = {{ file = "{CERTIFICATES}/gateway.pem" }}
+key = {{ file = "{CERTIFICATES}/gateway.key" }}
+client_ca = {{ file = "{CERTIFICATES}/issuer.pem" }}
+"#
+    )
+}
 
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -34,24 +53,62 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn nginx(stage: &Stage, secret: &str) -> Self {
-        let (folder, port) = (folder(), free_port());
+        let folder = folder();
         let line = format!("proxy_set_header Attache-Proxy-Secret \"{secret}\";");
-        fs::write(folder.join("attache-secret.conf"), line).expect("a disk");
-        let (gateway, upstream) = (authority(&stage.url), authority(stage.server.says("url")));
+        let file = folder.join("attache-secret.conf");
+        fs::write(&file, line).expect("a disk");
         let server = put(
             documented("nginx.md", "nginx"),
+            &[
+                (
+                    "127.0.0.1:8080/forward-auth/notes",
+                    &format!("{}/forward-auth/api", authority(&stage.url)),
+                ),
+                ("/etc/nginx/attache-secret.conf", &file.display().to_string()),
+            ],
+        );
+        Self::start_nginx(stage, &server, folder)
+    }
+
+    /// With a certificate of `tests/certificates` in place of a secret.
+    pub(crate) fn certified_nginx(stage: &Stage, certificate: &str) -> Self {
+        let [server, certified] = documented_in_parts("nginx.md", "nginx")
+            .try_into()
+            .expect("the server, and what shows its certificate");
+        let certified = put(
+            certified,
+            &[
+                (
+                    "10.0.0.5:8443/forward-auth/notes",
+                    &format!("127.0.0.1:{}/forward-auth/api", stage.proxy_port),
+                ),
+                ("/etc/nginx/edge.pem", &format!("{CERTIFICATES}/{certificate}.pem")),
+                ("/etc/nginx/edge.key", &format!("{CERTIFICATES}/{certificate}.key")),
+                ("/etc/nginx/gateway-ca.pem", &format!("{CERTIFICATES}/issuer.pem")),
+            ],
+        );
+        let server = put(
+            server,
+            &[
+                ("proxy_pass http://127.0.0.1:8080/forward-auth/notes;", &certified),
+                ("include /etc/nginx/attache-secret.conf;", ""),
+            ],
+        );
+        Self::start_nginx(stage, &server, folder())
+    }
+
+    fn start_nginx(stage: &Stage, server: &str, folder: PathBuf) -> Self {
+        let port = free_port();
+        let (gateway, upstream) = (authority(&stage.url), authority(stage.server.says("url")));
+        let server = put(
+            server.to_owned(),
             &[
                 ("listen 443 ssl", &format!("listen 127.0.0.1:{port}")),
                 ("    ssl_certificate     /etc/nginx/notes.crt;\n", ""),
                 ("    ssl_certificate_key /etc/nginx/notes.key;\n", ""),
                 ("https://api.notes.example", &format!("http://{upstream}")),
                 ("Host api.notes.example", &format!("Host {upstream}")),
-                ("127.0.0.1:8080/forward-auth/notes", &format!("{gateway}/forward-auth/api")),
                 ("Host gw.example.com", &format!("Host {gateway}")),
-                (
-                    "/etc/nginx/attache-secret.conf",
-                    &format!("{}/attache-secret.conf", folder.display()),
-                ),
             ],
         );
         let base = folder.display();

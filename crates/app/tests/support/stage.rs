@@ -49,6 +49,8 @@ pub(crate) struct Stage {
     /// The upstreams `notes` (MCP) and `api` (the same server as a plain HTTP API).
     pub server: Peer,
     pub gateway: Gateway,
+    /// Where proxies show certificates.
+    pub proxy_port: u16,
     store_is_a_file: bool,
     secrets: RefCell<Vec<String>>,
 }
@@ -75,7 +77,7 @@ impl Person {
 
 impl Stage {
     fn new(store: &str, setting: Setting) -> Self {
-        let (port, server_port) = (free_port(), free_port());
+        let (port, server_port, proxy_port) = (free_port(), free_port(), free_port());
         let (url, server_url) =
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{server_port}"));
         let idp = Peer::start(
@@ -105,7 +107,8 @@ impl Stage {
         let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
         environment.push(("STORE_URL", store.to_owned()));
         let configuration =
-            configuration(&url, &idp, &authorization_server, &token_endpoint, &server);
+            configuration(&url, &idp, &authorization_server, &token_endpoint, &server)
+                + &edge::known_by_certificate(proxy_port);
         let gateway = Gateway::start(port, &configuration, environment);
         let secrets = RefCell::new(secrets);
         let store_is_a_file = store.starts_with("sqlite:");
@@ -116,6 +119,7 @@ impl Stage {
             token_endpoint,
             server,
             gateway,
+            proxy_port,
             store_is_a_file,
             secrets,
         }

@@ -3,10 +3,11 @@
 use std::num::NonZeroU32;
 
 use attache_core::{Secret, UpstreamName};
+use url::Host;
 
 use crate::{
     diagnose::Place,
-    model::{ForwardAuth, Upstream},
+    model::{ForwardAuth, ProxyProof, Upstream},
     rules::{required, secret},
     schema::{self, File},
     secrets::Secrets,
@@ -41,13 +42,43 @@ fn proxy(
 ) -> Option<ForwardAuth> {
     let name = entry.name.as_deref();
     let name = required(name, "forward_auth.name is required", &place.key("name"));
-    let secret = own_secret(entry, secrets, &place.key("secret"));
+    let proof = proof(entry, file, secrets, place);
     let theirs = vended(entry, file, upstreams, &place.key("upstreams"));
     let rate = NonZeroU32::new(entry.rate);
     if rate.is_none() {
         place.key("rate").error("nobody would ever be answered", "write 1 or more");
     }
-    Some(ForwardAuth { name: name?.to_owned(), secret: secret?, upstreams: theirs?, rate: rate? })
+    Some(ForwardAuth { name: name?.to_owned(), proof: proof?, upstreams: theirs?, rate: rate? })
+}
+
+/// One of the two.
+fn proof(
+    entry: &schema::ForwardAuth,
+    file: &File,
+    secrets: &Secrets<'_>,
+    place: &Place<'_>,
+) -> Option<ProxyProof> {
+    let Some(name) = &entry.certificate_name else {
+        return own_secret(entry, secrets, &place.key("secret")).map(ProxyProof::Secret);
+    };
+    let at = place.key("certificate_name");
+    if entry.secret.is_some() {
+        at.error("this proxy has a secret, too", "remove one of the two");
+        return None;
+    }
+    if file.proxy_listener.is_none() {
+        at.error(
+            "there is nowhere to show a certificate",
+            "add [proxy_listener], which asks for one",
+        );
+        return None;
+    }
+    let is_wild = name.contains('*');
+    if is_wild || !matches!(Host::parse(name), Ok(Host::Domain(parsed)) if parsed == *name) {
+        at.error("this is not a DNS name in lower case", "write one such as \"edge.example.com\"");
+        return None;
+    }
+    Some(ProxyProof::Certificate(name.clone()))
 }
 
 fn own_secret(
@@ -136,20 +167,32 @@ fn vendable<'a>(upstream: &'a Upstream, place: &Place<'_>) -> Option<&'a Upstrea
     Some(&upstream.name)
 }
 
-/// The secret says which proxy it is, and the name what the log calls it.
+/// Its proof says which proxy it is, and the name what the log calls it.
 fn is_its_own(one: &ForwardAuth, others: &[ForwardAuth], place: &Place<'_>) -> bool {
     if others.iter().any(|other| other.name == one.name) {
         place.key("name").error(format!("duplicate forward_auth name: {}", one.name), "");
         return false;
     }
-    match others.iter().find(|other| other.secret.expose() == one.secret.expose()) {
+    let (key, what) = match &one.proof {
+        ProxyProof::Secret(_) => ("secret", "secret"),
+        ProxyProof::Certificate(_) => ("certificate_name", "name"),
+    };
+    match others.iter().find(|other| are_the_same(&other.proof, &one.proof)) {
         Some(other) => {
-            place.key("secret").error(
-                format!("this is the secret of {}, too", other.name),
-                "give each proxy its own: the secret says what it may ask for",
+            place.key(key).error(
+                format!("this is the {what} of {}, too", other.name),
+                format!("give each proxy its own: the {what} says what it may ask for"),
             );
             false
         }
         None => true,
+    }
+}
+
+fn are_the_same(one: &ProxyProof, other: &ProxyProof) -> bool {
+    match (one, other) {
+        (ProxyProof::Secret(one), ProxyProof::Secret(other)) => one.expose() == other.expose(),
+        (ProxyProof::Certificate(one), ProxyProof::Certificate(other)) => one == other,
+        _ => false,
     }
 }

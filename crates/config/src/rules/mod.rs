@@ -14,6 +14,7 @@ mod keys;
 pub(crate) mod net;
 mod notices;
 mod policy;
+mod proxy_listener;
 mod store;
 mod tools;
 mod traffic;
@@ -69,6 +70,8 @@ pub(crate) fn config(
         upstream::upstreams(&mut file.upstream, secrets, templates, &root.key("upstream"));
     policy::close(file, &mut upstreams, &root.key("policy"));
     let forward_auth = forward_auth::proxies(file, &upstreams, secrets, &root.key("forward_auth"));
+    let proxy_listener =
+        proxy_listener::parse(file, [listen, admin_listen], secrets, &root.key("proxy_listener"));
     identity::somebody_can_call(file, root);
     identity::one_identity_provider(file, root);
     if let Some(allowed) = &allow_private {
@@ -90,6 +93,7 @@ pub(crate) fn config(
         notices: notices.ok()?,
         upstreams,
         forward_auth,
+        proxy_listener: proxy_listener.ok()?,
     })
 }
 

@@ -18,6 +18,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -28,7 +29,10 @@ use super::{
     stall::Impatient,
     stream::{Offered, Streams},
 };
-use crate::upgrade::Afterwards;
+use crate::{
+    tls::{MutualTls, PeerCertificate},
+    upgrade::Afterwards,
+};
 
 /// Bytes of a request's head, generous for tokens and cookies (what one read brings beyond is let
 /// through).
@@ -57,11 +61,12 @@ pub struct Drain(pub CancellationToken);
 /// How connections are spoken with: HTTP/1.1, or HTTP/2 when the caller begins with it.
 pub(super) struct Protocol {
     limits: Limits,
+    tls: Option<MutualTls>,
 }
 
 impl Protocol {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits }
+    pub(super) fn new(limits: Limits, tls: Option<MutualTls>) -> Self {
+        Self { limits, tls }
     }
 
     fn http(&self, streams: Streams) -> auto::Builder<Streams> {
@@ -91,10 +96,33 @@ impl Protocol {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
+        let stream = Impatient::new(stream, self.limits.stall);
+        let Some(MutualTls(tls)) = &self.tls else {
+            return self.converse(stream, PeerAddr(peer), None, service, drain).await;
+        };
+        match timeout(self.limits.head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let shown = shown.map(|shown| PeerCertificate(Arc::new(shown.clone())));
+                self.converse(stream, PeerAddr(peer), shown, service, drain).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a caller proved nothing"),
+            Err(_) => tracing::debug!("a caller took too long to prove anything"),
+        }
+    }
+
+    async fn converse<S: HttpService>(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: PeerAddr,
+        certificate: Option<PeerCertificate>,
+        service: S,
+        drain: CancellationToken,
+    ) {
         let Limits { head, stall, idle, .. } = self.limits;
         let asked = Arc::new(Asked::default());
         let afterwards = Afterwards::default();
-        let told = (PeerAddr(peer), Drain(drain.clone()), afterwards.clone());
+        let told = (peer, Drain(drain.clone()), afterwards.clone());
         let noted = Arc::clone(&asked);
         let service = service_fn(move |mut request: Request<Incoming>| {
             noted.note();
@@ -102,12 +130,15 @@ impl Protocol {
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(drain);
             request.extensions_mut().insert(afterwards);
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             let answer = service.call(request);
             async move { answer.await.map(|response| response.map(Offered::new)) }
         });
         let streams = Streams::new(stall);
         let http = self.http(streams.clone());
-        let stream = TokioIo::new(Impatient::new(stream, stall));
+        let stream = TokioIo::new(stream);
         let mut connection = pin!(http.serve_connection_with_upgrades(stream, service));
 
         // hyper's timer begins when it knows which HTTP this is, and HTTP/2 has none.

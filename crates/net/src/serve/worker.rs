@@ -6,7 +6,7 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HttpService, Limits,
+    HttpService,
     connection::Protocol,
     dispatch::{Accepted, Place},
 };
@@ -24,11 +24,11 @@ pub(super) struct Worker<S> {
 impl<S: HttpService> Worker<S> {
     pub(super) fn new(
         queue: mpsc::Receiver<Accepted>,
-        limits: Limits,
+        protocol: Protocol,
         service: S,
         shutdown: Shutdown,
     ) -> Self {
-        let protocol = Arc::new(Protocol::new(limits));
+        let protocol = Arc::new(protocol);
         let drain = shutdown.drain();
         Self { queue, protocol, service, shutdown, drain, connections: JoinSet::new() }
     }
