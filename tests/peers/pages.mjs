@@ -8,6 +8,8 @@ import { listen, options, say } from './lib/peer.mjs';
 
 /** All of it: a page that waits for something that never comes is a failure, and soon. */
 const LIMIT = 90_000;
+/** In milliseconds: by then a use is written into the audit. */
+const WRITTEN = 600;
 /** For the pictures that are worth three. */
 const EVERY = ['', '-dark', '-phone'];
 
@@ -27,11 +29,13 @@ try {
   const ada = await chromium.person();
   await connects(ada);
   await entersAKey(ada);
-  await approvesAsSomebodyElse(ada);
   await makesATokenAndEndsIt(ada);
+  await approvesAsSomebodyElse(ada);
   await letsAProgramIn(ada);
   await letsADeviceIn(ada);
   await isSignedInTwice(ada);
+  await looksUpWhatToDo(ada);
+  await looksBack(ada);
   await isLetInFromTheProgram(await chromium.person());
   await losesTheWay(ada);
   await signsOut(ada);
@@ -121,6 +125,8 @@ async function makesATokenAndEndsIt(ada) {
   await ada.page.getByLabel('notes', { exact: true }).check();
   await ada.press('Make the token');
   await ada.look('tokens-made');
+  const token = await ada.page.locator('.made .value').innerText();
+  for (let calls = 0; calls < 3; calls += 1) await lists(token);
   await ada.open('/ui/tokens');
   await ada.look('tokens', ['']);
   await confirms(ada, 'Revoke nightly report', 'tokens-asked');
@@ -167,6 +173,29 @@ async function isSignedInTwice(ada) {
   await ada.open('/ui/sessions');
   await ada.look('sessions', ['']);
   await ada.press(/^Sign out the browser/);
+}
+
+/** How a program is told of one server, or of all. */
+async function looksUpWhatToDo(ada) {
+  await ada.open('/ui/clients');
+  for (const name of ['Claude Code', 'VS Code', 'Cursor', 'Codex', 'MCP Inspector', 'TypeScript SDK', 'Python SDK']) {
+    const recipe = ada.page.locator('details', { hasText: name });
+    if (!await recipe.evaluate((details) => details.open)) await recipe.locator('summary').click();
+  }
+  await ada.look('clients');
+  await ada.press('notes', 'link');
+  await ada.look('clients-notes', ['', '-phone']);
+  await ada.press('notes-api', 'link');
+  await ada.look('clients-http');
+}
+
+async function looksBack(ada) {
+  await ada.page.waitForTimeout(WRITTEN);
+  await ada.open('/ui/activity');
+  await ada.look('activity', EVERY);
+  if (!/Used for (a|3) request/.test(await ada.page.locator('main').innerText())) throw new Error('no use is written down');
+  await ada.open('/ui/activity?before=0.0');
+  await ada.look('activity-last');
 }
 
 /** Grace comes by a program, is asked before she is anybody, and connects in the same sitting, or does not. */
@@ -239,6 +268,14 @@ async function asking() {
   return { page, redeem };
 }
 
+/** A program that lists the tools of `notes`. */
+async function lists(token) {
+  const headers = {
+    authorization: `Bearer ${token}`, accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2025-11-25',
+  };
+  await posted('/mcp/notes', 'application/json', '{"jsonrpc":"2.0","id":1,"method":"tools/list"}', headers);
+}
+
 function device() {
   return form('/oauth/device_authorization', { client_id: 'attache-cli', resource: `${gateway}/api/v1` });
 }
@@ -247,8 +284,9 @@ function form(path, fields) {
   return posted(path, 'application/x-www-form-urlencoded', new URLSearchParams(fields).toString());
 }
 
-async function posted(path, type, body) {
-  const answer = await fetch(new URL(path, gateway), { method: 'POST', headers: { 'content-type': type }, body });
+async function posted(path, type, body, more = {}) {
+  const headers = { 'content-type': type, ...more };
+  const answer = await fetch(new URL(path, gateway), { method: 'POST', headers, body });
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
   return answer.json();
 }

@@ -13,7 +13,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Metrics, Offboarding, Parts, ServiceKey, Tasks,
+    Broker, Connections, Metrics, Offboarding, Overview, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
@@ -35,11 +35,11 @@ use attache_net::{
 };
 use attache_oauth::client_auth::{Client, ClientAuthentication};
 use attache_proxy::{
-    FrontParts, Proof, Proxy, Route, SESSION_KEY, Snapshot,
+    FrontParts, Proof, Protocol, Proxy, Route, SESSION_KEY, Snapshot,
     body::{BodyError, ResponseBody},
 };
 use attache_store::{OpenError, Store};
-use attache_web::Web;
+use attache_web::{Served, Web};
 use axum::Router;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
@@ -161,6 +161,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         subject_tokens,
     });
     let offboarding = Arc::new(Offboarding::new(Arc::clone(&broker), &stores, brokered.clone()));
+    let overview = Overview::new(&stores, store.trail(), ring.clone(), brokered.clone());
     let connections =
         Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
     let counted = attache_identity::Metrics::register(&mut registry);
@@ -182,6 +183,8 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let web = attache_web::router(Web {
         connections,
         offboarding,
+        overview: Arc::new(overview),
+        served: routes.iter().map(served).collect(),
         assertion_keys,
         public_url: config.public_url.clone(),
         clock: Arc::clone(&world.clock),
@@ -190,10 +193,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let front = FrontParts {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot(config, routes))),
-        authenticator: Arc::new(client_address::Telling {
-            authenticator: identity.data_plane(),
-            trusted_proxies: config.trusted_proxies.clone(),
-        }),
+        authenticator: Arc::new(told_by(&identity, config)),
         broker,
         session_key,
         clock: world.clock,
@@ -222,6 +222,23 @@ fn vault(ring: &KeyRing, stores: &Stores, world: &World, metrics: Metrics) -> Va
 fn snapshot(config: &Config, routes: Vec<Route>) -> Snapshot {
     let proxies = config.forward_auth.iter().map(proxy).collect();
     Snapshot::new(&config.public_url, config.access_log, routes, proxies)
+}
+
+/// Who is calling, and from where.
+fn told_by(identity: &Identity, config: &Config) -> client_address::Telling {
+    let trusted_proxies = config.trusted_proxies.clone();
+    client_address::Telling { authenticator: identity.data_plane(), trusted_proxies }
+}
+
+fn served(route: &Route) -> Served {
+    Served {
+        name: route.name.clone(),
+        protocol: match route.protocol {
+            Protocol::Mcp => attache_web::Protocol::Mcp,
+            Protocol::Http => attache_web::Protocol::Http,
+        },
+        access: route.access.clone(),
+    }
 }
 
 fn proxy(proxy: &ForwardAuth) -> Proxy {

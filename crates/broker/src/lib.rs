@@ -2,7 +2,7 @@
 //! refusal. There is no other branch, and no credential that is not the caller's own.
 //!
 //! Three doors: [`Broker`] serves the data plane, [`Connections`] serves people, [`Offboarding`]
-//! whoever runs the gateway. Behind them:
+//! whoever runs the gateway; and a window, [`Overview`], for the two of them. Behind them:
 //!
 //! - [`vault`] seals and opens credentials under a data key per person;
 //! - [`service_key`] is a key that all replicas share;
@@ -36,6 +36,7 @@ pub mod injection;
 pub mod metrics;
 pub mod notices;
 pub mod offboarding;
+pub mod overview;
 mod plaintext;
 mod put;
 mod ready;
@@ -61,6 +62,7 @@ pub use exchange::{ExchangeForm, TokenExchange};
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
 pub use offboarding::Offboarding;
+pub use overview::Overview;
 pub use replacement::{Decision, Replacement};
 pub use rotation::Rotation;
 pub use service_key::{ServiceKey, ServiceKeyParts};

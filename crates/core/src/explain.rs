@@ -1,12 +1,95 @@
-//! What each [`Reason`] means to the person who reads it: what happened, and what to do next.
+//! What each [`Reason`] means to the person who reads it: what happened, and what to do next; and what
+//! each [`Action`] was.
 
-use crate::audit::Reason;
+use crate::audit::{Action, Reason};
 
 /// Two sentences of ours; nothing a remote server wrote is ever in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explanation {
     pub happened: &'static str,
     pub next: &'static str,
+}
+
+/// What was done, for whoever looks at it later.
+pub fn deed(action: Action) -> &'static str {
+    match action {
+        Action::Acquire => "A credential was obtained",
+        Action::Refresh => "The credential was renewed",
+        Action::Inject => "Used for a request",
+        Action::Vend => "Given to a proxy for a request",
+        Action::Connect => "Connected",
+        Action::Deny => "Declined at the provider",
+        Action::Disconnect => "Disconnected",
+        Action::Revoke => "Ended at the provider",
+        Action::SignIn => "Signed in",
+        Action::SignOut => "Signed out",
+        Action::TokenCreate => "An access token was made",
+        Action::TokenRevoke => "An access token was revoked",
+        Action::Notify => "The end of the connection was announced",
+        Action::Disable => "Switched off",
+        Action::Enable => "Switched on",
+        Action::Offboard => "Erased",
+        Action::Administer => "Administered the gateway",
+        Action::ClientRegister => "A program registered itself",
+        Action::ClientApprove => "A program was let in",
+        Action::TokenIssue => "A program got its tokens",
+        Action::TokenRefresh => "A program renewed its tokens",
+        Action::GrantRevoke => "A program's access was ended",
+        Action::TokenReplay => {
+            "A spent code or token came back, and its program's access was ended"
+        }
+        Action::Dropped => "Uses were not written down",
+        Action::LogBegin => "A process began to write here",
+        Action::LogCheckpoint => "A process told how far the others are",
+        Action::LogExpire => "Old entries were removed",
+        Action::LogEnd => "A process ended in good order",
+    }
+}
+
+/// Who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Person,
+    Operator,
+    /// Time mends it.
+    Nobody,
+}
+
+/// As [`Reason`] sorts its words.
+pub fn turn(reason: Reason) -> Turn {
+    match reason {
+        Reason::InvalidClient
+        | Reason::UnauthorizedClient
+        | Reason::InvalidScope
+        | Reason::InvalidRequest
+        | Reason::InvalidTarget
+        | Reason::UnsupportedGrantType
+        | Reason::UnsupportedResponseType
+        | Reason::ScopesNotGranted
+        | Reason::MetadataMissing
+        | Reason::MetadataMismatch
+        | Reason::PkceUnsupported
+        | Reason::IssuerChanged
+        | Reason::SubjectUnfit
+        | Reason::ExchangeRejected
+        | Reason::ConsentRequired
+        | Reason::RegistrationRefused
+        | Reason::Misconfigured
+        | Reason::Unreadable
+        | Reason::KeyMissing
+        | Reason::NotDelivered => Turn::Operator,
+        Reason::ServerError
+        | Reason::TemporarilyUnavailable
+        | Reason::ProviderUnavailable
+        | Reason::UpstreamUnavailable
+        | Reason::MalformedResponse
+        | Reason::StoreUnavailable
+        | Reason::KeysUnavailable
+        | Reason::Conflict
+        | Reason::RevocationUnsupported
+        | Reason::Other => Turn::Nobody,
+        _ => Turn::Person,
+    }
 }
 
 /// Exhaustive: a new word does not compile until somebody has said what it means.

@@ -15,6 +15,7 @@ mod grant;
 mod notice;
 mod personal_token;
 mod registration;
+mod survey;
 mod wrapped;
 
 use std::{error::Error, sync::Arc};
@@ -32,6 +33,7 @@ pub use self::{
     notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
     registration::{RegistrationStore, SealedRegistration, Turn},
+    survey::{Headcount, Held, SurveyStore, Tally},
     wrapped::{
         DataKeyStore, KeyId, KeyKind, KeyOwner, ServiceKeyStore, WrappedKey, WrappedKeys, Wraps,
     },
@@ -71,6 +73,7 @@ pub struct Stores {
     pub clients: Arc<dyn ClientStore>,
     pub devices: Arc<dyn DeviceStore>,
     pub audit: Arc<dyn AuditStore>,
+    pub survey: Arc<dyn SurveyStore>,
 }
 
 // --- people -------------------------------------------------------------------------------------
@@ -132,6 +135,10 @@ pub trait PersonStore: std::fmt::Debug + Send + Sync {
 pub trait Roster: std::fmt::Debug + Send + Sync {
     /// In the order of their ids, from the one after `after`; at most `limit`.
     async fn page(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<Person>>;
+
+    /// As [`Roster::page`], of those whose address or name has this text in it, whatever its case, or
+    /// whose subject or id it is.
+    async fn search(&self, text: &str, after: Option<&UserId>, limit: u32) -> Result<Vec<Person>>;
 
     /// Whom their issuer gave this address, whatever its case. At most two: who is not the only one
     /// is not found by it.

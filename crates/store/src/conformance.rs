@@ -78,6 +78,8 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     devices_that_wait_are_bounded(one, other).await;
     audit_is_listed_newest_first(one, other).await;
     audit_of_an_upstream_is_of_all_its_accounts(one, trail).await;
+    audit_of_a_person_goes_on_where_it_ended(one, trail).await;
+    everybodys_are_counted(one, other).await;
 }
 
 /// Spoils a stored word with `sql`, which runs outside the store, and looks who is told what.
@@ -1024,6 +1026,18 @@ async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
     {
         assert_eq!(other.roster.find_by_email(email).await.expect("find"), found, "{email}");
     }
+    for (text, found) in [
+        ("ONLY@", std::slice::from_ref(&person)),
+        ("oth@x", &twins),
+        ("roster-1", std::slice::from_ref(&person)),
+        ("roster-", &[]),
+        ("%", &[]),
+        ("b_th", &[]),
+    ] {
+        assert_eq!(other.roster.search(text, None, 9).await.expect("search"), found, "{text}");
+    }
+    let behind = other.roster.search("both", Some(&twins[0].id), 9).await.expect("search");
+    assert_eq!(behind, twins[1..]);
 
     let (session, reach) = (SessionDigest([90; 32]), Reach::everything());
     let until = NOW.plus(Duration::from_hours(1));
@@ -1197,6 +1211,92 @@ async fn audit_of_an_upstream_is_of_all_its_accounts(one: &Stores, trail: &dyn A
         let listed = listed.into_iter().filter_map(|one| one.event.server);
         assert_eq!(listed.map(|name| name.to_string()).collect::<Vec<_>>(), expected);
     }
+}
+
+async fn audit_of_a_person_goes_on_where_it_ended(one: &Stores, trail: &dyn AuditTrail) {
+    let event = |seconds, user| AuditEvent {
+        at: NOW.plus(Duration::from_secs(seconds)),
+        user: Some(UserId::new(user)),
+        server: None,
+        method: None,
+        action: Action::SignIn,
+        outcome: Outcome::Success,
+        request_id: None,
+        count: None,
+    };
+    let (hers, his) = ("reader", "another-reader");
+    let events = [event(1, hers), event(2, hers), event(2, hers), event(2, his), event(3, hers)];
+    one.audit.append(&events).await.expect("append");
+    for user in [Some(UserId::new(hers)), None] {
+        let mut filter = Filter { user, action: Some(Action::SignIn), ..Filter::default() };
+        let mut seen = Vec::new();
+        while let [listed] = &*trail.newest(&filter, 1).await.expect("newest") {
+            seen.extend(listed.event.user.clone().filter(|user| user.as_str() == hers));
+            filter.below = Some((listed.event.at, listed.id));
+        }
+        assert_eq!(seen.len(), 4, "each once");
+    }
+}
+
+// --- everybody's, as numbers --------------------------------------------------------------------
+
+async fn everybodys_are_counted(one: &Stores, other: &Stores) {
+    let before = one.survey.people().await.expect("people");
+    let users = [person(one, "counted-1").await, person(one, "counted-2").await];
+    one.roster.switch(&users[1], true).await.expect("switch");
+    let after = other.survey.people().await.expect("people");
+    assert_eq!((after.all - before.all, after.disabled - before.disabled), (2, 1));
+
+    let ended = Health::NeedsReconnect(Reason::InvalidGrant);
+    for (user, server, health) in [
+        (&users[0], "counted", Health::Good),
+        (&users[1], "counted", Health::Good),
+        (&users[0], "counted@work", ended),
+    ] {
+        let key = CredentialKey::upstream(user.clone(), connection(server));
+        let record = Record { health, ..record(1) };
+        one.credentials.put(&key, &record, None).await.expect("put");
+    }
+    let held = other.survey.credentials().await.expect("credentials");
+    let counted = |server: &str| {
+        let of_it = held.iter().find(|held| held.server == connection(server));
+        of_it.map(|held| (held.ended, held.count))
+    };
+    assert_eq!(counted("counted"), Some((None, 2)));
+    assert_eq!(counted("counted@work"), Some((Some(Reason::InvalidGrant), 1)));
+
+    let since = NOW.plus(Duration::from_hours(1_000_000));
+    let event = |minutes, outcome| AuditEvent {
+        at: since.plus(Duration::from_mins(minutes)),
+        user: None,
+        server: Some(connection("counted")),
+        method: None,
+        action: Action::Refresh,
+        outcome,
+        request_id: None,
+        count: None,
+    };
+    let failed = Outcome::Failure(Reason::ProviderUnavailable);
+    let events = [
+        event(0, Outcome::Success),
+        event(59, Outcome::Success),
+        event(60, Outcome::Success),
+        event(61, failed),
+    ];
+    one.audit.append(&events).await.expect("append");
+    let tally = |hour, outcome, count, minutes| attache_core::store::Tally {
+        server: Some(connection("counted")),
+        action: Action::Refresh,
+        outcome,
+        hour,
+        count,
+        last: since.plus(Duration::from_mins(minutes)),
+    };
+    let (fine, broken) = (tally(1, Outcome::Success, 1, 60), tally(1, failed, 1, 61));
+    let first = tally(0, Outcome::Success, 2, 59);
+    let happened = other.survey.happened(since, 100).await.expect("happened");
+    assert_eq!(happened, [broken.clone(), fine, first]);
+    assert_eq!(one.survey.happened(since, 1).await.expect("happened"), [broken]);
 }
 
 // --- props --------------------------------------------------------------------------------------

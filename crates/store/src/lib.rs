@@ -122,6 +122,7 @@ impl Store {
             clients: self.db.clone(),
             devices: self.db.clone(),
             audit: self.db.clone(),
+            survey: self.db.clone(),
         }
     }
 

@@ -19,6 +19,7 @@ mod personal_token;
 mod registration;
 mod roster;
 mod session;
+mod survey;
 mod trail;
 mod wrapped_key;
 

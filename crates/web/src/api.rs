@@ -1,5 +1,6 @@
 //! `/api/v1/user/credentials`: a person's connections, for programs.
 
+pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod own;
 

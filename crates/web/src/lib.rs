@@ -16,14 +16,16 @@ mod headers;
 mod moment;
 pub mod oauth_client;
 pub mod pages;
+pub mod place;
 mod problem;
 mod protected_resource;
 pub mod result;
 mod routes;
+pub mod served;
 
 use std::sync::Arc;
 
-use attache_broker::{Connections, Offboarding, SigningKeys};
+use attache_broker::{Connections, Offboarding, Overview, SigningKeys};
 use attache_core::{Clock, PublicOrigin};
 use attache_crypto::random::Random;
 use attache_identity::{Identity, authorization_server::DEVICE_PAGE};
@@ -35,6 +37,7 @@ use axum::{
 };
 use url::Url;
 
+pub use crate::served::{Protocol, Served};
 use crate::{context::Source, routes::authorize};
 
 /// What the web surface works with.
@@ -43,6 +46,9 @@ pub struct Web {
     pub connections: Arc<Connections>,
     /// For administrators.
     pub offboarding: Arc<Offboarding>,
+    pub overview: Arc<Overview>,
+    /// Every upstream, connected by people or not.
+    pub served: Arc<[Served]>,
     /// Their public halves are published.
     pub assertion_keys: Arc<SigningKeys>,
     pub identity: Arc<Identity>,
@@ -63,6 +69,8 @@ pub fn router(web: Web) -> Router {
     let key_body = DefaultBodyLimit::max(routes::key::MAX_BODY);
     Router::new()
         .route("/", get(routes::home))
+        .route("/ui/activity", get(routes::activity::list))
+        .route("/ui/clients", get(routes::clients::show))
         .route("/ui/connections", get(routes::connections::list))
         .route("/ui/connections/{server}/disconnect", post(routes::connections::disconnect))
         .route("/ui/programs", get(routes::programs::list))
@@ -107,6 +115,7 @@ pub fn router(web: Web) -> Router {
         )
         .route(DEVICE_PAGE, get(routes::device::enter).post(routes::device::ask).layer(device_form))
         .route("/device/decision", post(routes::device::decide).layer(device_form))
+        .route("/api/v1/user/activity", get(api::activity::list))
         .route("/api/v1/user/tokens", get(api::own::list))
         .route("/api/v1/user/tokens/{id}", delete(api::own::revoke))
         .route("/api/v1/user/grants", get(api::own::grants))

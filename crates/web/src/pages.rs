@@ -2,6 +2,8 @@
 //! can be looked at without a gateway (`examples/gallery.rs`).
 
 pub mod account;
+pub mod activity;
+pub mod clients;
 pub mod connect;
 pub mod connections;
 pub mod consent;
@@ -19,6 +21,8 @@ use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
 pub use account::AccountPage;
+pub use activity::ActivityPage;
+pub use clients::ClientsPage;
 pub use connect::ConnectPage;
 pub use connections::ConnectionsPage;
 pub use consent::ConsentPage;

@@ -1,7 +1,9 @@
 //! What pages do; how they look is in [`crate::pages`].
 
 pub(crate) mod account;
+pub(crate) mod activity;
 pub(crate) mod authorize;
+pub(crate) mod clients;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod device;

@@ -104,6 +104,7 @@ fn conditions(filter: &AuditFilter) -> Filter {
         server: filter.server.clone(),
         action: filter.action,
         since: filter.since.map(|span| SystemClock.now().minus(span.0)),
+        below: None,
     }
 }
 

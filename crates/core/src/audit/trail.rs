@@ -111,6 +111,9 @@ pub struct Filter {
     pub server: Option<ConnectionName>,
     pub action: Option<Action>,
     pub since: Option<Timestamp>,
+    /// With [`AuditTrail::newest`]: what comes after this event in its order, by the event's time and
+    /// the database's number.
+    pub below: Option<(Timestamp, i64)>,
 }
 
 /// Rows that are in no chain.

@@ -88,7 +88,7 @@ pub(super) fn event(row: &Row) -> Result<AuditEvent, Unreadable> {
     })
 }
 
-fn outcome(row: &Row) -> Result<Outcome, Unreadable> {
+pub(super) fn outcome(row: &Row) -> Result<Outcome, Unreadable> {
     match (row.text("outcome")?.as_str(), row.maybe_word("reason", Reason::parse)?) {
         ("success", None) => Ok(Outcome::Success),
         ("failure", Some(reason)) => Ok(Outcome::Failure(reason)),

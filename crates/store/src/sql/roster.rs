@@ -11,6 +11,14 @@ const PAGE: &str = "
         last_signed_in_at
     FROM person WHERE id > $1 ORDER BY id LIMIT $2";
 
+const SEARCH: &str = "
+    SELECT id, issuer, subject, email, name, groups, disabled, created_at,
+        last_signed_in_at
+    FROM person
+    WHERE id > $1 AND (lower(email) LIKE $3 ESCAPE '!' OR lower(name) LIKE $3 ESCAPE '!'
+        OR subject = $4 OR id = $4)
+    ORDER BY id LIMIT $2";
+
 /// One is an answer, two are enough to say that it is none.
 const FIND_BY_EMAIL: &str = "
     SELECT id, issuer, subject, email, name, groups, disabled, created_at,
@@ -42,6 +50,13 @@ impl Roster for Db {
         self.read(PAGE, values![after, limit]).await?.iter().map(person).collect()
     }
 
+    async fn search(&self, text: &str, after: Option<&UserId>, limit: u32) -> Result<Vec<Person>> {
+        let after = after.map_or("", UserId::as_str);
+        let pattern = anywhere(text);
+        let values = values![after, limit, pattern.as_str(), text];
+        self.read(SEARCH, values).await?.iter().map(person).collect()
+    }
+
     async fn find_by_email(&self, email: &str) -> Result<Vec<Person>> {
         self.read(FIND_BY_EMAIL, values![email]).await?.iter().map(person).collect()
     }
@@ -68,4 +83,17 @@ impl Roster for Db {
         ])
         .await
     }
+}
+
+/// A pattern for what has this text in it, whatever its case, where `!` takes a sign's meaning away.
+fn anywhere(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for sign in text.to_lowercase().chars() {
+        if matches!(sign, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(sign);
+    }
+    pattern.push('%');
+    pattern
 }

@@ -79,7 +79,18 @@ const NEWEST: &str = concat!(
     " FROM audit_event
     WHERE ($1 IS NULL OR user_id = $1)
         AND ($2 IS NULL OR server = $2 OR substr(server, 1, length($2) + 1) = $2 || '@')
-        AND ($3 IS NULL OR action = $3) AND at >= $4
+        AND ($3 IS NULL OR action = $3) AND at >= $4 AND (at, id) < ($6, $7)
+    ORDER BY at DESC, id DESC LIMIT $5"
+);
+
+/// Of one person, which the index knows without a look at everybody's.
+const NEWEST_OF_PERSON: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM audit_event
+    WHERE user_id = $1
+        AND ($2 IS NULL OR server = $2 OR substr(server, 1, length($2) + 1) = $2 || '@')
+        AND ($3 IS NULL OR action = $3) AND at >= $4 AND (at, id) < ($6, $7)
     ORDER BY at DESC, id DESC LIMIT $5"
 );
 
@@ -187,8 +198,10 @@ impl AuditTrail for Db {
     async fn newest(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>> {
         let server = filter.server.as_ref().map(ToString::to_string);
         let [user, server, action, since] = conditions(filter, server.as_deref());
-        let values = [user, server, action, since, limit.into()];
-        self.read(NEWEST, &values).await?.iter().map(listed).collect()
+        let (at, id) = filter.below.unwrap_or((Timestamp(i64::MAX), i64::MAX));
+        let values = [user, server, action, since, limit.into(), at.into(), id.into()];
+        let sql = if filter.user.is_some() { NEWEST_OF_PERSON } else { NEWEST };
+        self.read(sql, &values).await?.iter().map(listed).collect()
     }
 
     async fn page(&self, filter: &Filter, after: i64, limit: u32) -> Result<Vec<Listed>> {
@@ -237,7 +250,7 @@ fn row_values<'a>(
 }
 
 fn conditions<'a>(filter: &'a Filter, server: Option<&'a str>) -> [Value<'a>; 4] {
-    let Filter { user, server: _, action, since } = filter;
+    let Filter { user, server: _, action, since, below: _ } = filter;
     *values![
         user.as_ref().map(UserId::as_str),
         server,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
 use attache_core::{
-    Account, ConnectionName, GrantId, ObtainedVia, Reach, RequestId, Secret, Timestamp, TokenId,
-    UserId,
-    audit::Reason,
+    Access, Account, ConnectionName, GrantId, ObtainedVia, Reach, RequestId, Secret, Timestamp,
+    TokenId, UserId,
+    audit::{Action, AuditEvent, Outcome, Reason, trail::Listed},
     principal::SessionDigest,
     problem::Kind,
     store::{PersonalToken, Session, Version},
@@ -16,11 +16,14 @@ use attache_identity::{
     authorization_server::{Asked, AskedDevice, Destination, LetIn, Opens, Vouched},
 };
 use attache_web::{
+    Protocol, Served,
     pages::{
-        AccountPage, ConnectPage, ConnectionsPage, ConsentPage, DeviceCodePage, DevicePage,
-        JoinPage, KeyPage, Notice, Person, ProgramsPage, SessionsPage, TokensPage,
+        AccountPage, ActivityPage, ClientsPage, ConnectPage, ConnectionsPage, ConsentPage,
+        DeviceCodePage, DevicePage, JoinPage, KeyPage, Notice, Person, ProgramsPage, SessionsPage,
+        TokensPage,
         tokens::{Draft, Made},
     },
+    place::Place,
     result::{ConnectResult, Ending},
 };
 use http::HeaderValue;
@@ -106,6 +109,8 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
     let made = Made { name: "nightly report".to_owned(), value };
     pages.push(("tokens-made", tokens(&[token("nightly report", 0)], Some(made))));
     pages.push(("programs", programs()));
+    pages.extend(activities());
+    pages.extend(clients());
     pages.push(("sessions", sessions()));
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
@@ -273,6 +278,65 @@ fn programs() -> String {
         program("Notepad", Vouched::Nobody, server("github")),
     ];
     ProgramsPage::new(ada(), programs, NOW).to_string()
+}
+
+fn activities() -> Vec<(&'static str, String)> {
+    let failed = Outcome::Failure(Reason::ProviderUnavailable);
+    let listed: Vec<_> = [
+        (1, Some("github"), Action::Inject, Outcome::Success),
+        (2, Some("github"), Action::Inject, Outcome::Success),
+        (61, Some("github@work"), Action::Refresh, Outcome::Success),
+        (70, Some("linear"), Action::Refresh, failed),
+        (80, Some("linear"), Action::Connect, Outcome::Failure(Reason::AccessDenied)),
+        (300, None, Action::TokenCreate, Outcome::Success),
+        (4000, None, Action::SignIn, Outcome::Success),
+    ]
+    .into_iter()
+    .map(|(minutes, server, action, outcome)| listed(minutes, server, action, outcome))
+    .collect();
+    let place = Some(Place((NOW, 7)));
+    let page = |listed: &[Listed], from, older| {
+        ActivityPage::new(ada(), listed, from, older, NOW).to_string()
+    };
+    vec![
+        ("activity", page(&listed, None, place)),
+        ("activity-last", page(&listed, place, None)),
+        ("activity-empty", page(&[], None, None)),
+    ]
+}
+
+fn listed(minutes: u64, server: Option<&str>, action: Action, outcome: Outcome) -> Listed {
+    let event = AuditEvent {
+        at: NOW.minus(Duration::from_mins(minutes)),
+        user: Some(UserId::new("ada")),
+        server: server.map(name),
+        method: None,
+        action,
+        outcome,
+        request_id: id(),
+        count: None,
+    };
+    Listed { id: 1, event, at: None, seal: None }
+}
+
+fn clients() -> Vec<(&'static str, String)> {
+    let served = |server: &str, protocol| Served {
+        name: name(server).upstream,
+        protocol,
+        access: Access::Everyone,
+    };
+    let github = served("github", Protocol::Mcp);
+    let weather = served("weather-of-the-whole-company", Protocol::Http);
+    let page = |shown, signs_in| {
+        let origin = "https://gw.example.com";
+        ClientsPage::new(ada(), origin, &[&github, &weather], shown, signs_in).to_string()
+    };
+    vec![
+        ("clients", page(None, true)),
+        ("clients-of-one", page(Some(&github), true)),
+        ("clients-without-sign-in", page(Some(&github), false)),
+        ("clients-http", page(Some(&weather), true)),
+    ]
 }
 
 fn sessions() -> String {

@@ -4,7 +4,7 @@ use askama::Template;
 use attache_broker::{Condition, Connection, Status, connections::ACCOUNTS_PER_UPSTREAM};
 use attache_core::{
     ConnectionName, Timestamp,
-    audit::Reason,
+    audit::{Action, AuditEvent, Reason, trail::Listed},
     explain::{Explanation, explain},
 };
 use axum::response::{IntoResponse, Response};
@@ -36,6 +36,20 @@ impl ConnectionsPage {
             banner: result.and_then(|result| Banner::new(result, connections)),
             rows: rows(connections, now),
         }
+    }
+
+    /// The same, with when each was used last, as far as these events say.
+    #[must_use]
+    pub fn used(mut self, listed: &[Listed], now: Timestamp) -> Self {
+        for row in &mut self.rows {
+            let used = |event: &AuditEvent| {
+                matches!(event.action, Action::Inject | Action::Vend)
+                    && event.server.as_ref() == Some(&row.server)
+            };
+            let last = listed.iter().find(|listed| used(&listed.event));
+            row.used = last.map(|last| Moment::new(last.event.at, now));
+        }
+        self
     }
 }
 
@@ -103,6 +117,7 @@ struct Row {
     account: Option<String>,
     same_account_as: Option<ConnectionName>,
     moment: Option<Moment>,
+    used: Option<Moment>,
     scopes: Vec<String>,
     wanted: Vec<String>,
     connect: Option<Connect>,
@@ -137,6 +152,7 @@ impl Row {
             account: connection.account.as_ref().map(|account| account.label().to_owned()),
             same_account_as: connection.same_account_as.clone(),
             moment: at.map(|at| Moment::new(at, now)),
+            used: None,
             scopes: connection.scopes.clone(),
             wanted: connection.wanted_scopes.clone(),
             connect: Connect::offered(connection),

@@ -17,6 +17,9 @@ use crate::{
     result::{ConnectResult, Ending},
 };
 
+/// Events of a person's that are looked through for when each was used last.
+const RECENT: u32 = 500;
+
 pub(crate) async fn list(
     State(web): State<Web>,
     Visitor { who, .. }: Visitor,
@@ -27,9 +30,15 @@ pub(crate) async fn list(
         Ok(connections) => connections,
         Err(error) => return store_failed(&parts, &error),
     };
+    let recent = match web.overview.activity(&who.user, None, RECENT).await {
+        Ok(recent) => recent,
+        Err(error) => return store_failed(&parts, &error),
+    };
     let result = query.as_deref().and_then(ConnectResult::parse);
-    let person = Person::from(&*who);
-    ConnectionsPage::new(person, &connections, result.as_ref(), web.clock.now()).into_response()
+    let (person, now) = (Person::from(&*who), web.clock.now());
+    ConnectionsPage::new(person, &connections, result.as_ref(), now)
+        .used(&recent, now)
+        .into_response()
 }
 
 pub(crate) async fn disconnect(

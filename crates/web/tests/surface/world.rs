@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use attache_broker::{
     ApiKey, Broker, Brokered, Connections, HeaderForm, KeyKind, KeyTest, Metrics, Mode,
-    Offboarding, Parts, ServiceKeyParts, Tasks,
+    Offboarding, Overview, Parts, ServiceKeyParts, Tasks,
     audit::Audit,
     authority::{Authority, Terms},
     connect::OauthConnect,
@@ -33,7 +33,7 @@ use attache_oauth::{
     token::TokenEndpoint,
 };
 use attache_store::{Location, Store};
-use attache_web::{Web, router};
+use attache_web::{Protocol, Served, Web, router};
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header};
@@ -90,7 +90,8 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let stores = Store::open(&Location::Memory).await.unwrap().stores();
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let stores = store.stores();
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
             (Arc::new(Noon), Arc::new(SystemRandom));
         let outbound: Arc<dyn Outbound> = Arc::new(YesToEverything);
@@ -129,6 +130,14 @@ impl World {
             keyed("weather"),
         ];
         let offboarding = Arc::new(Offboarding::new(broker.clone(), &stores, upstreams.clone()));
+        let served = upstreams.iter().map(|one| Served {
+            name: one.name.clone(),
+            protocol: Protocol::Http,
+            access: one.access.clone(),
+        });
+        let served = served.collect();
+        let overview = Overview::new(&stores, store.trail(), ring.clone(), upstreams.clone());
+        let overview = Arc::new(overview);
         let connections = Arc::new(Connections::new(broker, stores.connects.clone(), upstreams));
         let public_url = Url::parse("https://gw.example.com").unwrap();
         let settings = IdentitySettings {
@@ -165,8 +174,17 @@ impl World {
             },
             CLIENT_ASSERTIONS,
         ));
-        let web =
-            Web { connections, offboarding, assertion_keys, identity, public_url, clock, random };
+        let web = Web {
+            connections,
+            offboarding,
+            overview,
+            served,
+            assertion_keys,
+            identity,
+            public_url,
+            clock,
+            random,
+        };
         Self { router: router(web), stores }
     }
 

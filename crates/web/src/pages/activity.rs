@@ -1,0 +1,76 @@
+//! `/ui/activity`: what was done in a person's name.
+
+use askama::Template;
+use attache_core::{
+    ConnectionName, Timestamp,
+    audit::{Action, AuditEvent, Outcome, trail::Listed},
+    explain::{Explanation, deed, explain},
+};
+use axum::response::{IntoResponse, Response};
+
+use super::Person;
+use crate::{assets, moment::Moment, place::Place};
+
+#[derive(Debug, Template)]
+#[template(path = "activity.html")]
+pub struct ActivityPage {
+    person: Option<Person>,
+    rows: Vec<Row>,
+    /// Whether something newer is on another page.
+    is_continued: bool,
+    older: Option<Place>,
+}
+
+impl ActivityPage {
+    pub fn new(
+        person: Person,
+        listed: &[Listed],
+        from: Option<Place>,
+        older: Option<Place>,
+        now: Timestamp,
+    ) -> Self {
+        let alike = listed.chunk_by(|one, other| is_alike(&one.event, &other.event));
+        Self {
+            person: Some(person),
+            rows: alike.filter_map(|events| Row::new(events, now)).collect(),
+            is_continued: from.is_some(),
+            older,
+        }
+    }
+}
+
+impl IntoResponse for ActivityPage {
+    fn into_response(self) -> Response {
+        super::html(&self)
+    }
+}
+
+/// What is one line, said with how often.
+fn is_alike(one: &AuditEvent, other: &AuditEvent) -> bool {
+    let facts = |event: &AuditEvent| (event.server.clone(), event.action, event.outcome);
+    facts(one) == facts(other)
+}
+
+#[derive(Debug)]
+struct Row {
+    what: String,
+    server: Option<ConnectionName>,
+    failed: Option<Explanation>,
+    at: Moment,
+}
+
+impl Row {
+    fn new(alike: &[Listed], now: Timestamp) -> Option<Self> {
+        let event = &alike.first()?.event;
+        let what = match (alike.len(), event.action) {
+            (1, action) => deed(action).to_owned(),
+            (times, Action::Inject) => format!("Used for {times} requests"),
+            (times, action) => format!("{}, {times} times", deed(action)),
+        };
+        let failed = match event.outcome {
+            Outcome::Success => None,
+            Outcome::Failure(reason) => Some(explain(reason)),
+        };
+        Some(Self { what, server: event.server.clone(), failed, at: Moment::new(event.at, now) })
+    }
+}
