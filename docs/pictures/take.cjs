@@ -1,4 +1,4 @@
-// Plays the demo as Ada and Grace would, and takes a picture wherever a reader should look.
+// Plays the demo as Ada and Grace would, and takes a picture of its own page where a reader should look.
 // Usage: node take.cjs ATTACHE FOLDER, with playwright-core on NODE_PATH.
 const { spawn } = require('node:child_process');
 const path = require('node:path');
@@ -7,7 +7,6 @@ const { chromium } = require('playwright-core');
 
 const [attache, folder] = process.argv.slice(2);
 const WIDE = { width: 960, height: 720 };
-const PHONE = { width: 390, height: 844 };
 
 async function main() {
   const demo = spawn(attache, ['demo', '--listen', '127.0.0.1:8080'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -42,16 +41,7 @@ async function play(browser, stage) {
   const tab = await opened(page, () => page.getByRole('link', { name: 'Open the connect page' }).click());
   await tab.getByRole('button', { name: 'Sign in as Ada' }).click();
   await tab.waitForURL('**/connect/notes');
-  await picture(tab, 'connect');
-  await looks(tab, 'dark', () => picture(tab, 'connect-dark'));
-  await tab.setViewportSize(PHONE);
-  await picture(tab, 'connect-phone');
-  await tab.setViewportSize(WIDE);
   await approve(tab, 'Ada');
-  await picture(tab, 'connections');
-  await looks(tab, 'dark', () => picture(tab, 'connections-dark'));
-  await tab.setViewportSize(PHONE);
-  await picture(tab, 'connections-phone');
 
   const grace = await person(browser);
   const hers = await grace.newPage();
@@ -79,12 +69,6 @@ async function approve(tab, name) {
 async function opened(page, act) {
   const [tab] = await Promise.all([page.waitForEvent('popup'), act()]);
   return tab;
-}
-
-async function looks(page, colorScheme, act) {
-  await page.emulateMedia({ colorScheme });
-  await act();
-  await page.emulateMedia({ colorScheme: 'light' });
 }
 
 async function picture(page, name) {

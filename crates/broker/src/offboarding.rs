@@ -75,6 +75,16 @@ impl Offboarding {
         self.roster.page(after, limit).await
     }
 
+    /// As [`Offboarding::page`], of those who are called so, or whose address or id this is.
+    pub async fn search(
+        &self,
+        text: &str,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<Person>, StoreError> {
+        self.roster.search(text, after, limit).await
+    }
+
     pub async fn find(&self, user: &UserId) -> Result<Option<Person>, StoreError> {
         self.people.find(user).await
     }

@@ -74,6 +74,11 @@ impl Overview {
         self.trail.page(filter, after, limit).await
     }
 
+    /// What is connected, by name; nobody's.
+    pub async fn credentials(&self) -> Result<Vec<Held>, StoreError> {
+        self.survey.credentials().await
+    }
+
     pub async fn people(&self) -> Result<Headcount, StoreError> {
         self.survey.people().await
     }

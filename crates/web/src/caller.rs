@@ -16,6 +16,7 @@ use url::form_urlencoded;
 use crate::{
     Web,
     context::Context,
+    pages::Person,
     problem::{Problem, refuse},
 };
 
@@ -67,6 +68,13 @@ impl FromRequestParts<Web> for Visitor {
             }
             _ => Err(Stranger::new(Kind::BrowserNeeded, parts)),
         }
+    }
+}
+
+impl Web {
+    /// Whom a page greets, with the way to the pages of administrators where they are one.
+    pub(crate) fn greeted(&self, who: &Principal) -> Person {
+        Person { administers: self.identity.administers(who), ..Person::from(who) }
     }
 }
 

@@ -7,6 +7,7 @@
 mod administrator;
 mod api;
 pub mod assets;
+pub mod audit_query;
 mod authorization_server;
 mod backchannel_logout;
 mod caller;
@@ -125,6 +126,7 @@ pub fn router(web: Web) -> Router {
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
         .merge(api::admin::router(&web))
+        .merge(routes::admin::router(&web))
         .layer(guard::csrf(&origin))
         .layer(middleware::from_fn_with_state(Arc::clone(&origin), guard::only_our_origin))
         .merge(protected_resource::router())

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod admin;
 pub mod clients;
 pub mod connect;
 pub mod connections;
@@ -16,7 +17,11 @@ pub mod sessions;
 pub mod tokens;
 
 use askama::Template;
-use attache_core::Principal;
+use attache_core::{
+    Principal,
+    audit::{Action, AuditEvent, Outcome, Reason},
+    explain::deed,
+};
 use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
@@ -40,13 +45,15 @@ pub struct Person {
     pub name: String,
     /// Only when it says more than the name.
     pub email: Option<String>,
+    /// They may go to the pages of administrators.
+    pub administers: bool,
 }
 
 impl From<&Principal> for Person {
     fn from(who: &Principal) -> Self {
         let name = who.label().to_owned();
         let email = who.email.clone().filter(|email| *email != name);
-        Self { name, email }
+        Self { name, email, administers: false }
     }
 }
 
@@ -66,6 +73,33 @@ impl Tone {
             Self::Idle => "idle",
             Self::Warn => "warn",
             Self::Bad => "bad",
+        }
+    }
+}
+
+/// How an event is told: what was done, and a mark where it was not.
+fn told(event: &AuditEvent) -> (&'static str, Option<Mark>) {
+    match (event.action, event.outcome) {
+        (action, Outcome::Success) => (deed(action), None),
+        (Action::ClientApprove, Outcome::Failure(Reason::AccessDenied)) => {
+            ("A program was not let in", None)
+        }
+        (action, Outcome::Failure(reason)) => (deed(action), Some(Mark::of(reason))),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    tone: Tone,
+    word: &'static str,
+}
+
+impl Mark {
+    /// Somebody's no is no fault.
+    fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::AccessDenied => Self { tone: Tone::Idle, word: "Declined" },
+            _ => Self { tone: Tone::Warn, word: "Did not work" },
         }
     }
 }

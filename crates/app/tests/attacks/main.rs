@@ -24,6 +24,8 @@ mod witness;
 mod world;
 
 mod accounts;
+mod activity;
+mod admin_pages;
 mod admins;
 mod backchannel_logout;
 mod callers;

@@ -108,6 +108,9 @@ scopes = ["notes", "offline_access"]"#
 [keys]
 active = "file:attache.key"
 
+[identity]
+admins = {{ groups = ["engineering"] }}
+
 [identity.oidc]
 issuer = "{idp}"
 client_id = "attache"

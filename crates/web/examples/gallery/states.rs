@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use attache_broker::{Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status};
+use attache_broker::{
+    Condition, Connection, KeyKind, KeyOffer, Offer, Replacement, Status,
+    connections::Revocation,
+    offboarding::Receipt,
+    overview::{Day, Hour, Key, KeyRole, Trouble, UpstreamDay},
+};
 use attache_core::{
-    Access, Account, ConnectionName, GrantId, ObtainedVia, Reach, RequestId, Secret, Timestamp,
-    TokenId, UserId,
+    Access, Account, ConnectionName, GrantId, IssuerId, ObtainedVia, Reach, RequestId, Secret,
+    Slot, Timestamp, TokenId, UserId,
     audit::{Action, AuditEvent, Outcome, Reason, trail::Listed},
+    explain::Turn,
     principal::SessionDigest,
     problem::Kind,
-    store::{PersonalToken, Session, Version},
+    store::{self, Headcount, PersonalToken, Profile, Session, Version},
 };
 use attache_identity::{
     LoginError,
@@ -17,10 +23,11 @@ use attache_identity::{
 };
 use attache_web::{
     Protocol, Served,
+    audit_query::AuditQuery,
     pages::{
         AccountPage, ActivityPage, ClientsPage, ConnectPage, ConnectionsPage, ConsentPage,
         DeviceCodePage, DevicePage, JoinPage, KeyPage, Notice, Person, ProgramsPage, SessionsPage,
-        TokensPage,
+        TokensPage, admin,
         tokens::{Draft, Made},
     },
     place::Place,
@@ -111,6 +118,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
     pages.push(("programs", programs()));
     pages.extend(activities());
     pages.extend(clients());
+    pages.extend(administration());
     pages.push(("sessions", sessions()));
     pages.push(("signed-out", Notice::signed_out().to_string()));
     pages.push((
@@ -189,7 +197,11 @@ fn devices() -> Vec<(&'static str, String)> {
 const NOW: Timestamp = Timestamp(1_795_435_200_000);
 
 fn ada() -> Person {
-    Person { name: "Ada Lovelace".to_owned(), email: Some("ada@example.com".to_owned()) }
+    Person {
+        name: "Ada Lovelace".to_owned(),
+        email: Some("ada@example.com".to_owned()),
+        administers: false,
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what the pages take")]
@@ -336,6 +348,97 @@ fn clients() -> Vec<(&'static str, String)> {
         ("clients-of-one", page(Some(&github), true)),
         ("clients-without-sign-in", page(Some(&github), false)),
         ("clients-http", page(Some(&weather), true)),
+    ]
+}
+
+/// A day with trouble of each kind, one without anything, and what is done about people and keys.
+fn administration() -> Vec<(&'static str, String)> {
+    let upstream = |server: &str, turn, used, reason: Option<Reason>| UpstreamDay {
+        name: name(server).upstream,
+        mode: "oauth_connect",
+        connected: 12,
+        ended: u64::from(reason.is_some()),
+        day: Hour { used, failed: 3 },
+        turn,
+        trouble: reason
+            .map(|reason| Trouble { reason, count: 3, last: NOW.minus(Duration::from_mins(4)) })
+            .into_iter()
+            .collect(),
+    };
+    let hour = |hour: u64| Hour { used: hour * 150 % 1_300, failed: hour % 5 };
+    let day = Day {
+        hours: (0..24).map(hour).collect(),
+        upstreams: vec![
+            upstream("github", None, 12_345, None),
+            upstream("linear", Some(Turn::Operator), 0, Some(Reason::InvalidClient)),
+            upstream("jira", Some(Turn::Nobody), 9, Some(Reason::ProviderUnavailable)),
+            upstream("calendar-of-the-whole-company", None, 0, None),
+        ],
+        is_whole: false,
+    };
+    let quiet = Day { hours: vec![Hour::default(); 24], upstreams: Vec::new(), is_whole: true };
+    let overview = |people, day| {
+        admin::OverviewPage::new(ada(), Headcount { all: people, disabled: people / 9 }, day, NOW)
+            .to_string()
+    };
+    let whom = |name: Option<&str>, disabled| store::Person {
+        id: UserId::new("b3JkZXJseQ"),
+        issuer: IssuerId::new("https://idp.example.com"),
+        subject: "00u1<grace>".to_owned(),
+        profile: Profile {
+            email: name.map(|_| "grace@example.com".to_owned()),
+            name: name.map(ToOwned::to_owned),
+            groups: vec!["engineering".to_owned(), "platform".to_owned()],
+        },
+        disabled,
+        created_at: NOW.minus(Duration::from_hours(2_000)),
+        last_signed_in_at: Some(NOW.minus(Duration::from_hours(3))),
+    };
+    let (grace, nameless) = (whom(Some("Grace Hopper"), false), whom(None, true));
+    let people = |sought: &str, people: &[store::Person]| {
+        let next = people.first().map(|person| person.id.clone());
+        admin::PeoplePage::new(ada(), sought, people, next.as_ref(), NOW).to_string()
+    };
+    let receipt = |revocation| Receipt { slot: Slot::Upstream(name("github")), revocation };
+    let failed = Some(Revocation::Failed(Reason::ProviderUnavailable));
+    let receipts = [receipt(Some(Revocation::Revoked)), receipt(None), receipt(failed)];
+    let erased =
+        |receipts: &[Receipt]| admin::OffboardedPage::new(ada(), &grace, receipts).to_string();
+    let key = |name: &str, role, data_keys| Key {
+        name: name.to_owned(),
+        role,
+        data_keys,
+        audit_writers: 1,
+        service_keys: 0,
+    };
+    let unused = Key { audit_writers: 0, ..key("local:77aa", KeyRole::Retired, 0) };
+    let keys = [
+        key("local:1b2c", KeyRole::Active, 4_711),
+        key("local:9f0e", KeyRole::Retired, 12),
+        unused,
+        key("vault:transit/attache", KeyRole::Missing, 1),
+    ];
+    let entries = [
+        listed(1, Some("github@work"), Action::Inject, Outcome::Success),
+        listed(5, Some("linear"), Action::Refresh, Outcome::Failure(Reason::InvalidGrant)),
+        listed(9, None, Action::SignIn, Outcome::Success),
+    ];
+    let asked = AuditQuery::parse("server=github&action=refresh&since=7d").expect("a good one");
+    let audit = |query: &AuditQuery, entries: &[Listed], older| {
+        admin::AuditPage::new(ada(), query, entries, older, NOW).to_string()
+    };
+    vec![
+        ("admin", overview(1_234, &day)),
+        ("admin-quiet", overview(0, &quiet)),
+        ("admin-people", people("", &[grace.clone(), nameless.clone()])),
+        ("admin-people-nobody", people("<b>", &[])),
+        ("admin-person", admin::PersonPage::new(ada(), &grace, NOW).to_string()),
+        ("admin-person-off", admin::PersonPage::new(ada(), &nameless, NOW).to_string()),
+        ("admin-person-erased", erased(&receipts)),
+        ("admin-person-erased-with-nothing", erased(&[])),
+        ("admin-keys", admin::KeysPage::new(ada(), &keys).to_string()),
+        ("admin-audit", audit(&AuditQuery::default(), &entries, Some(Place((NOW, 7))))),
+        ("admin-audit-empty", audit(&asked, &[], None)),
     ]
 }
 

@@ -1,5 +1,9 @@
 //! `/api/v1/admin/`: what administrators see and do, for programs.
 
+mod look;
+
+pub(crate) use look::{audit_page, export};
+
 use attache_core::{
     IssuerId, Timestamp, UserId,
     changes::{Change, Memory as _},
@@ -31,6 +35,10 @@ const PAGE: u32 = 100;
 /// Every route of administrators, behind what only lets them through.
 pub(crate) fn router(web: &Web) -> Router<Web> {
     Router::new()
+        .route("/api/v1/admin/audit", get(look::audit))
+        .route("/api/v1/admin/connections", get(look::connections))
+        .route("/api/v1/admin/keys", get(look::keys))
+        .route("/api/v1/admin/upstreams", get(look::upstreams))
         .route("/api/v1/admin/users", get(users))
         .route("/api/v1/admin/users/{id}/disable", post(disable))
         .route("/api/v1/admin/users/{id}/enable", post(enable))

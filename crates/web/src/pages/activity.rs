@@ -3,12 +3,12 @@
 use askama::Template;
 use attache_core::{
     ConnectionName, Timestamp,
-    audit::{Action, AuditEvent, Outcome, trail::Listed},
-    explain::{Explanation, deed, explain},
+    audit::{Action, AuditEvent, Outcome, Reason, trail::Listed},
+    explain::{Explanation, explain},
 };
 use axum::response::{IntoResponse, Response};
 
-use super::Person;
+use super::{Mark, Person, told};
 use crate::{assets, moment::Moment, place::Place};
 
 #[derive(Debug, Template)]
@@ -55,22 +55,25 @@ fn is_alike(one: &AuditEvent, other: &AuditEvent) -> bool {
 struct Row {
     what: String,
     server: Option<ConnectionName>,
-    failed: Option<Explanation>,
+    mark: Option<Mark>,
+    why: Option<Explanation>,
     at: Moment,
 }
 
 impl Row {
     fn new(alike: &[Listed], now: Timestamp) -> Option<Self> {
         let event = &alike.first()?.event;
+        let (what, mark) = told(event);
         let what = match (alike.len(), event.action) {
-            (1, action) => deed(action).to_owned(),
+            (1, _) => what.to_owned(),
             (times, Action::Inject) => format!("Used for {times} requests"),
-            (times, action) => format!("{}, {times} times", deed(action)),
+            (times, _) => format!("{what}, {times} times"),
         };
-        let failed = match event.outcome {
-            Outcome::Success => None,
+        let why = match event.outcome {
+            Outcome::Success | Outcome::Failure(Reason::AccessDenied) => None,
             Outcome::Failure(reason) => Some(explain(reason)),
         };
-        Some(Self { what, server: event.server.clone(), failed, at: Moment::new(event.at, now) })
+        let at = Moment::new(event.at, now);
+        Some(Self { what, server: event.server.clone(), mark, why, at })
     }
 }

@@ -6,13 +6,7 @@ use axum::{
 };
 use http::request::Parts;
 
-use crate::{
-    Web,
-    caller::Visitor,
-    pages::{ActivityPage, Person},
-    place::Place,
-    problem::store_failed,
-};
+use crate::{Web, caller::Visitor, pages::ActivityPage, place::Place, problem::store_failed};
 
 /// Events on one page.
 const PAGE: u32 = 100;
@@ -26,7 +20,7 @@ pub(crate) async fn list(
     let from = Place::asked(query.as_deref());
     match web.activity(&who.user, from, PAGE).await {
         Ok((listed, older)) => {
-            let person = Person::from(&*who);
+            let person = web.greeted(&who);
             ActivityPage::new(person, &listed, from, older, web.clock.now()).into_response()
         }
         Err(error) => store_failed(&parts, &error),

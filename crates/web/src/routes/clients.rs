@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use crate::{
     Web,
     caller::Visitor,
-    pages::{ClientsPage, Person},
+    pages::ClientsPage,
     problem::{refuse, url},
     served::Served,
 };
@@ -33,6 +33,5 @@ pub(crate) async fn show(
         },
     };
     let signs_in = web.identity.authorization_server().is_some();
-    ClientsPage::new(Person::from(&*who), &url(&parts, ""), &served, shown, signs_in)
-        .into_response()
+    ClientsPage::new(web.greeted(&who), &url(&parts, ""), &served, shown, signs_in).into_response()
 }

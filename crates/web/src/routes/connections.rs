@@ -12,7 +12,7 @@ use crate::{
     Web,
     caller::Visitor,
     context::Context,
-    pages::{ConnectionsPage, Person},
+    pages::ConnectionsPage,
     problem::{refuse, store_failed},
     result::{ConnectResult, Ending},
 };
@@ -35,7 +35,7 @@ pub(crate) async fn list(
         Err(error) => return store_failed(&parts, &error),
     };
     let result = query.as_deref().and_then(ConnectResult::parse);
-    let (person, now) = (Person::from(&*who), web.clock.now());
+    let (person, now) = (web.greeted(&who), web.clock.now());
     ConnectionsPage::new(person, &connections, result.as_ref(), now)
         .used(&recent, now)
         .into_response()

@@ -12,7 +12,7 @@ use crate::{
     Web,
     caller::Visitor,
     context::Context,
-    pages::{Person, ProgramsPage},
+    pages::ProgramsPage,
     problem::{refuse, store_failed},
 };
 
@@ -23,7 +23,7 @@ pub(crate) async fn list(
 ) -> Response {
     match web.let_in_by(&who).await {
         Ok(programs) => {
-            ProgramsPage::new(Person::from(&*who), programs, web.clock.now()).into_response()
+            ProgramsPage::new(web.greeted(&who), programs, web.clock.now()).into_response()
         }
         Err(error) => store_failed(&parts, &error),
     }

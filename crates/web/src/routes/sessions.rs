@@ -10,7 +10,7 @@ use http::request::Parts;
 use crate::{
     Web,
     caller::Visitor,
-    pages::{Person, SessionsPage},
+    pages::SessionsPage,
     problem::{refuse, store_failed},
 };
 
@@ -21,7 +21,7 @@ pub(crate) async fn list(
 ) -> Response {
     match web.identity.sessions_of(&who).await {
         Ok(sessions) => {
-            let person = Person::from(&*who);
+            let person = web.greeted(&who);
             SessionsPage::new(person, &sessions, browser.digest, web.clock.now()).into_response()
         }
         Err(error) => store_failed(&parts, &error),

@@ -13,10 +13,7 @@ use url::form_urlencoded;
 use crate::{
     Web,
     caller::Visitor,
-    pages::{
-        Person,
-        tokens::{Draft, Made, TokensPage},
-    },
+    pages::tokens::{Draft, Made, TokensPage},
     problem::{refuse, store_failed},
 };
 
@@ -90,7 +87,7 @@ async fn page(
         Err(error) => return store_failed(parts, &error),
     };
     let servers = web.connections.servers(who);
-    let person = Person::from(&**who);
+    let person = web.greeted(who);
     TokensPage::new(person, &tokens, servers, draft, made, web.clock.now()).into_response()
 }
 
