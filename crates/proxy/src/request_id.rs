@@ -21,10 +21,12 @@ impl RequestIds {
     }
 
     pub(crate) fn next(&self) -> RequestId {
-        let [_, _, _, number @ ..] = self.next.fetch_add(1, Relaxed).to_be_bytes();
-        let [a, b, c, d, e, f, g] = self.run;
-        let [h, i, j, k, l] = number;
-        RequestId::new(base64url(&[a, b, c, d, e, f, g, h, i, j, k, l]))
+        let [_, _, _, count @ ..] = self.next.fetch_add(1, Relaxed).to_be_bytes();
+        let mut id = [0; 12];
+        let (run, number) = id.split_at_mut(self.run.len());
+        run.copy_from_slice(&self.run);
+        number.copy_from_slice(&count);
+        RequestId::new(base64url(&id))
     }
 }
 
