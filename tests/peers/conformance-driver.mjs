@@ -17,6 +17,8 @@ import { signIn } from './lib/sign-in.mjs';
 
 const PERSON = 'ada';
 const NAME = 'upstream';
+/** What identity providers exchange: the one scenario in which nobody consents. */
+const MANAGED = 'auth/enterprise-managed-authorization';
 /** Consents before the person gives up: more than the suite ever wants to see. */
 const MOST_CONSENTS = 5;
 /** For a start on a machine that is busy with everything else. */
@@ -49,6 +51,11 @@ async function story() {
   for (let consents = 0; consents <= MOST_CONSENTS; consents += 1) {
     const said = await call();
     if (said === 'called') return [...happened, said];
+    if (said === 'told to sign in') {
+      happened.push(said);
+      await browser.open(`${gateway.url}/login`, { answers: { login: PERSON } });
+      continue;
+    }
     happened.push(await standing());
     if (said !== 'told to connect') {
       process.stderr.write(`${said}\n`);
@@ -61,7 +68,7 @@ async function story() {
   return [...happened, 'given up'];
 }
 
-/** `called`, `told to connect` by the gateway, or whatever else came of it. */
+/** `called`, `told to connect` or `told to sign in` by the gateway, or whatever else came of it. */
 async function call() {
   // Not pinned: until there is a connection it is the gateway that answers, as a server of 2025-11-25.
   const versionNegotiation = { mode: revision === '2026-07-28' ? 'auto' : 'legacy' };
@@ -72,12 +79,18 @@ async function call() {
     await client.listTools();
     const { isError, content: [{ text }] } = await client.callTool({ name: 'test-tool', arguments: {} });
     if (!isError && text === 'test') return 'called';
-    return isError && text.includes(`${gateway.url}/connect/${NAME}`) ? 'told to connect' : text;
+    return told(isError ? text : '') ?? text;
   } catch (error) {
-    return error.stack;
+    return told(error.message) ?? error.stack;
   } finally {
     await client.close();
   }
+}
+
+/** What a refusal asks of the person. */
+function told(text) {
+  if (text.includes(`${gateway.url}/connect/${NAME}`)) return 'told to connect';
+  return text.includes(`${gateway.url}/login`) ? 'told to sign in' : undefined;
 }
 
 /** `connected`, or the word for what was refused. */
@@ -103,11 +116,11 @@ async function start() {
   const [port, adminPort] = await ownPorts();
   const url = `http://127.0.0.1:${port}`;
   const idp = await listen(0, (issuer) => identityProvider(issuer, {
-    redirect_uris: [`${url}/login/callback`], resources: [url], access_token_ttl: 600,
+    redirect_uris: [`${url}/login/callback`], resources: [url], access_token_ttl: 600, assert: scenario === MANAGED && assert,
   }));
   const folder = mkdtempSync(join(tmpdir(), 'attache-conformance-'));
   execFileSync(attache, ['keys', 'generate', 'attache.key'], { cwd: folder });
-  writeFileSync(join(folder, 'attache.toml'), configuration({ url, adminPort, idp }));
+  writeFileSync(join(folder, 'attache.toml'), configuration({ url, adminPort, idp, broker: await given() }));
   const log = openSync(join(folder, 'log'), 'a');
   const child = spawn(attache, ['serve'], { cwd: folder, stdio: ['ignore', log, log] });
   closeSync(log);
@@ -140,7 +153,7 @@ async function ready(url, child, { log }) {
 }
 
 /** The upstream is configured by its URL alone, but for what the scenario hands out beforehand. */
-function configuration({ url, adminPort, idp }) {
+function configuration({ url, adminPort, idp, broker }) {
   return `
 public_url = "${url}"
 listen = "${new URL(url).host}"
@@ -153,6 +166,7 @@ egress.allow_private = ["127.0.0.0/8", "::1/128"]
 issuer = "${idp.url}"
 client_id = "${idp.client_id}"
 client_secret = "${idp.client_secret}"
+store_subject_token = ${scenario === MANAGED}
 
 [[identity.jwt]]
 issuer = "${idp.url}"
@@ -164,11 +178,11 @@ url = "${upstream}"
 protocol = "streamable-http"
 
 [upstream.auth_broker]
-mode = "oauth_connect"
-${Object.entries(given()).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('')}`;
+${Object.entries({ mode: 'oauth_connect', ...broker }).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('')}`;
 }
 
-function given() {
+/** What an operator knows beforehand. */
+async function given() {
   switch (scenario) {
     // The one document that the suite believes in; a gateway on loopback cannot publish its own.
     case 'auth/basic-cimd':
@@ -177,6 +191,13 @@ function given() {
       const { client_id, client_secret, issuer } = JSON.parse(context);
       return { issuer, client_id, client_secret };
     }
+    case MANAGED: {
+      const { client_id, client_secret } = JSON.parse(context);
+      const { origin, pathname } = new URL(upstream);
+      const published = await fetch(`${origin}/.well-known/oauth-protected-resource${pathname}`);
+      const { authorization_servers: [issuer] } = await published.json();
+      return { mode: 'id_jag', issuer, client_id, client_secret };
+    }
     // MCP 2025-03-26, which an operator has to allow.
     case 'auth/2025-03-26-oauth-metadata-backcompat':
     case 'auth/2025-03-26-oauth-endpoint-fallback':
@@ -184,6 +205,18 @@ function given() {
     default:
       return {};
   }
+}
+
+/**
+ * The suite's identity provider signs nobody in: it hands out one ID token. Whoever shows the company's a good
+ * one of its own is asserted there by that; all else is passed on as the gateway wrote it.
+ */
+async function assert(asked) {
+  const { idp_id_token: subject_token, idp_token_endpoint } = JSON.parse(context);
+  const grant_type = 'urn:ietf:params:oauth:grant-type:token-exchange';
+  const given = Object.entries({ ...asked, grant_type, subject_token }).filter(([, value]) => value !== undefined);
+  const answer = await fetch(idp_token_endpoint, { method: 'POST', body: new URLSearchParams(given) });
+  return answer.json();
 }
 
 /** That nobody else here picks, and that no system gives to whoever connects to something. */

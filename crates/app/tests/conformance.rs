@@ -44,14 +44,34 @@ mod tests {
         ends_as_expected("auth", "2026-07-28");
     }
 
+    /// Outside the revisions of MCP, and played as of one that all of them know.
+    #[test]
+    fn of_extensions() {
+        let expected = expected_of("extension");
+        let scenarios: Vec<_> = expected.iter().map(|one| one.scenario.as_str()).collect();
+        let played = suite::play_extensions(&scenarios, "2025-11-25");
+        compare(expected, played, "extension");
+    }
+
     /// `name` is the suite's collection with most of the revision's scenarios.
     fn ends_as_expected(name: &str, revision: &str) {
-        let expected: Vec<_> = Expected::read()
-            .into_iter()
-            .filter(|one| one.applies_to(revision) && one.outcome != Outcome::NotApplicable)
-            .collect();
+        let expected = expected_of(revision);
         let scenarios: Vec<_> = expected.iter().map(|one| one.scenario.as_str()).collect();
-        let mut played = suite::play(name, &scenarios, revision);
+        let played = suite::play(name, &scenarios, revision);
+        compare(expected, played, revision);
+    }
+
+    fn expected_of(revision: &str) -> Vec<Expected> {
+        let applies =
+            |one: &Expected| one.applies_to(revision) && one.outcome != Outcome::NotApplicable;
+        Expected::read().into_iter().filter(applies).collect()
+    }
+
+    fn compare(
+        expected: Vec<Expected>,
+        mut played: BTreeMap<String, suite::Ended>,
+        revision: &str,
+    ) {
         let mut wrong = Vec::new();
         for one in expected {
             let ended = played.remove(&one.scenario).expect("every scenario was played");

@@ -192,6 +192,7 @@ fn credential(token: Secret, origin: String, now: Timestamp) -> Credential {
         account: None,
         base_url: None,
         origin: Some(origin),
+        id_token: None,
     }
 }
 

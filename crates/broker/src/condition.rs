@@ -90,6 +90,7 @@ mod tests {
             account: None,
             base_url: None,
             origin: None,
+            id_token: None,
         }
     }
 

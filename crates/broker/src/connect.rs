@@ -8,6 +8,7 @@ use attache_core::{
     Clock, Credential, Dialect, Secret, Timestamp, Validity, audit::Reason, outbound::Outbound,
     store::StoreError,
 };
+use attache_crypto::jose;
 use attache_oauth::{
     authorize::{AuthorizationRequest, code_challenge},
     client_auth::Client,
@@ -18,6 +19,7 @@ use attache_oauth::{
     revoke::{RevokeError, TokenHint, revoke},
     token::{CodeGrant, RefreshGrant, TokenEndpoint, TokenResponse},
 };
+use serde_json::Value;
 use url::Url;
 
 use crate::{
@@ -217,6 +219,7 @@ impl OauthConnect {
             account: None,
             base_url: response.base_url,
             origin: None,
+            id_token: None,
         };
         Ok(Granted { credential, id_token: response.id_token, label: response.account })
     }
@@ -262,6 +265,7 @@ impl OauthConnect {
             account: old.account.clone(),
             base_url: response.base_url.or_else(|| old.base_url.clone()),
             origin: old.origin.clone(),
+            id_token: old.id_token.as_ref().and_then(|old| successor(response.id_token, old, now)),
         })
     }
 
@@ -338,6 +342,20 @@ pub struct Granted {
     pub(crate) id_token: Option<Secret>,
     /// What the provider calls the account in the answer itself.
     pub(crate) label: Option<String>,
+}
+
+/// Where an ID token is kept: the new one, if it is the same person's (`OpenID` Connect Core section
+/// 12.2), else the old one while it is good.
+fn successor(new: Option<Secret>, old: &Secret, now: Timestamp) -> Option<Secret> {
+    let before = jose::unproved_claims(old.expose())?;
+    let is_theirs = |token: &Secret| {
+        jose::unproved_claims(token.expose()).is_some_and(|claims| {
+            ["iss", "sub"].iter().all(|name| claims.get(*name) == before.get(*name))
+        })
+    };
+    let end = before.get("exp").and_then(Value::as_i64).map(Timestamp::from_seconds);
+    let lives = end.is_some_and(|end| now < end);
+    new.filter(is_theirs).or_else(|| lives.then(|| old.clone()))
 }
 
 fn expiry(lifetime: Option<Duration>, now: Timestamp) -> Option<Timestamp> {

@@ -65,6 +65,7 @@ mod tests {
             account: None,
             base_url: None,
             origin: None,
+            id_token: None,
         };
         let upstream = UpstreamName::parse("notes").unwrap();
         let key =

@@ -1,4 +1,4 @@
-//! `token_exchange` and `entra_obo`: a person's access token for this gateway is exchanged for one of
+//! `token_exchange`, `entra_obo` and `id_jag`: a person's token for this gateway is exchanged for one of
 //! the upstream's. Nothing of that is stored: what was had is in memory, and no longer than what it
 //! was had for.
 
@@ -23,6 +23,7 @@ use crate::{
     broker::{Broker, ObtainError},
     connect::ProviderError,
     flight::Flights,
+    id_jag::CrossAppAccess,
     injection::Injection,
     refresh::{REJECTION_REST, rest_after},
     subject::{Subject, SubjectId},
@@ -48,7 +49,6 @@ const REFUSAL_REST: Duration = Duration::from_secs(30);
 pub struct TokenExchange {
     /// Whose access tokens it takes: its own, which were given for this gateway (TX-4).
     pub issuer: IssuerId,
-    pub endpoint: TokenEndpoint,
     pub form: ExchangeForm,
     pub scopes: Vec<String>,
     pub outbound: Arc<dyn Outbound>,
@@ -58,39 +58,44 @@ pub struct TokenExchange {
 #[derive(Debug)]
 pub enum ExchangeForm {
     /// RFC 8693.
-    TokenExchange { audience: Option<String>, resource: Option<String> },
+    TokenExchange { endpoint: TokenEndpoint, audience: Option<String>, resource: Option<String> },
     /// Microsoft Entra's On-Behalf-Of.
     OnBehalfOf {
+        endpoint: TokenEndpoint,
         /// The directory that `endpoint` belongs to: the one that gave the token, too (OBO-6).
         tenant: String,
     },
+    /// Not an access token but the sign-in itself, by way of an assertion.
+    IdJag(Box<CrossAppAccess>),
 }
 
 impl TokenExchange {
     /// Whether what this directory gave may be shown to the server.
     pub(crate) fn is_of(&self, given_by: Option<&str>) -> bool {
         match &self.form {
-            ExchangeForm::TokenExchange { .. } => true,
-            ExchangeForm::OnBehalfOf { tenant } => given_by == Some(tenant),
+            ExchangeForm::TokenExchange { .. } | ExchangeForm::IdJag(_) => true,
+            ExchangeForm::OnBehalfOf { tenant, .. } => given_by == Some(tenant),
         }
     }
 
-    async fn ask(&self, subject_token: &Secret) -> Result<ExchangedToken, ProviderError> {
+    async fn ask(&self, subject: &Subject) -> Result<ExchangedToken, ProviderError> {
         let (outbound, scopes) = (&*self.outbound, self.scopes.as_slice());
+        let subject_token: &Secret = &subject.token;
         let asked = match &self.form {
-            ExchangeForm::TokenExchange { audience, resource } => {
+            ExchangeForm::TokenExchange { endpoint, audience, resource } => {
                 let grant = ExchangeGrant {
                     subject_token,
                     audience: audience.as_deref(),
                     resource: resource.as_deref(),
                     scopes,
                 };
-                self.endpoint.exchange_token(outbound, grant).await
+                endpoint.exchange_token(outbound, grant).await
             }
-            ExchangeForm::OnBehalfOf { .. } => {
+            ExchangeForm::OnBehalfOf { endpoint, .. } => {
                 let grant = OnBehalfOfGrant { assertion: subject_token, scopes };
-                self.endpoint.on_behalf_of(outbound, grant).await
+                endpoint.on_behalf_of(outbound, grant).await
             }
+            ExchangeForm::IdJag(access) => return access.ask(outbound, subject).await,
         };
         Ok(asked?)
     }
@@ -262,7 +267,7 @@ impl Errand {
             Ok(permit) => permit,
             Err(rest) => return live.ok_or(rest.error),
         };
-        let exchanged = self.exchange.ask(&self.subject.token).await;
+        let exchanged = self.exchange.ask(&self.subject).await;
         let now = clock.now();
         let (result, until, outcome) = match exchanged {
             Ok(token) => {
@@ -292,8 +297,8 @@ impl Errand {
 
     /// With when to have it anew.
     fn render(&self, token: &ExchangedToken, now: Timestamp) -> (Obtained, Timestamp) {
-        let life = token.expires_in.unwrap_or(UNKNOWN_LIFE);
-        let end = now.plus(life).min(self.subject.ends);
+        let end = now.plus(token.expires_in.unwrap_or(UNKNOWN_LIFE)).min(self.subject.ends);
+        let life = end.since(now);
         let Some(value) = self.upstream.form.render(&token.access_token) else {
             let reason = Reason::MalformedResponse;
             return (Err(ObtainError::Operator { reason }), now.plus(REFUSAL_REST));
@@ -339,7 +344,9 @@ fn refusal(error: ProviderError, now: Timestamp) -> (ObtainError, Timestamp) {
         }
         ProviderError::Refused(Reason::AccessDenied) => Some(Reason::ExchangeDenied),
         ProviderError::Refused(
-            reason @ (Reason::InteractionRequired | Reason::ConsentRequired),
+            reason @ (Reason::InteractionRequired
+            | Reason::ConsentRequired
+            | Reason::AssertionRefused),
         ) => Some(reason),
         _ => None,
     };

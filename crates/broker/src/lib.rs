@@ -9,7 +9,7 @@
 //! - [`rewrap`] brings all of these under another key-encryption key;
 //! - [`flight`] makes one piece of work of many callers' wishes, owned by none of them;
 //! - [`upstream::Mode`] is how an upstream's credentials are had, one file a mode: [`connect`],
-//!   [`api_key`], [`exchange`];
+//!   [`api_key`], [`exchange`] and its [`id_jag`];
 //! - `subject` is what is exchanged: the caller's own token, or one that was kept;
 //! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
 //! - [`condition`] says whose move a connection is, and when it ends;
@@ -32,6 +32,7 @@ mod disconnect;
 mod due;
 pub mod exchange;
 pub mod flight;
+pub mod id_jag;
 pub mod injection;
 pub mod metrics;
 pub mod notices;
@@ -59,6 +60,7 @@ pub use connections::{
     Act, BrowserSession, ConnectError, Connection, Connections, Ended, Finished, Offer, Status,
 };
 pub use exchange::{ExchangeForm, TokenExchange};
+pub use id_jag::CrossAppAccess;
 pub use injection::{Destination, HeaderForm, Injection};
 pub use metrics::Metrics;
 pub use offboarding::Offboarding;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Room for two tokens and their surroundings, so that growing the buffer does not leave copies.
+/// Room for three tokens and their surroundings, so that growing the buffer does not leave copies.
 const USUAL_SIZE: usize = 8 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -25,6 +25,7 @@ struct Plaintext<'a> {
     account_id: Option<Cow<'a, str>>,
     base_url: Option<Cow<'a, str>>,
     origin: Option<Cow<'a, str>>,
+    id_token: Option<Cow<'a, str>>,
 }
 
 pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
@@ -45,6 +46,7 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         account_id: account.and_then(Account::id).map(Cow::Borrowed),
         base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
         origin: credential.origin.as_deref().map(Cow::Borrowed),
+        id_token: text(credential.id_token.as_ref()),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
     #[expect(clippy::expect_used, reason = "plain strings and numbers into memory")]
@@ -73,6 +75,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
         account: Account::new(plaintext.account_id.as_deref(), plaintext.account.as_deref()),
         base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
         origin: plaintext.origin.map(Cow::into_owned),
+        id_token: plaintext.id_token.map(|text| Secret::new(text.into_owned())),
     })
 }
 
@@ -93,9 +96,12 @@ mod tests {
         let account = Account::new(Some("42"), Some("ada"));
         let origin = Some("https://api.example.com".to_owned());
         let refresh_validity = Some(Validity { from: Timestamp(1), until: Timestamp(2) });
-        let new = Credential { account, base_url, origin, refresh_validity, ..credential };
+        let id_token = Some(Secret::new("i"));
+        let new =
+            Credential { account, base_url, origin, refresh_validity, id_token, ..credential };
         let again = read(&write(&new)).unwrap();
         assert_eq!((again.account, again.base_url), (new.account, new.base_url));
         assert_eq!((again.origin, again.refresh_validity), (new.origin, refresh_validity));
+        assert_eq!(again.id_token.unwrap().expose(), "i");
     }
 }

@@ -399,7 +399,8 @@ impl Errand {
     ) -> Result<Look, ObtainError> {
         let reason = if interrupted { Reason::RefreshInterrupted } else { Reason::InvalidGrant };
         let version = self.parts().vault.next_version(&self.key, lease.fence);
-        let ended = Credential { access_token: None, refresh_token: None, ..old.clone() };
+        let ended =
+            Credential { access_token: None, refresh_token: None, id_token: None, ..old.clone() };
         match self.write(lease, version, &ended, Health::NeedsReconnect(reason)).await {
             Ok(()) => {
                 self.broker.ready.forget(&self.key);

@@ -32,7 +32,7 @@ pub struct Brokered {
 pub enum Mode {
     OauthConnect(Arc<OauthConnect>),
     ApiKey(ApiKey),
-    /// And `entra_obo`.
+    /// And `entra_obo`, and `id_jag`.
     TokenExchange(Arc<TokenExchange>),
 }
 
@@ -95,6 +95,7 @@ impl Brokered {
             Mode::TokenExchange(exchange) => match exchange.form {
                 ExchangeForm::TokenExchange { .. } => ObtainedVia::TokenExchange,
                 ExchangeForm::OnBehalfOf { .. } => ObtainedVia::EntraObo,
+                ExchangeForm::IdJag(_) => ObtainedVia::IdJag,
             },
         }
     }

@@ -103,9 +103,7 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
 
     accepts(&broker("mode = 'oauth_connect'"));
     accepts(&broker(&connect));
-    for mode in ["token_exchange", "id_jag"] {
-        accepts(&broker(&format!("mode = '{mode}'\n{token}")));
-    }
+    accepts(&broker(&format!("mode = 'token_exchange'\n{token}")));
     accepts(&broker("mode = 'api_key'\nheader = 'X-Api-Key'\nheader_format = '{token}'"));
 
     let cases: &[(&str, &str, &str)] = &[
@@ -130,7 +128,6 @@ fn auth_broker_rules_are_those_of_mcpproxy_and_ours() {
             "auth_broker.token_endpoint is required",
         ),
         ("mode = 'token_exchange'", "token_endpoint", "auth_broker.token_endpoint is required"),
-        ("mode = 'id_jag'", "token_endpoint", "auth_broker.token_endpoint is required"),
         (
             "mode = 'token_exchange'\ntoken_endpoint = 'https://as.example.com/token'",
             "client_id",
@@ -511,6 +508,23 @@ fn on_behalf_of_is_asked_for_as_entra_takes_it() {
     }
 }
 
+/// Whom assertions are for and who we are there is said; whose they are about has signed in here.
+#[test]
+fn an_assertion_is_for_somebody_who_is_named() {
+    let (issuer, client) = ("issuer = 'https://as.example.com'\n", "client_id = 'c'\n");
+    let whole = broker(&format!("mode = 'id_jag'\n{issuer}{client}"));
+    accepts(&whole);
+    for (missing, key) in [(issuer, "issuer"), (client, "client_id")] {
+        let message = format!("auth_broker.{key} is required for mode \"id_jag\"");
+        refuses(&whole.replace(missing, ""), &format!("upstream[0].auth_broker.{key}"), &message);
+    }
+    refuses(
+        &whole.replace("store_subject_token = true", ""),
+        "identity.oidc.store_subject_token",
+        "mode \"id_jag\" takes what browser sign-in leaves, and it leaves nothing",
+    );
+}
+
 #[test]
 fn what_sign_ins_leave_is_renewed_under_a_name_of_its_own() {
     let text = broker("mode = 'oauth_connect'").replace("\"gh\"", "\"identity-provider\"");
@@ -522,7 +536,7 @@ fn what_sign_ins_leave_is_renewed_under_a_name_of_its_own() {
 #[test]
 fn what_this_version_cannot_do_is_told_with_everything_else() {
     let text = broker(
-        "mode = 'id_jag'\nissuer = 'https://as.example.com'\n\
+        "mode = 'oauth_connect'\n\
          [[upstream]]\nname = 'b'\nurl = 'https://b.example.com'\nprotocol = 'sse'\n\
          [upstream.auth_broker]\nmode = 'oauth_connect'\nheader = 'a b'",
     );
@@ -533,7 +547,6 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
         .map(|one| (text.lines().nth(one.line.unwrap() - 1).unwrap(), one.message.as_str()))
         .collect();
     let expected = [
-        ("mode = 'id_jag'", "this version does not support auth_broker.mode \"id_jag\""),
         ("protocol = 'sse'", "this version does not support protocol \"sse\""),
         ("header = 'a b'", "this is not a header's name"),
     ];
@@ -541,6 +554,7 @@ fn what_this_version_cannot_do_is_told_with_everything_else() {
     for whole in [
         "mode = 'oauth_connect'",
         "mode = 'api_key'",
+        "mode = 'id_jag'\nissuer = 'https://as.example.com'\nclient_id = 'c'",
         "mode = 'token_exchange'\nclient_id = 'c'\ntoken_endpoint = 'https://as.example.com/token'",
         "mode = 'oauth_connect'\nclient_id = 'c'\n\
          authorization_endpoint = 'https://as.example.com/authorize'\n\

@@ -150,6 +150,8 @@ words! {
         PolicyDenied = "policy_denied",
         /// Nobody approved yet, at the provider, that we use the upstream for this person.
         ConsentRequired = "consent_required",
+        /// The upstream's authorization server does not take what the identity provider asserts.
+        AssertionRefused = "assertion_refused",
         // The flow went wrong: begin again.
         FlowUnknown = "flow_unknown",
         FlowExpired = "flow_expired",

@@ -100,6 +100,8 @@ pub struct Credential {
     /// Of the upstream's URL when it was obtained: to another origin it is never sent (OC-7).
     /// `None` is no origin, and so sent nowhere.
     pub origin: Option<String>,
+    /// Of a sign-in that is kept: who the identity provider says that they are.
+    pub id_token: Option<Secret>,
 }
 
 /// For how long something was promised.

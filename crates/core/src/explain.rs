@@ -161,6 +161,10 @@ pub fn explain(reason: Reason) -> Explanation {
             "Nobody approved at the identity provider yet that this gateway uses this server for you.",
             "Tell whoever runs this gateway: an administrator there can approve it for everybody.",
         ),
+        Reason::AssertionRefused => (
+            "The server's own provider does not accept what your identity provider says about you.",
+            "Ask those who decide about that server who may use it. If nobody gets in, tell whoever runs this gateway.",
+        ),
         Reason::ExchangeRejected => {
             ("The server refuses the token that your sign-in was exchanged for.", TELL_OPERATOR)
         }

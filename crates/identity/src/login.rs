@@ -278,5 +278,6 @@ fn credential(tokens: TokenResponse, asked: &[String], now: Timestamp) -> Creden
         account: None,
         base_url: None,
         origin: None,
+        id_token: tokens.id_token,
     }
 }

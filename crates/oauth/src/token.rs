@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6), in the provider's [`Dialect`].
 
 mod exchange;
+mod id_jag;
 mod on_behalf_of;
 mod response;
 
@@ -15,6 +16,7 @@ use url::Url;
 
 pub use self::{
     exchange::{ExchangeGrant, ExchangedToken},
+    id_jag::{IdJag, IdJagGrant, SignInProof},
     on_behalf_of::OnBehalfOfGrant,
     response::TokenResponse,
 };

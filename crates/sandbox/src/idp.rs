@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use attache_core::Timestamp;
 use attache_crypto::{
     digest::{base64url, same, sha256},
-    jose::SigningKey,
+    jose::{self, Algorithm, KeySet, SigningKey},
 };
 use axum::{
     Json, Router,
@@ -23,7 +23,7 @@ use crate::{
     authorize::{AuthorizationRequest, Refusal, WRONG_ISSUER},
     bounded::Bounded,
     client::{Client, Clients},
-    misbehave::{CallbackAnswer, IdTokenAnswer, Script, TokenAnswer},
+    misbehave::{CallbackAnswer, IdJagAnswer, IdTokenAnswer, MARKER, Script, TokenAnswer},
     page::{escape, page},
     params::Params,
     peer::{Bound, Peer},
@@ -40,6 +40,9 @@ const LOGOUT_TTL: Duration = Duration::from_mins(2);
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// Sign-ins remembered.
 const MAX_SIGN_INS: usize = 1_000;
+/// RFC 8693.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:";
 /// Bytes of a form.
 const MAX_FORM: usize = 64 * 1024;
 
@@ -66,6 +69,7 @@ impl IdentityProvider {
             callbacks: Script::default(),
             id_tokens: Script::default(),
             sign_ins: Shared::default(),
+            id_jags: Script::default(),
             ambient,
         });
         Ok(Self { peer: bound.serve(routes(&desk)), desk })
@@ -147,6 +151,16 @@ impl IdentityProvider {
         &self.desk.id_tokens
     }
 
+    /// What is answered next to who asks for an ID-JAG.
+    pub fn id_jags(&self) -> &Script<IdJagAnswer> {
+        &self.desk.id_jags
+    }
+
+    /// Whatever it is, with the provider's own signature.
+    pub fn sign(&self, typ: &str, claims: &Value) -> String {
+        self.desk.key.sign(typ, &claims.as_object().cloned().unwrap_or_default())
+    }
+
     pub fn recorder(&self) -> &Recorder {
         self.peer.recorder()
     }
@@ -173,6 +187,7 @@ struct Desk {
     id_tokens: Script<IdTokenAnswer>,
     /// The latest [`MAX_SIGN_INS`].
     sign_ins: Shared<Vec<(Person, String)>>,
+    id_jags: Script<IdJagAnswer>,
 }
 
 #[derive(Debug)]
@@ -275,8 +290,9 @@ async fn token(State(desk): State<Arc<Desk>>, headers: HeaderMap, form: Bytes) -
         Some("refresh_token") => match desk.renewals.take() {
             TokenAnswer::InvalidGrant => return oauth_error("invalid_grant"),
             TokenAnswer::Status500 => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-            _ => desk.renew(&params),
+            answer => desk.renew(&client, &params, answer),
         },
+        Some(TOKEN_EXCHANGE) => return desk.assert(&client, &params),
         _ => return oauth_error("unsupported_grant_type"),
     };
     match tokens {
@@ -337,10 +353,63 @@ impl Desk {
     }
 
     /// Every refresh token is good once.
-    fn renew(&self, params: &Params) -> Option<Value> {
+    fn renew(&self, client: &Client, params: &Params, answer: TokenAnswer) -> Option<Value> {
         let token = params.get("refresh_token")?;
         let person = self.refresh_tokens.with(|tokens| tokens.remove(token))?;
-        Some(Value::from(self.tokens(person, &["offline_access".to_owned()])))
+        let mut tokens = self.tokens(person, &["offline_access".to_owned()]);
+        if answer != TokenAnswer::NoIdToken {
+            let id_token = self.key.sign("JWT", &self.claims(person, &client.id, TOKEN_TTL));
+            tokens.insert("id_token".to_owned(), json!(id_token));
+        }
+        Some(Value::from(tokens))
+    }
+
+    /// An ID-JAG for whom the sign-in was for, under the name that it has here.
+    fn assert(&self, client: &Client, params: &Params) -> Response {
+        let (issued, token_type) = match self.id_jags.take() {
+            IdJagAnswer::Normal => ("id-jag", "N_A"),
+            IdJagAnswer::Typed(issued, token_type) => (issued, token_type),
+            IdJagAnswer::Error(error) => {
+                let body = json!({ "error": error, "error_description": MARKER });
+                return (StatusCode::BAD_REQUEST, Json(body)).into_response();
+            }
+            IdJagAnswer::Away => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
+        let typed = |name| params.get(name).and_then(|text| text.strip_prefix(TOKEN_TYPE));
+        let (Some("id-jag"), Some(audience), Some(resource)) =
+            (typed("requested_token_type"), params.get("audience"), params.get("resource"))
+        else {
+            return oauth_error("invalid_request");
+        };
+        let subject = params.get("subject_token").unwrap_or_default();
+        let person = match typed("subject_token_type") {
+            Some("id_token") => self.signed_in(client, subject),
+            Some("refresh_token") => self.refresh_tokens.with(|all| all.get(subject).copied()),
+            _ => None,
+        };
+        let Some(person) = person else { return oauth_error("invalid_grant") };
+        let mut claims = self.claims(person, audience, TOKEN_TTL);
+        claims.insert("client_id".to_owned(), json!(client.id));
+        claims.insert("resource".to_owned(), json!(resource));
+        claims.insert("jti".to_owned(), json!(self.ambient.token("jti")));
+        let body = json!({
+            "access_token": self.key.sign("oauth-id-jag+jwt", &claims),
+            "issued_token_type": format!("{TOKEN_TYPE}{issued}"),
+            "token_type": token_type,
+            "expires_in": TOKEN_TTL.as_secs(),
+        });
+        ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    }
+
+    /// Whose ID token it is, if it is one of ours for this client and good.
+    fn signed_in(&self, client: &Client, id_token: &str) -> Option<Person> {
+        let keys = json!({ "keys": [self.key.jwk()] }).to_string();
+        let keys = KeySet::parse(keys.as_bytes()).ok()?;
+        let verified = jose::verify(id_token, &keys, Algorithm::ALL).ok()?;
+        let is_ours = verified.typ.as_deref() == Some("JWT")
+            && verified.claims.get("aud")?.as_str()? == client.id
+            && verified.claims.get("exp")?.as_i64()? > self.ambient.now().as_seconds();
+        is_ours.then(|| Person::find(verified.claims.get("sub")?.as_str()?)).flatten()
     }
 
     fn tokens(&self, person: Person, scopes: &[String]) -> Map<String, Value> {

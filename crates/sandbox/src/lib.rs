@@ -48,7 +48,9 @@ pub use client::Client;
 pub use entra::Entra;
 pub use idp::IdentityProvider;
 pub use mcp_server::McpServer;
-pub use misbehave::{CallbackAnswer, IdTokenAnswer, MARKER, Script, TokenAnswer, UnknownScopes};
+pub use misbehave::{
+    CallbackAnswer, IdJagAnswer, IdTokenAnswer, MARKER, Script, TokenAnswer, UnknownScopes,
+};
 pub use notes::Notes;
 pub use people::Person;
 pub use protect::{Holder, TokenCheck};

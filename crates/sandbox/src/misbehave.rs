@@ -76,6 +76,21 @@ pub enum TokenAnswer {
     NoExpiresIn,
     /// No refresh token in the answer; the one presented stays good.
     NoRefreshToken,
+    /// No ID token in an identity provider's answer to a refresh (`OpenID` Connect Core section 12.2).
+    NoIdToken,
+}
+
+/// What an identity provider answers who is asked for an ID-JAG.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdJagAnswer {
+    #[default]
+    Normal,
+    /// 400 with this `error`, and [`MARKER`] as its description.
+    Error(&'static str),
+    /// 200 with this `issued_token_type` after the last colon, and this `token_type`.
+    Typed(&'static str, &'static str),
+    /// 503.
+    Away,
 }
 
 /// What an authorization endpoint sends the browser back with.

@@ -1,7 +1,9 @@
 // The company's identity provider, for a script that runs it and for one that plays the whole company.
-import { pages, people, provider, resourceIndicators } from './provider.mjs';
+import { errors, pages, people, provider, resourceIndicators } from './provider.mjs';
 
 const grant_types = ['authorization_code', 'refresh_token'];
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:';
 const mcpClient = {
   client_id: 'mcp-client',
   application_type: 'native', // RFC 8252: any port of the loopback redirect
@@ -10,13 +12,16 @@ const mcpClient = {
   grant_types,
 };
 
-/** The handler of its requests, and as whom the gateway signs people in there. */
-export function identityProvider(url, { redirect_uris, resources, access_token_ttl, backchannel_logout_uri }) {
+/**
+ * The handler of its requests, and as whom the gateway signs people in there. With `assert` the gateway may
+ * exchange ID tokens (RFC 8693): that says what is given for one that is good.
+ */
+export function identityProvider(url, { redirect_uris, resources, access_token_ttl, backchannel_logout_uri, assert }) {
   const gateway = {
     client_id: 'attache',
     client_secret: 'attache-secret',
     redirect_uris,
-    grant_types,
+    grant_types: assert ? [...grant_types, TOKEN_EXCHANGE] : grant_types,
     ...(backchannel_logout_uri && { backchannel_logout_uri, backchannel_logout_session_required: true }),
   };
   const idp = provider(url, 'idp', {
@@ -38,6 +43,7 @@ export function identityProvider(url, { redirect_uris, resources, access_token_t
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     ttl: { AccessToken: access_token_ttl, Grant: 86_400, IdToken: 600, Interaction: 600, RefreshToken: 86_400, Session: 86_400 },
   });
+  if (assert) exchanges(idp, assert);
   pages(idp, { consent: 'granted' });
   return { handler: idp.callback(), ...gateway };
 }
@@ -50,4 +56,18 @@ function askToSignOut(ctx, form) {
 function claimsOf(id) {
   const { sub, ...claims } = people[id] ?? {};
   return claims;
+}
+
+/** What oidc-provider leaves to its host: who may exchange what. Client and form it has checked. */
+function exchanges(idp, assert) {
+  const parameters = ['requested_token_type', 'audience', 'resource', 'subject_token', 'subject_token_type', 'scope'];
+  idp.registerGrantType(TOKEN_EXCHANGE, async (ctx) => {
+    const { client, params } = ctx.oidc;
+    if (params.subject_token_type !== `${TOKEN_TYPE}id_token`) throw new errors.InvalidRequest('no ID token');
+    const { payload } = await idp.IdToken.validate(params.subject_token, client).catch(() => {
+      throw new errors.InvalidGrant('not an ID token for this client');
+    });
+    if (payload.exp < Date.now() / 1000) throw new errors.InvalidGrant('an ID token that expired');
+    ctx.body = await assert(params, payload);
+  }, parameters);
 }

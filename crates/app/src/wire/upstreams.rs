@@ -2,6 +2,7 @@
 
 mod api_key;
 mod connect;
+mod id_jag;
 mod subject_tokens;
 mod token_exchange;
 
@@ -57,16 +58,21 @@ pub(crate) struct Common<'a> {
 }
 
 pub(crate) fn wire(config: &Config, common: &Common<'_>) -> Result<Upstreams, UpstreamError> {
-    let routes = config.upstreams.iter().map(|upstream| route(upstream, common));
+    let sign_in = subject_tokens::wire(common).map(Arc::new);
+    let routes = config.upstreams.iter().map(|upstream| route(upstream, sign_in.as_ref(), common));
     let routes = routes.collect::<Result<Vec<_>, _>>()?;
     Ok(Upstreams {
         brokered: routes.iter().filter_map(|r| r.broker.clone()).collect(),
         routes,
-        subject_tokens: subject_tokens::wire(common).map(Arc::new),
+        subject_tokens: sign_in,
     })
 }
 
-fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamError> {
+fn route(
+    upstream: &Upstream,
+    sign_in: Option<&Arc<SubjectTokens>>,
+    common: &Common<'_>,
+) -> Result<Route, UpstreamError> {
     let refuse = |what| UpstreamError { upstream: upstream.name.clone(), what };
     let broker = upstream.broker.as_ref().map(|broker| {
         Ok(Arc::new(Brokered {
@@ -78,7 +84,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
                 prefix: broker.header_format.prefix.clone(),
                 suffix: broker.header_format.suffix.clone(),
             },
-            mode: mode(upstream, broker, common).map_err(refuse)?,
+            mode: mode(upstream, broker, sign_in, common).map_err(refuse)?,
         }))
     });
     Ok(Route {
@@ -105,6 +111,7 @@ fn route(upstream: &Upstream, common: &Common<'_>) -> Result<Route, UpstreamErro
 fn mode(
     upstream: &Upstream,
     broker: &AuthBroker,
+    sign_in: Option<&Arc<SubjectTokens>>,
     common: &Common<'_>,
 ) -> Result<Mode, &'static str> {
     Ok(match broker.mode {
@@ -116,7 +123,7 @@ fn mode(
             Mode::TokenExchange(Arc::new(token_exchange::wire(broker, common)?))
         }
         Acquired::IdJag => {
-            return Err("this version does not know this auth_broker.mode");
+            Mode::TokenExchange(Arc::new(id_jag::wire(upstream, broker, sign_in, common)?))
         }
     })
 }

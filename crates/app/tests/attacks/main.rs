@@ -41,6 +41,7 @@ mod exchange;
 mod ext_authz;
 mod forward_auth;
 mod hygiene;
+mod id_jag;
 mod introspection;
 mod keys;
 mod limits;

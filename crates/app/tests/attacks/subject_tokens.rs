@@ -20,10 +20,11 @@ use crate::{
     world::{Surroundings, World},
 };
 
-const KEPT: &str = "store_subject_token = true\nscopes = [\"openid\", \"offline_access\"]";
+pub(crate) const KEPT: &str =
+    "store_subject_token = true\nscopes = [\"openid\", \"offline_access\"]";
 
 /// What they are told when it ended.
-const AGAIN: &str = "Sign in to this gateway with your browser";
+pub(crate) const AGAIN: &str = "Sign in to this gateway with your browser";
 
 pub(crate) async fn world(exchanger: &Exchanger) -> World {
     let surroundings = Surroundings { oidc: KEPT.to_owned(), ..Surroundings::default() };
@@ -33,11 +34,11 @@ pub(crate) async fn world(exchanger: &Exchanger) -> World {
 }
 
 /// A program with a token that this person made here: nothing that the provider gave.
-async fn program(world: &World, who: &mut Visitor) -> Program {
+pub(crate) async fn program(world: &World, who: &mut Visitor) -> Program {
     tokens::holder(world, &tokens::token(who, EVERYTHING).await)
 }
 
-async fn refused(program: &Program, status: u16, says: &str) {
+pub(crate) async fn refused(program: &Program, status: u16, says: &str) {
     let told = program.get("/http/hr/me").await;
     assert_eq!(told.status.as_u16(), status, "{}", told.body);
     assert!(told.body.contains(says), "{}", told.body);

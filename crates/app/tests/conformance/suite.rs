@@ -69,6 +69,18 @@ pub(crate) fn play(
     ended
 }
 
+/// Plays each of `scenarios`, which are of no revision, as of `revision`.
+pub(crate) fn play_extensions(scenarios: &[&str], revision: &str) -> BTreeMap<String, Ended> {
+    let folder = format!("conformance-{}-extensions", process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    for scenario in scenarios {
+        client(&["--scenario", scenario, "--force"], revision, &folder);
+    }
+    let ended = ended(&folder);
+    fs::remove_dir_all(&folder).expect("it is ours");
+    ended
+}
+
 fn client(which: &[&str], revision: &str, folder: &Path) {
     let driver = format!("{} {}", peers().join("node").display(), driver().display());
     let folder = folder.to_str().expect("the workspace is in a folder of a plain name");

@@ -121,6 +121,7 @@ pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version, origin:
         account: None,
         base_url: None,
         origin: Some(origin.to_owned()),
+        id_token: None,
     };
     Record {
         version,

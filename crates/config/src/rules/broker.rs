@@ -38,8 +38,10 @@ pub(super) fn auth_broker(
         endpoints_fit(section, mode, place);
         keys_fit(section, mode, place);
     }
-    if mode == Some(Mode::OauthConnect) {
-        issuer_fits(section, place);
+    match mode {
+        Some(Mode::OauthConnect) => issuer_fits(section, place),
+        Some(Mode::IdJag) => is_known_there(section, place),
+        _ => {}
     }
     let authorization_endpoint =
         endpoint(section.authorization_endpoint.as_deref(), &place.key("authorization_endpoint"));
@@ -116,8 +118,7 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
     let token_required = match mode {
         Mode::OauthConnect => authorization,
         Mode::TokenExchange | Mode::EntraObo => true,
-        Mode::IdJag => section.issuer.is_none(),
-        Mode::ApiKey => false,
+        Mode::IdJag | Mode::ApiKey => false,
     };
     if token_required && !token {
         place.key("token_endpoint").missing("auth_broker.token_endpoint is required", "");
@@ -128,17 +129,23 @@ fn endpoints_fit(section: &schema::AuthBroker, mode: Mode, place: &Place<'_>) {
             "add authorization_endpoint, the page of the authorization server where people consent",
         );
     }
-    if mode == Mode::ApiKey {
+    let without = match mode {
+        Mode::ApiKey => Some("api_key"),
+        Mode::IdJag => Some("id_jag"),
+        _ => None,
+    };
+    if let Some(word) = without {
+        let client = mode == Mode::ApiKey;
         for (name, given) in [
             ("token_endpoint", token),
             ("authorization_endpoint", authorization),
             ("revocation_endpoint", section.revocation_endpoint.is_some()),
-            ("client_id", section.client_id.is_some()),
-            ("client_secret", section.client_secret.is_some()),
+            ("client_id", client && section.client_id.is_some()),
+            ("client_secret", client && section.client_secret.is_some()),
         ] {
             if given {
                 place.key(name).warning(
-                    format!("auth_broker.{name} has no use in mode \"api_key\""),
+                    format!("auth_broker.{name} has no use in mode \"{word}\""),
                     "remove it",
                 );
             }
@@ -240,6 +247,22 @@ fn issuer_fits(section: &schema::AuthBroker, place: &Place<'_>) {
         place.key("issuer").missing(
             "auth_broker.issuer is required with a client_secret",
             "add the issuer that gave the secret: without it the upstream would say who gets it",
+        );
+    }
+}
+
+/// Who the identity provider names as the audience and the client of what it asserts.
+fn is_known_there(section: &schema::AuthBroker, place: &Place<'_>) {
+    if section.issuer.is_none() {
+        place.key("issuer").missing(
+            "auth_broker.issuer is required for mode \"id_jag\"",
+            "add the issuer of the upstream's authorization server: what is asserted is for it alone",
+        );
+    }
+    if section.client_id.as_deref().is_none_or(str::is_empty) {
+        place.key("client_id").missing(
+            "auth_broker.client_id is required for mode \"id_jag\"",
+            "register the gateway at the upstream's authorization server and write the id it gave",
         );
     }
 }

@@ -244,8 +244,15 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
             );
         }
     }
-    let exchanges =
-        modes.iter().any(|mode| matches!(mode, Mode::TokenExchange | Mode::EntraObo | Mode::IdJag));
+    let keeps = identity.oidc.as_ref().is_some_and(|oidc| oidc.store_subject_token);
+    if modes.contains(&Mode::IdJag) && !keeps {
+        place.key("oidc").key("store_subject_token").missing(
+            "mode \"id_jag\" takes what browser sign-in leaves, and it leaves nothing",
+            "add [identity.oidc] with store_subject_token = true",
+        );
+        return;
+    }
+    let exchanges = modes.iter().any(|mode| matches!(mode, Mode::TokenExchange | Mode::EntraObo));
     if exchanges && identity.oidc.as_ref().is_some_and(|oidc| !oidc.store_subject_token) {
         place.key("oidc").key("store_subject_token").warning(
             "people who sign in here will have no token to exchange",

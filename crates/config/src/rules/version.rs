@@ -2,10 +2,7 @@
 //!
 //! Apart from the other rules: those are the format's, and stay when these are gone.
 
-use crate::{
-    diagnose::Place,
-    schema::{AuthBroker, File, Mode},
-};
+use crate::{diagnose::Place, schema::File};
 
 pub(crate) fn supported(file: &File, root: &Place<'_>) {
     for (index, upstream) in file.upstream.iter().enumerate() {
@@ -16,18 +13,5 @@ pub(crate) fn supported(file: &File, root: &Place<'_>) {
                 "use the server's streamable-http endpoint, if it has one",
             );
         }
-        if let Some(section) = &upstream.auth_broker {
-            broker(section, &place.key("auth_broker"));
-        }
-    }
-}
-
-fn broker(section: &AuthBroker, place: &Place<'_>) {
-    match section.mode {
-        Some(Mode::IdJag) => place.key("mode").error(
-            "this version does not support auth_broker.mode \"id_jag\"",
-            "write mode = \"oauth_connect\", or remove this upstream",
-        ),
-        Some(Mode::OauthConnect | Mode::ApiKey | Mode::TokenExchange | Mode::EntraObo) | None => {}
     }
 }

@@ -7,7 +7,7 @@ use attache_core::{Secret, outbound::Outbound};
 use super::{TokenEndpoint, TokenResponse};
 use crate::{error::TokenError, json::Json};
 
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// RFC 8693 section 3.
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
@@ -67,6 +67,11 @@ fn of_the_type_asked_for(json: &Json<'_>) -> Result<(), TokenError> {
             return Err(TokenError::Malformed("a token that does not say of which type it is"));
         }
     }
+    token_type_is_said(json)
+}
+
+/// For answers in which the lack of it is no promise.
+pub(super) fn token_type_is_said(json: &Json<'_>) -> Result<(), TokenError> {
     let is_said = json.get("token_type").is_some();
     is_said.then_some(()).ok_or(TokenError::Malformed("a token that is not a bearer token"))
 }

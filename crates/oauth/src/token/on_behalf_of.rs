@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// RFC 7523 section 2.1.
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What is asked for, of the second version of the endpoint: it knows scopes and no `resource`.
 #[derive(Clone, Copy, Debug)]

@@ -99,7 +99,7 @@ fn token_type(given: Option<&Json<'_>>, dialect: &Dialect) -> Result<String, Tok
 }
 
 /// An empty token is no token; one that could do harm in a header is an error (OC-22).
-fn token(given: Option<&Json<'_>>) -> Result<Option<Secret>, TokenError> {
+pub(super) fn token(given: Option<&Json<'_>>) -> Result<Option<Secret>, TokenError> {
     let text = match given {
         None => return Ok(None),
         Some(Json::Text(text)) => text.as_str(),

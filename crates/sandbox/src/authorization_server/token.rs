@@ -93,7 +93,8 @@ async fn instead(answer: TokenAnswer, issuer: &str) -> Option<Response> {
         | TokenAnswer::WrongTokenType
         | TokenAnswer::ExpiresInString
         | TokenAnswer::NoExpiresIn
-        | TokenAnswer::NoRefreshToken => return None,
+        | TokenAnswer::NoRefreshToken
+        | TokenAnswer::NoIdToken => return None,
     })
 }
 

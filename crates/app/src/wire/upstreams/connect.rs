@@ -10,7 +10,7 @@ use attache_broker::{
     },
     connect::OauthConnect,
 };
-use attache_config::model::{AuthBroker, ClientAuth, Protocol, Upstream};
+use attache_config::model::{AuthBroker, ClientAuth, Mode, Protocol, Upstream};
 use attache_core::{Dialect, PublicOrigin, dialect::Pkce};
 use attache_net::address::EgressRules;
 use attache_oauth::{
@@ -51,6 +51,22 @@ pub(super) fn wire(
         outbound: Arc::clone(&common.outbound),
         clock: Arc::clone(&common.world.clock),
     })
+}
+
+/// Whom the upstream names, and us as the client that the operator registered there.
+///
+/// # Errors
+/// What no configuration that was checked contains.
+pub(super) fn discovered(
+    upstream: &Upstream,
+    broker: &AuthBroker,
+    common: &Common<'_>,
+) -> Result<Authority, &'static str> {
+    let id = broker.client_id.as_ref().ok_or("auth_broker.client_id is required")?;
+    let origin = PublicOrigin::new(common.public_url);
+    let wiring = Wiring { upstream, broker, common, origin: &origin };
+    let client = OurClient::ByHand(wiring.by_hand(id));
+    Ok(wiring.discovered(client, &Arc::new(broker.dialect.clone())))
 }
 
 struct Wiring<'a> {
@@ -134,7 +150,17 @@ impl Wiring<'_> {
         redirect_uri: &str,
         dialect: &Arc<Dialect>,
     ) -> Result<Authority, &'static str> {
+        let client = match &self.broker.client_id {
+            Some(id) => OurClient::ByHand(self.by_hand(id)),
+            None => OurClient::Registrar(Box::new(self.registrar(redirect_uri)?)),
+        };
+        Ok(self.discovered(client, dialect))
+    }
+
+    fn discovered(&self, client: OurClient, dialect: &Arc<Dialect>) -> Authority {
         let leniency = self.broker.leniency;
+        // Where no code is on its way, nothing has to protect it.
+        let without_code = self.broker.mode == Mode::IdJag;
         let server = Server::Published {
             upstream: self.upstream.url.clone(),
             challenge: match self.upstream.protocol {
@@ -143,16 +169,12 @@ impl Wiring<'_> {
             },
             issuer: self.broker.issuer.clone(),
             leniency: Leniency {
-                unadvertised_pkce: leniency.pkce || dialect.pkce != Pkce::S256,
+                unadvertised_pkce: leniency.pkce || without_code || dialect.pkce != Pkce::S256,
                 no_resource_metadata: leniency.resource_metadata,
             },
         };
-        let client = match &self.broker.client_id {
-            Some(id) => OurClient::ByHand(self.by_hand(id)),
-            None => OurClient::Registrar(Box::new(self.registrar(redirect_uri)?)),
-        };
         let finder = Finder::new(server, client, self.wishes(dialect));
-        Ok(Authority::Found(Box::new(finder)))
+        Authority::Found(Box::new(finder))
     }
 
     fn wishes(&self, dialect: &Arc<Dialect>) -> Wishes {

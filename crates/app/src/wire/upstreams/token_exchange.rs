@@ -49,16 +49,17 @@ pub(super) fn wire(
         (None, Some(ClientAuth::None), _) => ClientAuthentication::None,
         _ => return Err("client_auth is \"basic\", \"post\" or \"none\" for a token exchange"),
     };
+    let endpoint = TokenEndpoint {
+        url: url.clone(),
+        client: Client { id: id.clone(), authentication },
+        dialect: Arc::new(broker.dialect.clone()),
+    };
     Ok(TokenExchange {
         issuer: issuer.clone(),
-        endpoint: TokenEndpoint {
-            url: url.clone(),
-            client: Client { id: id.clone(), authentication },
-            dialect: Arc::new(broker.dialect.clone()),
-        },
         form: match &broker.tenant {
-            Some(tenant) => ExchangeForm::OnBehalfOf { tenant: tenant.clone() },
+            Some(tenant) => ExchangeForm::OnBehalfOf { endpoint, tenant: tenant.clone() },
             None => ExchangeForm::TokenExchange {
+                endpoint,
                 audience: broker.audience.clone(),
                 resource: broker.resource.clone(),
             },
