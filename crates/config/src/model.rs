@@ -127,10 +127,13 @@ pub struct Introspection {
 }
 
 /// The built-in authorization server, for MCP clients.
+#[expect(clippy::struct_excessive_bools, reason = "switches of the operator's, each its own")]
 #[derive(Clone, Debug)]
 pub struct AuthorizationServer {
     pub dynamic_registration: bool,
     pub client_id_metadata_documents: bool,
+    /// There is an `oidc`, then.
+    pub id_jag: bool,
     pub access_token_ttl: Duration,
     /// How long a rotated refresh token still answers with its successor (AS-20).
     pub refresh_grace: Duration,

@@ -266,6 +266,9 @@ pub struct AuthorizationServer {
     pub dynamic_registration: bool,
     /// A client id may be the URL of a metadata document.
     pub client_id_metadata_documents: bool,
+    /// Clients with a secret, of those below, come in by what the identity provider of
+    /// `[identity.oidc]` asserts of people (ID-JAG), and nobody is asked.
+    pub id_jag: bool,
     /// How long an access token is good; at most `15m`.
     pub access_token_ttl: Span,
     /// How long a refresh token that was just rotated still works; at most `5m`.
@@ -290,7 +293,8 @@ pub struct OAuthClient {
     pub id: Option<String>,
     /// What people are asked about. Absent: `id`.
     pub name: Option<String>,
-    /// https, or http on a loopback address, where the port does not matter.
+    /// https, or http on a loopback address, where the port does not matter. None for a client that
+    /// comes in by assertions alone.
     pub redirect_uris: Vec<String>,
     /// Absent for a public client.
     pub client_secret: Option<SecretSource>,
@@ -302,6 +306,7 @@ impl Default for AuthorizationServer {
             enabled: true,
             dynamic_registration: true,
             client_id_metadata_documents: true,
+            id_jag: false,
             access_token_ttl: Span(Duration::from_mins(15)),
             refresh_grace: Span(Duration::from_mins(1)),
             gateway_audience: false,

@@ -14,6 +14,7 @@ mod device;
 mod document;
 mod error;
 mod grants;
+mod id_jag;
 mod keys;
 mod metadata;
 mod params;
@@ -43,7 +44,10 @@ use attache_crypto::{
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-pub(crate) use self::access_token::{OwnToken, OwnTokens};
+pub(crate) use self::{
+    access_token::{OwnToken, OwnTokens},
+    id_jag::Asserter,
+};
 use self::{
     client::{Client, Clients},
     consent::{Approval, Browser},
@@ -85,10 +89,13 @@ const APPROVED: Duration = Duration::from_hours(100 * 24);
 const SPENT: u32 = 10_000;
 
 /// What an operator decides about the authorization server.
+#[expect(clippy::struct_excessive_bools, reason = "switches of the operator's, each its own")]
 #[derive(Clone, Debug)]
 pub struct AuthorizationServerSettings {
     pub dynamic_registration: bool,
     pub client_id_metadata_documents: bool,
+    /// Whether clients come in by what the identity provider asserts of people (AS-25).
+    pub id_jag: bool,
     /// Whose client-id metadata documents are accepted; empty: everyone's.
     pub document_hosts: Vec<String>,
     /// What they are fetched through.
@@ -138,6 +145,8 @@ pub struct Finished {
 pub struct AuthorizationServer {
     own: Arc<OwnTokens>,
     bearers: Arc<Bearers>,
+    /// Where assertions are taken.
+    asserter: Option<Asserter>,
     clients: Clients,
     registrar: Option<Registrar>,
     devices: Devices,
@@ -402,6 +411,7 @@ impl AuthorizationServerSettings {
         around: &Surroundings<'_>,
         own: Arc<OwnTokens>,
         bearers: Arc<Bearers>,
+        provider: Option<Asserter>,
     ) -> AuthorizationServer {
         let Surroundings { stores, clock, random, .. } = around;
         let documents = self.client_id_metadata_documents.then(|| {
@@ -419,6 +429,7 @@ impl AuthorizationServerSettings {
         AuthorizationServer {
             own,
             bearers,
+            asserter: provider.filter(|_| self.id_jag),
             documents: documents.is_some(),
             clients: Clients {
                 configured,

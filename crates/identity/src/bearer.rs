@@ -22,8 +22,12 @@ use attache_crypto::{
 use attache_oauth::issuer::Issuers;
 use quick_cache::sync::Cache;
 
-use self::access_token::{Accepts, AccessToken, Terms};
-pub(crate) use self::{introspection::Introspection, presented::presented};
+use self::access_token::{Accepts, Terms};
+pub(crate) use self::{
+    access_token::{AccessToken, SKEW, verify},
+    introspection::Introspection,
+    presented::presented,
+};
 use crate::{
     admission::Admission,
     audience::Audiences,
@@ -144,6 +148,11 @@ impl Bearers {
             },
             AuthenticatedBy::AccessToken(_) | AuthenticatedBy::Session(_) => Ok(true),
         }
+    }
+
+    /// Whom something that was checked speaks of, if they are let in.
+    pub(crate) async fn recognize(&self, token: AccessToken) -> Result<Principal, AuthnError> {
+        self.registry.recognize(token).await
     }
 
     /// `from` is where it was sent from, if that is known.

@@ -41,7 +41,7 @@ use crate::{
     admins::Admins,
     admission::Admission,
     authenticate::{DataPlane, WebSurface},
-    authorization_server::{AuthorizationServer, Surroundings},
+    authorization_server::{Asserter, AuthorizationServer, Surroundings},
     bearer::{Bearers, Introspection},
     cookie::Cookies,
     login::Login,
@@ -119,10 +119,15 @@ impl Identity {
             },
             outage,
         ));
+        let provider = settings.oidc.as_ref().map(|oidc| Asserter {
+            issuer: issuers.of(&oidc.issuer, None),
+            subject_claim: oidc.subject_claim.clone(),
+            groups_claim: oidc.groups_claim.clone(),
+        });
         let authorization_server = settings
             .authorization_server
             .zip(own)
-            .map(|(server, own)| server.server(&around, own, Arc::clone(&bearers)));
+            .map(|(server, own)| server.server(&around, own, Arc::clone(&bearers), provider));
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
             redirect_uri: origin.url("/login/callback"),

@@ -99,14 +99,16 @@ async fn revoke(State(web): State<Web>, parts: Parts, body: Bytes) -> Response {
 
 /// RFC 6749 section 5.1; `no-store` is on every answer that says nothing else.
 fn given(tokens: &Tokens) -> Response {
-    Json(json!({
+    let mut answer = json!({
         "access_token": tokens.access_token.expose(),
         "token_type": "Bearer",
         "expires_in": tokens.expires_in.as_secs(),
-        "refresh_token": tokens.refresh_token.expose(),
         "scope": tokens.scope,
-    }))
-    .into_response()
+    });
+    if let (Some(token), Some(answer)) = (&tokens.refresh_token, answer.as_object_mut()) {
+        answer.insert("refresh_token".to_owned(), json!(token.expose()));
+    }
+    Json(answer).into_response()
 }
 
 /// RFC 6749 section 5.2.

@@ -51,6 +51,7 @@ pub(super) fn settings(
     Ok(Some(AuthorizationServerSettings {
         dynamic_registration: section.dynamic_registration,
         client_id_metadata_documents: section.client_id_metadata_documents,
+        id_jag: section.id_jag,
         document_hosts: section.client_id_hosts.clone(),
         document_outbound: match section.client_id_hosts.as_slice() {
             [] => strangers,

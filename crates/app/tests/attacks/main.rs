@@ -27,6 +27,7 @@ mod accounts;
 mod activity;
 mod admin_pages;
 mod admins;
+mod assertions;
 mod backchannel_logout;
 mod callers;
 mod client_secrets;

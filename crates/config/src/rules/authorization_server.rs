@@ -53,7 +53,7 @@ pub(super) fn parse(
         .client
         .iter()
         .enumerate()
-        .map(|(index, one)| client(one, secrets, &place.key("client").index(index)))
+        .map(|(index, one)| client(one, section.id_jag, secrets, &place.key("client").index(index)))
         .collect();
     let clients: Vec<OAuthClient> = clients.into_iter().collect::<Option<_>>()?;
     for (index, one) in clients.iter().enumerate() {
@@ -65,6 +65,7 @@ pub(super) fn parse(
     Some(AuthorizationServer {
         dynamic_registration: section.dynamic_registration,
         client_id_metadata_documents: section.client_id_metadata_documents,
+        id_jag: section.id_jag,
         access_token_ttl: access_token_ttl?,
         refresh_grace: refresh_grace?,
         gateway_audience: section.gateway_audience,
@@ -76,11 +77,13 @@ pub(super) fn parse(
 
 fn client(
     section: &schema::OAuthClient,
+    id_jag: bool,
     secrets: &Secrets<'_>,
     place: &Place<'_>,
 ) -> Option<OAuthClient> {
     let id = required(section.id.as_deref(), "a client needs an id", &place.key("id"));
-    if section.redirect_uris.is_empty() {
+    let asks_nobody = id_jag && section.client_secret.is_some();
+    if section.redirect_uris.is_empty() && !asks_nobody {
         place.key("redirect_uris").error(
             "a client needs a redirect URI",
             "write the addresses at which it takes codes, such as \"http://127.0.0.1/callback\"",

@@ -244,6 +244,12 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
             );
         }
     }
+    if file.authorization_server.id_jag && identity.oidc.is_none() {
+        root.key("authorization_server").key("id_jag").error(
+            "there is no identity provider whose assertions could be taken",
+            "add [identity.oidc] with issuer and client_id",
+        );
+    }
     let keeps = identity.oidc.as_ref().is_some_and(|oidc| oidc.store_subject_token);
     if modes.contains(&Mode::IdJag) && !keeps {
         place.key("oidc").key("store_subject_token").missing(

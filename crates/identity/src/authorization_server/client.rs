@@ -142,6 +142,11 @@ impl Client {
         self.vouched == Vouched::Operator
     }
 
+    /// Whether it can prove that it is itself.
+    pub(super) fn is_confidential(&self) -> bool {
+        self.authentication != Authentication::None
+    }
+
     /// Whether `secret` is its own, or neither has one.
     pub(super) fn accepts(&self, secret: Option<&Secret>) -> bool {
         match (&self.authentication, secret) {

@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::{
     AuthorizationServer, client::Client, client_proof::ClientProof, device, document::Asker,
-    error::OAuthError, params::Params, refresh_token::RefreshToken,
+    error::OAuthError, id_jag, params::Params, refresh_token::RefreshToken,
 };
 
 /// How long a family of refresh tokens lives, however it is used: then the person is asked again.
@@ -23,7 +23,8 @@ const FAMILY_LIFE: Duration = Duration::from_hours(90 * 24);
 pub struct Tokens {
     pub access_token: Secret,
     pub expires_in: Duration,
-    pub refresh_token: Secret,
+    /// None for an assertion: the next one is asked for instead.
+    pub refresh_token: Option<Secret>,
     pub scope: String,
 }
 
@@ -47,6 +48,7 @@ impl AuthorizationServer {
             Some("authorization_code") => self.redeem(&client, &params, request).await,
             Some("refresh_token") => self.refresh(&client, &params, request).await,
             Some(device::GRANT_TYPE) => self.redeem_device(&client, &params, request).await,
+            Some(id_jag::GRANT_TYPE) => self.redeem_id_jag(&client, &params, request).await,
             Some(_) => Err(OAuthError::UnsupportedGrantType),
             None => Err(OAuthError::InvalidRequest("grant_type is missing")),
         }
@@ -289,7 +291,7 @@ fn answer(grant: &Grant, made: (String, Duration), refresh: &RefreshToken) -> To
     Tokens {
         access_token: Secret::new(access_token),
         expires_in,
-        refresh_token: refresh.text(),
+        refresh_token: Some(refresh.text()),
         scope: grant.scopes.join(" "),
     }
 }

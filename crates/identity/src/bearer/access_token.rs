@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::{audience::Audiences, claims::Claims};
 
 /// How far two honest clocks are apart (RS-10).
-const SKEW: Duration = Duration::from_mins(1);
+pub(crate) const SKEW: Duration = Duration::from_mins(1);
 
 /// What an access token of an issuer must say, whether it is signed or asked about.
 #[derive(Debug)]
@@ -107,29 +107,10 @@ impl Accepts {
         token: &str,
         now: Timestamp,
     ) -> Result<AccessToken, AuthnError> {
-        let Verified { typ, claims, .. } = self.verify(token).await?;
+        let Verified { typ, claims, .. } = verify(&self.issuer, token).await?;
         let read = self.terms.read(token, claims, now)?;
         self.refuse_other_types(typ.as_deref(), Claims(&read.claims))?;
         Ok(read)
-    }
-
-    async fn verify(&self, token: &str) -> Result<Verified, AuthnError> {
-        let keys = self.issuer.keys().await?;
-        let verified = match jose::verify(token, &keys, Algorithm::ALL) {
-            Err(JwtError::UnknownKey) => {
-                let keys = self.issuer.keys_newer_than(&keys).await?;
-                jose::verify(token, &keys, Algorithm::ALL)
-            }
-            verified => verified,
-        };
-        verified.map_err(|error| {
-            AuthnError::Rejected(match error {
-                JwtError::Malformed => "the token is not a signed JSON web token",
-                JwtError::UnknownKey => "the token is signed with a key its issuer does not have",
-                JwtError::Algorithm => "the token is signed with an algorithm not allowed here",
-                JwtError::Signature => "the signature of the token is wrong",
-            })
-        })
     }
 
     /// An ID token proves to a client that somebody signed in; it is no permission to call (RS-13).
@@ -151,6 +132,26 @@ impl Accepts {
         }
         Ok(())
     }
+}
+
+/// What a key of `issuer` signed.
+pub(crate) async fn verify(issuer: &Issuer, token: &str) -> Result<Verified, AuthnError> {
+    let keys = issuer.keys().await?;
+    let verified = match jose::verify(token, &keys, Algorithm::ALL) {
+        Err(JwtError::UnknownKey) => {
+            let keys = issuer.keys_newer_than(&keys).await?;
+            jose::verify(token, &keys, Algorithm::ALL)
+        }
+        verified => verified,
+    };
+    verified.map_err(|error| {
+        AuthnError::Rejected(match error {
+            JwtError::Malformed => "the token is not a signed JSON web token",
+            JwtError::UnknownKey => "the token is signed with a key its issuer does not have",
+            JwtError::Algorithm => "the token is signed with an algorithm not allowed here",
+            JwtError::Signature => "the signature of the token is wrong",
+        })
+    })
 }
 
 pub(super) fn rejected<T>(why: &'static str) -> Result<T, AuthnError> {
