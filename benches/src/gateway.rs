@@ -95,6 +95,7 @@ impl Gateway {
         let settings = IdentitySettings {
             introspection: None,
             authorization_server: None,
+            scim: None,
             public_url: Url::parse(PUBLIC_URL)?,
             reauthenticate_after: Duration::from_hours(30 * 24),
             session_ttl: Duration::from_hours(24),

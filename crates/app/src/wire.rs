@@ -20,12 +20,13 @@ use attache_broker::{
 };
 use attache_config::{
     Config,
-    model::{ForwardAuth, Introspection, Oidc, ProxyProof},
+    model::{ForwardAuth, Introspection, Oidc, ProxyProof, ScimMatch},
 };
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::{keyring::KeyRing, random::Random};
 use attache_identity::{
     Identity, IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings,
+    scim::{Matched, ScimSettings},
 };
 use attache_net::{
     address::EgressRules,
@@ -277,6 +278,15 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             })
             .collect(),
         introspection: identity.introspection.as_ref().map(|asked| introspection(config, asked)),
+        scim: identity.scim.as_ref().map(|scim| ScimSettings {
+            token: scim.token.clone(),
+            matched: match scim.matched {
+                ScimMatch::ExternalId => Matched::ExternalId,
+                ScimMatch::UserName => Matched::UserName,
+            },
+            tenant: scim.tenant.clone(),
+            offboards: scim.offboard,
+        }),
         authorization_server: None,
     }
 }

@@ -130,6 +130,19 @@ impl Offboarding {
     /// [`StoreError`]: the person is not erased, and everything may be done again.
     pub async fn offboard(&self, person: &Person) -> Result<Vec<Receipt>, StoreError> {
         self.turn(person, true).await?;
+        let receipts = self.end_connections(person).await?;
+        self.audit(&person.id, None, Action::Offboard, Outcome::Success).await?;
+        let fresh = UserId::new(random::token(&*self.broker.parts.random));
+        self.roster.bar(person, fresh).await?;
+        Ok(receipts)
+    }
+
+    /// Ends every grant of theirs at its provider (OC-28), of a person who is switched off: what
+    /// is obtained meanwhile is ended, too. They stay who they are.
+    ///
+    /// # Errors
+    /// As [`Offboarding::offboard`].
+    pub async fn end_connections(&self, person: &Person) -> Result<Vec<Receipt>, StoreError> {
         let mut receipts = Vec::new();
         let mut looks = 0;
         loop {
@@ -148,9 +161,6 @@ impl Offboarding {
                 receipts.extend(self.end(&person.id, slot).await?);
             }
         }
-        self.audit(&person.id, None, Action::Offboard, Outcome::Success).await?;
-        let fresh = UserId::new(random::token(&*self.broker.parts.random));
-        self.roster.bar(person, fresh).await?;
         Ok(receipts)
     }
 

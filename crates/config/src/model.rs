@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
 
-pub use crate::schema::{ClientAuth, KeyKind, Mode, Protocol};
+pub use crate::schema::{ClientAuth, KeyKind, Mode, Protocol, ScimMatch};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -87,6 +87,8 @@ pub struct Identity {
     /// Empty: every domain.
     pub allowed_email_domains: Vec<String>,
     pub oidc: Option<Oidc>,
+    /// Never without `oidc`.
+    pub scim: Option<Scim>,
     pub jwt: Vec<JwtIssuer>,
     pub introspection: Option<Introspection>,
 }
@@ -103,6 +105,17 @@ pub struct Oidc {
     pub groups_claim: ClaimName,
     /// Keep the person's token, sealed, so that it can be exchanged later.
     pub store_subject_token: bool,
+}
+
+/// How the provider of [`Oidc`] takes people away.
+#[derive(Clone, Debug)]
+pub struct Scim {
+    /// At least 32 characters, as a header can hold them.
+    pub token: Secret,
+    pub matched: ScimMatch,
+    /// Where people are known by `oid`: the directory they are in.
+    pub tenant: Option<String>,
+    pub offboard: bool,
 }
 
 /// An issuer whose access tokens are accepted as callers.

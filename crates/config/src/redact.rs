@@ -30,6 +30,7 @@ const SHOWN: &[&str] = &[
     "issuer",
     "lifetime",
     "listen",
+    "match",
     "methods",
     "mode",
     "name",

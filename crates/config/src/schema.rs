@@ -155,6 +155,7 @@ pub struct Identity {
     /// When not empty, only people with a verified e-mail address of these domains get in.
     pub allowed_email_domains: Vec<String>,
     pub oidc: Option<Oidc>,
+    pub scim: Option<Scim>,
     /// Issuers whose access tokens are accepted as callers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<Jwt>,
@@ -171,6 +172,7 @@ impl Default for Identity {
             admins: Allow::default(),
             allowed_email_domains: Vec::new(),
             oidc: None,
+            scim: None,
             jwt: Vec::new(),
             introspection: Vec::new(),
         }
@@ -218,6 +220,29 @@ impl Default for Oidc {
             store_subject_token: false,
         }
     }
+}
+
+/// The provider of `identity.oidc` says who works here and who does not any more (SCIM 2.0).
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["token"]))]
+pub struct Scim {
+    /// The secret that the provider sends; at least 32 characters.
+    pub token: Option<SecretSource>,
+    /// The attribute whose value is that of `identity.oidc.subject_claim`.
+    #[serde(rename = "match")]
+    pub matched: ScimMatch,
+    /// End what somebody who leaves is connected to at the providers, too, and erase them when
+    /// they are deleted.
+    pub offboard: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ScimMatch {
+    #[default]
+    ExternalId,
+    UserName,
 }
 
 /// An issuer whose access tokens (RFC 9068) are accepted as callers.

@@ -34,7 +34,7 @@ admins        = { groups = ["platform"], emails = ["ops@example.com"] }
 allowed_email_domains = ["example.com"]
 
 [identity.oidc]
-issuer = "https://idp.example.com"
+issuer = "https://idp.example.com/tenant-1/v2.0"
 client_id = "attache"
 client_secret = { env = "IDP_SECRET" }
 scopes = ["openid", "profile", "email"]
@@ -42,8 +42,13 @@ subject_claim = "oid"
 groups_claim = "realm_access.roles"
 store_subject_token = false
 
+[identity.scim]
+token = { env = "EDGE_SECRET" }
+match = "userName"
+offboard = true
+
 [[identity.jwt]]
-issuer = "https://idp.example.com"
+issuer = "https://idp.example.com/tenant-1/v2.0"
 audience = "https://gw.example.com"
 
 [[identity.jwt]]

@@ -14,6 +14,7 @@ mod device;
 mod grant;
 mod notice;
 mod personal_token;
+mod provisioned;
 mod registration;
 mod survey;
 mod wrapped;
@@ -32,6 +33,7 @@ pub use self::{
     grant::{ActiveGrant, ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
     notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
+    provisioned::{Handle, Provisioned, ProvisioningStore, Resource},
     registration::{RegistrationStore, SealedRegistration, Turn},
     survey::{Headcount, Held, SurveyStore, Tally},
     wrapped::{
@@ -58,6 +60,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub struct Stores {
     pub people: Arc<dyn PersonStore>,
     pub roster: Arc<dyn Roster>,
+    pub provisioning: Arc<dyn ProvisioningStore>,
     pub sessions: Arc<dyn SessionStore>,
     pub personal_tokens: Arc<dyn PersonalTokenStore>,
     pub logins: Arc<dyn SpentLoginStore>,

@@ -16,6 +16,7 @@ mod login;
 mod metrics;
 pub mod personal;
 mod return_to;
+pub mod scim;
 mod session;
 mod settings;
 mod throttle;
@@ -46,6 +47,7 @@ use crate::{
     cookie::Cookies,
     login::Login,
     personal::{NewToken, PersonalTokens, TokenError},
+    scim::{Directory, ScimToken},
     session::Sessions,
 };
 pub use crate::{
@@ -62,6 +64,7 @@ pub struct Identity {
     sessions: Arc<Sessions>,
     bearers: Arc<Bearers>,
     authorization_server: Option<AuthorizationServer>,
+    directory: Option<Directory>,
     personal: Arc<PersonalTokens>,
 }
 
@@ -128,6 +131,14 @@ impl Identity {
             .authorization_server
             .zip(own)
             .map(|(server, own)| server.server(&around, own, Arc::clone(&bearers), provider));
+        let directory = settings.oidc.as_ref().zip(settings.scim).map(|(oidc, scim)| Directory {
+            issuer: oidc.issuer.clone(),
+            token: ScimToken::new(&scim.token),
+            settings: scim,
+            store: Arc::clone(&stores.provisioning),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+        });
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
             redirect_uri: origin.url("/login/callback"),
@@ -145,7 +156,7 @@ impl Identity {
             keeper,
         });
         let admins = Admins(settings.admins);
-        Self { admins, login, sessions, bearers, authorization_server, personal }
+        Self { admins, login, sessions, bearers, authorization_server, directory, personal }
     }
 
     /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
@@ -231,6 +242,11 @@ impl Identity {
     /// `None` when clients are not served.
     pub fn authorization_server(&self) -> Option<&AuthorizationServer> {
         self.authorization_server.as_ref()
+    }
+
+    /// The people of the identity provider, as it provisions them. `None`: it does not.
+    pub fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
     /// For what is proxied: bearer tokens only. A cookie there would let any page that a person

@@ -6,7 +6,7 @@ use attache_core::{Access, ClaimName, IssuerId};
 use attache_oauth::client_auth::Client;
 use url::Url;
 
-use crate::authorization_server::AuthorizationServerSettings;
+use crate::{authorization_server::AuthorizationServerSettings, scim::ScimSettings};
 
 #[derive(Clone, Debug)]
 pub struct IdentitySettings {
@@ -27,6 +27,8 @@ pub struct IdentitySettings {
     pub jwt: Vec<JwtSettings>,
     /// Who is asked about tokens that say nothing themselves.
     pub introspection: Option<IntrospectionSettings>,
+    /// The provider of `oidc` takes people away by itself.
+    pub scim: Option<ScimSettings>,
     /// `None`: clients are not served.
     pub authorization_server: Option<AuthorizationServerSettings>,
 }

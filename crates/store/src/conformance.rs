@@ -14,10 +14,10 @@ use attache_core::{
     },
     principal::SessionDigest,
     store::{
-        ActiveGrant, Code, ConnectFlow, Decision, DemandedScope, Device, Grant, Health, Issued,
-        KeyId, KeyKind, KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned, Profile,
-        Record, RegisteredClient, Sealed, SealedRegistration, Session, SignIn, SignedOut,
-        StoreError, Stored, Stores, Version, WrappedKey, Wraps,
+        ActiveGrant, Code, ConnectFlow, Decision, DemandedScope, Device, Grant, Handle, Health,
+        Issued, KeyId, KeyKind, KeyOwner, Lease, Leased, News, Person, PersonalToken, Planned,
+        Profile, Provisioned, Record, RegisteredClient, Sealed, SealedRegistration, Session,
+        SignIn, SignedOut, StoreError, Stored, Stores, Version, WrappedKey, Wraps,
     },
 };
 use tokio::task::JoinSet;
@@ -41,6 +41,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_personal_token_is_found_by_its_digest_until_it_ends(one, other).await;
     a_session_of_nobody_is_refused(one).await;
     an_issuer_ends_what_came_of_its_sign_ins(one, other).await;
+    an_issuer_provisions_its_people(one, other).await;
     a_sign_in_comes_back_once(one, other).await;
     sign_ins_that_came_back_are_bounded(one).await;
     a_connect_flow_is_taken_by_one(one, other).await;
@@ -344,6 +345,61 @@ async fn an_issuer_ends_what_came_of_its_sign_ins(one: &Stores, other: &Stores) 
 /// That nobody asks about.
 fn sign_in() -> SignIn {
     SignIn { subject: "sub".to_owned(), session: None }
+}
+
+async fn an_issuer_provisions_its_people(one: &Stores, other: &Stores) {
+    let issuer = IssuerId::new("https://scim.example.com");
+    let enroll = async |subject: &str, fresh: &str| {
+        one.provisioning.enroll(&issuer, subject, UserId::new(fresh), NOW).await.expect("enroll")
+    };
+    let found_by = async |handle, subject| -> Vec<UserId> {
+        let found = other.provisioning.find_by(&issuer, handle, subject).await.expect("find");
+        found.into_iter().map(|one| one.person.id).collect()
+    };
+    let ada = enroll("scim-ada", "scim-1").await;
+    assert_eq!((ada.person.id.as_str(), ada.person.disabled), ("scim-1", false));
+    assert_eq!((&ada.provisioned, ada.updated_at), (&Provisioned::default(), None));
+    let profile = Profile { email: Some("scim@x.org".to_owned()), ..Profile::default() };
+    let fresh = UserId::new("scim-2");
+    one.people.upsert(&issuer, "scim-ada", &profile, fresh, NOW).await.expect("upsert");
+    let again = enroll("scim-ada", "scim-2").await.person;
+    assert_eq!((again.id, again.profile), (ada.person.id.clone(), profile), "nothing is changed");
+    let grace = enroll("scim-grace", "scim-3").await.person;
+
+    let named = |user_name: Option<&str>, switched_off| Provisioned {
+        user_name: user_name.map(str::to_owned),
+        external_id: user_name.map(|_| "x1".to_owned()),
+        switched_off,
+    };
+    let store = &one.provisioning;
+    store.put(&ada.person, &named(Some("Ada"), false), NOW).await.expect("put");
+    for (handle, subject, expected) in [
+        (Handle::UserName("aDA"), None, &[&ada.person.id][..]),
+        (Handle::UserName("%"), Some("scim-grace"), &[&grace.id]),
+        (Handle::UserName("x1"), None, &[]),
+        (Handle::ExternalId("x1"), Some("scim-grace"), &[&ada.person.id, &grace.id]),
+        (Handle::ExternalId("X1"), None, &[]),
+    ] {
+        let found = found_by(handle, subject).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{handle:?}");
+    }
+    let taken = store.put(&grace, &named(Some("ADA"), false), NOW).await;
+    assert!(matches!(taken, Err(StoreError::Conflict)), "{taken:?}");
+    let (page, count) = other.provisioning.page(&issuer, 1, 5).await.expect("page");
+    assert_eq!((page.len(), count), (1, 2));
+    let elsewhere = IssuerId::new("https://scim.example.org");
+    assert_eq!(other.provisioning.find(&elsewhere, &grace.id).await.expect("find"), None);
+
+    // Off, and nobody's word for it: not found, and not forgotten.
+    assert!(one.roster.switch(&grace.id, true).await.expect("switch"));
+    let find = async || other.provisioning.find(&issuer, &grace.id).await.expect("find");
+    assert_eq!(find().await, None);
+    store.put(&grace, &named(None, true), NOW).await.expect("put");
+    assert_eq!(find().await, None);
+    assert!(enroll("scim-grace", "scim-4").await.provisioned.switched_off);
+    store.put(&grace, &named(Some("grace"), true), soon()).await.expect("put");
+    let found = find().await.expect("somebody with a name");
+    assert_eq!((found.provisioned, found.updated_at), (named(Some("grace"), true), Some(soon())));
 }
 
 async fn a_sign_in_comes_back_once(one: &Stores, other: &Stores) {

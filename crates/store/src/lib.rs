@@ -107,6 +107,7 @@ impl Store {
         Stores {
             people: self.db.clone(),
             roster: self.db.clone(),
+            provisioning: self.db.clone(),
             sessions: self.db.clone(),
             personal_tokens: self.db.clone(),
             logins: self.db.clone(),

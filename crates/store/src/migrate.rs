@@ -80,6 +80,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "session sign-in",
         sql: include_str!("../migrations/0013_session_sign_in.sqlite.sql"),
     },
+    Step {
+        version: 14,
+        name: "provisioned",
+        sql: include_str!("../migrations/0014_provisioned.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -143,6 +148,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 13,
         name: "session sign-in",
         sql: include_str!("../migrations/0013_session_sign_in.postgres.sql"),
+    },
+    Step {
+        version: 14,
+        name: "provisioned",
+        sql: include_str!("../migrations/0014_provisioned.postgres.sql"),
     },
 ];
 

@@ -16,6 +16,7 @@ mod notice;
 mod own_key;
 mod person;
 mod personal_token;
+mod provisioned;
 mod registration;
 mod roster;
 mod session;

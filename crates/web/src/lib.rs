@@ -22,6 +22,7 @@ mod problem;
 mod protected_resource;
 pub mod result;
 mod routes;
+mod scim;
 pub mod served;
 
 use std::sync::Arc;
@@ -133,6 +134,7 @@ pub fn router(web: Web) -> Router {
         .merge(oauth_client::router())
         .merge(authorization_server::router())
         .merge(backchannel_logout::router())
+        .merge(scim::router(&web))
         .with_state(web)
         .layer(middleware::from_fn_with_state(origin, guard::only_our_host))
         .layer(middleware::from_fn_with_state(https, headers::secure))

@@ -51,6 +51,7 @@ mod offboarding;
 mod policy;
 #[cfg(feature = "ext-authz")]
 mod proxy_certificates;
+mod scim;
 mod sign_in;
 mod step_up;
 mod storage;

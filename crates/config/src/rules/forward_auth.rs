@@ -9,7 +9,7 @@ use crate::{
     diagnose::Place,
     model::{ForwardAuth, ProxyProof, Upstream},
     rules::{required, secret},
-    schema::{self, File},
+    schema::{self, File, SecretSource},
     secrets::Secrets,
     suggest::nearest,
 };
@@ -59,7 +59,9 @@ fn proof(
     place: &Place<'_>,
 ) -> Option<ProxyProof> {
     let Some(name) = &entry.certificate_name else {
-        return own_secret(entry, secrets, &place.key("secret")).map(ProxyProof::Secret);
+        let missing = "forward_auth.secret is required";
+        let secret = own_secret(entry.secret.as_ref(), missing, secrets, &place.key("secret"));
+        return secret.map(ProxyProof::Secret);
     };
     let at = place.key("certificate_name");
     if entry.secret.is_some() {
@@ -81,14 +83,16 @@ fn proof(
     Some(ProxyProof::Certificate(name.clone()))
 }
 
-fn own_secret(
-    entry: &schema::ForwardAuth,
+/// One that somebody sends to prove that it is them.
+pub(super) fn own_secret(
+    source: Option<&SecretSource>,
+    missing: &str,
     secrets: &Secrets<'_>,
     place: &Place<'_>,
 ) -> Option<Secret> {
     const HELP: &str = "`openssl rand -hex 32` makes one";
-    let Some(source) = &entry.secret else {
-        place.missing("forward_auth.secret is required", HELP);
+    let Some(source) = source else {
+        place.missing(missing, HELP);
         return None;
     };
     let secret = secret(source, secrets, place)?;

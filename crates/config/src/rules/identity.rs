@@ -7,7 +7,7 @@ use attache_core::{ClaimName, IssuerId};
 use crate::{
     diagnose::Place,
     model::{Allow, Identity, Introspection, JwtIssuer, Oidc},
-    rules::{net, positive, required, secret},
+    rules::{net, positive, required, scim, secret},
     schema::{self, File, Mode},
     secrets::Secrets,
 };
@@ -21,6 +21,12 @@ pub(super) fn identity(
     let reauthenticate_after = bound(section, place);
     let oidc = match &section.oidc {
         Some(section) => oidc(section, secrets, &place.key("oidc")).map(Some),
+        None => Some(None),
+    };
+    let scim = match &section.scim {
+        Some(scim) => {
+            scim::parse(scim, section.oidc.as_ref(), secrets, &place.key("scim")).map(Some)
+        }
         None => Some(None),
     };
     let jwt: Vec<Option<JwtIssuer>> = section
@@ -52,6 +58,7 @@ pub(super) fn identity(
         admins: allow(&section.admins),
         allowed_email_domains: section.allowed_email_domains.clone(),
         oidc: oidc?,
+        scim: scim?,
         jwt: jwt.into_iter().collect::<Option<_>>()?,
         introspection: introspection?,
     })

@@ -15,6 +15,7 @@ pub(crate) mod net;
 mod notices;
 mod policy;
 mod proxy_listener;
+mod scim;
 mod store;
 mod tools;
 mod traffic;

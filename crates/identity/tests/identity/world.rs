@@ -50,6 +50,7 @@ impl World {
         let mut settings = IdentitySettings {
             introspection: None,
             authorization_server: None,
+            scim: None,
             public_url: Url::parse("https://gw.example.com").unwrap(),
             session_ttl: Duration::from_hours(24),
             reauthenticate_after: Duration::from_hours(30 * 24),

@@ -159,6 +159,7 @@ impl World {
                 .into(),
             introspection: None,
             authorization_server: None,
+            scim: None,
         };
         let identity =
             Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default(), None);
