@@ -264,6 +264,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             scopes: oidc.scopes.clone(),
             subject_claim: oidc.subject_claim.clone(),
             groups_claim: oidc.groups_claim.clone(),
+            hosted_domains: oidc.hosted_domains.clone(),
         }),
         jwt: identity
             .jwt

@@ -103,6 +103,8 @@ pub struct Oidc {
     pub scopes: Vec<String>,
     pub subject_claim: String,
     pub groups_claim: ClaimName,
+    /// Not empty: an ID token must name one of them in `hd`.
+    pub hosted_domains: Vec<String>,
     /// Keep the person's token, sealed, so that it can be exchanged later.
     pub store_subject_token: bool,
 }

@@ -192,6 +192,14 @@ pub struct Allow {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 #[schemars(extend("required" = ["issuer", "client_id"]))]
 pub struct Oidc {
+    /// A provider whose ways are known: it says what is not said here.
+    pub preset: Option<OidcPreset>,
+    /// The directory's id, with preset `entra`.
+    pub tenant: Option<String>,
+    /// Only people whose ID token names one of these in `hd`. Google's word for accounts that an
+    /// organization manages; required with preset `google`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosted_domains: Vec<String>,
     /// The provider's issuer URL, exactly as it writes it.
     pub issuer: Option<String>,
     pub client_id: Option<String>,
@@ -211,6 +219,9 @@ pub struct Oidc {
 impl Default for Oidc {
     fn default() -> Self {
         Self {
+            preset: None,
+            tenant: None,
+            hosted_domains: Vec::new(),
             issuer: None,
             client_id: None,
             client_secret: None,
@@ -220,6 +231,13 @@ impl Default for Oidc {
             store_subject_token: false,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OidcPreset {
+    Google,
+    Entra,
 }
 
 /// The provider of `identity.oidc` says who works here and who does not any more (SCIM 2.0).

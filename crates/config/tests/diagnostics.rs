@@ -52,6 +52,71 @@ fn refuses(text: &str, key: &str, message: &str) {
     assert!(loaded.accept().is_err(), "accepted: {text}");
 }
 
+#[test]
+fn a_preset_says_who_signs_people_in_and_leaves_no_door_open() {
+    let head = |oidc: &str| {
+        format!(
+            "public_url = \"https://gw.example.com\"\n[identity.oidc]\nclient_id = \"c\"\n{oidc}"
+        )
+    };
+    let oidc = |text: &str| {
+        let (config, _) = loaded("attache.toml", &head(text)).accept().ok().unwrap();
+        let oidc = config.identity.oidc.unwrap();
+        (oidc.issuer.to_string(), oidc.subject_claim, oidc.hosted_domains)
+    };
+    let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let google = oidc("preset = \"google\"\nhosted_domains = [\"example.com\"]");
+    let domains = vec!["example.com".to_owned()];
+    assert_eq!(google, ("https://accounts.google.com".to_owned(), "sub".to_owned(), domains));
+    let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
+    let entra = oidc(&format!("preset = \"entra\"\ntenant = \"{tenant}\""));
+    assert_eq!(entra, (issuer, "oid".to_owned(), vec![]));
+
+    let at = |key: &str| format!("identity.oidc{key}");
+    for (text, key, message) in [
+        (
+            "preset = \"google\"",
+            at(""),
+            "identity.oidc.hosted_domains is required with preset \"google\"",
+        ),
+        ("preset = \"entra\"", at(""), "identity.oidc.tenant is required with preset \"entra\""),
+        (
+            "preset = \"entra\"\ntenant = \"common\"",
+            at(".tenant"),
+            "this is not the id of an Entra directory",
+        ),
+        (
+            "issuer = \"https://login.microsoftonline.com/organizations/v2.0\"",
+            at(".issuer"),
+            "this is every directory there is, and no issuer of any token",
+        ),
+        (
+            "issuer = \"https://accounts.google.com\"",
+            at(".hosted_domains"),
+            "everybody who has a Google account may sign in",
+        ),
+        (
+            "issuer = \"https://idp.example.com\"\ntenant = \"t\"",
+            at(".tenant"),
+            "only preset \"entra\" has a tenant",
+        ),
+        (
+            "preset = \"google\"\nhosted_domains = [\"a.example\"]\nissuer = \"https://idp.example.com\"",
+            at(".issuer"),
+            "with this preset the issuer is https://accounts.google.com",
+        ),
+    ] {
+        let found = found(&loaded("attache.toml", &head(text)).diagnostics);
+        assert!(found.contains(&(key, message.to_owned())), "{text}: {found:?}");
+    }
+    let by_name = format!("preset = \"entra\"\ntenant = \"{tenant}\"\nsubject_claim = \"email\"");
+    let found = found(&loaded("attache.toml", &head(&by_name)).diagnostics);
+    assert!(
+        found.iter().any(|(_, message)| message == "people of Entra are known by oid"),
+        "{found:?}"
+    );
+}
+
 #[track_caller]
 fn accepts(text: &str) {
     let loaded = loaded("attache.toml", text);

@@ -7,7 +7,7 @@ mod presented;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use attache_core::{
-    Clock, Principal, PublicOrigin, Timestamp, UserId,
+    Clock, IssuerId, Principal, PublicOrigin, Timestamp, UserId,
     authenticator::AuthnError,
     changes::{Change, Heard, Since, Standing},
     outage::Outage,
@@ -247,6 +247,7 @@ pub(crate) fn accepted(
                 subject_claim: settings.subject_claim.clone(),
                 groups_claim: settings.groups_claim.clone(),
                 is_exchanged: settings.is_exchanged,
+                hosted_domains: hosted_domains(oidc, &settings.issuer),
             },
             sign_in_client: oidc
                 .filter(|oidc| oidc.issuer == settings.issuer)
@@ -254,6 +255,12 @@ pub(crate) fn accepted(
         });
     }
     accepts
+}
+
+/// Of which organizations people of this issuer must be.
+pub(crate) fn hosted_domains(oidc: Option<&OidcSettings>, issuer: &IssuerId) -> Vec<String> {
+    let same = oidc.filter(|oidc| oidc.issuer == *issuer);
+    same.map(|oidc| oidc.hosted_domains.clone()).unwrap_or_default()
 }
 
 /// A token that is good, but for whose it is.

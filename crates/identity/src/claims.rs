@@ -50,6 +50,13 @@ impl<'a> Claims<'a> {
         }
     }
 
+    /// Whether `hd` is one of `domains`, or nobody asks. One that is absent is an account of the
+    /// person's own.
+    pub(crate) fn is_hosted_at(self, domains: &[String]) -> bool {
+        let hosted = |hd: &str| domains.iter().any(|domain| domain.eq_ignore_ascii_case(hd));
+        domains.is_empty() || self.text("hd").is_some_and(hosted)
+    }
+
     /// `groups` is where this issuer says them.
     pub(crate) fn profile(self, groups: &ClaimName) -> Profile {
         self.profile_over(&Profile::default(), groups)

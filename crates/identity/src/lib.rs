@@ -106,7 +106,8 @@ impl Identity {
         });
         let introspection = settings.introspection.map(|asked| {
             let issuer = issuers.of(&asked.issuer, None);
-            Introspection::new(asked, issuer, &origin, Arc::clone(outbound))
+            let hosted_domains = bearer::hosted_domains(settings.oidc.as_ref(), &asked.issuer);
+            Introspection::new(asked, issuer, &origin, Arc::clone(outbound), hosted_domains)
         });
         let accepts =
             bearer::accepted(&settings.jwt, &origin, settings.oidc.as_ref(), &mut issuers);

@@ -166,6 +166,9 @@ impl Login {
         let tokens = self.redeem(provider, code, browser.verifier(&callback.state)).await?;
         let id_token = tokens.id_token.as_ref().ok_or(LoginError::NoIdToken)?;
         let claims = self.verify(id_token, &browser.nonce(&callback.state)).await?;
+        if !Claims(&claims.claims).is_hosted_at(&self.oidc.hosted_domains) {
+            return Err(LoginError::NotHosted);
+        }
         let subject = Claims(&claims.claims)
             .subject(&self.oidc.subject_claim)
             .ok_or(LoginError::NoSubject)?;

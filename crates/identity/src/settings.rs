@@ -44,6 +44,9 @@ pub struct OidcSettings {
     pub subject_claim: String,
     /// Where a person's groups are.
     pub groups_claim: ClaimName,
+    /// Not empty: only whom the issuer says to be of one of these organizations, by `hd`. An
+    /// address proves nothing where anybody can have an account with one.
+    pub hosted_domains: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

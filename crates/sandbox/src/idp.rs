@@ -459,6 +459,7 @@ impl Desk {
                 let hour = 3600;
                 drop(set("exp", json!(self.ambient.now().as_seconds().saturating_sub(hour))));
             }
+            IdTokenAnswer::HostedDomain(domain) => drop(set("hd", json!(domain))),
             IdTokenAnswer::NoNonce => drop(claims.remove("nonce")),
             IdTokenAnswer::Normal | IdTokenAnswer::UnknownKey | IdTokenAnswer::Unsigned => {}
         }

@@ -138,4 +138,6 @@ pub enum IdTokenAnswer {
     UnknownKey,
     /// `"alg": "none"`.
     Unsigned,
+    /// It says so in `hd`, as Google does of accounts that an organization manages.
+    HostedDomain(&'static str),
 }

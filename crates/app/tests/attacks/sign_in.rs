@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     visitor::{SESSION, Visitor},
-    world::World,
+    world::{Surroundings, World},
 };
 
 /// Goes to sign in, and stops before the answer is brought back.
@@ -50,6 +50,36 @@ async fn an_id_token_that_proves_nothing_signs_nobody_in() {
     let callback = answered(&mut ada).await;
     assert_eq!(ada.open(&callback).await.status, 303);
     assert!(ada.is_signed_in().await, "an honest one does");
+    world.end().await;
+}
+
+/// Google: anybody has an account with an address of the company's, verified; only the company's own
+/// say `hd`.
+#[tokio::test]
+async fn an_account_of_ones_own_is_none_of_the_companys() {
+    let oidc = "hosted_domains = [\"example.com\"]".to_owned();
+    let surroundings = Surroundings { oidc, ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let mut ada = world.stranger(ADA);
+    for answer in [
+        IdTokenAnswer::Normal,
+        IdTokenAnswer::HostedDomain(""),
+        IdTokenAnswer::HostedDomain("evil.example"),
+        IdTokenAnswer::HostedDomain("example.com.evil.example"),
+        IdTokenAnswer::HostedDomain("sub.example.com"),
+    ] {
+        world.idp.id_tokens().next(answer);
+        let callback = answered(&mut ada).await;
+        let page = ada.open(&callback).await;
+        refused(&world, &mut ada, &page, "not one of an organization").await;
+    }
+    // Nor by a token of the same provider.
+    let called = world.program(ADA).get("/api/v1/user/credentials").await;
+    assert_eq!(called.status, 401, "{}", called.body);
+    world.idp.id_tokens().next(IdTokenAnswer::HostedDomain("Example.com"));
+    let callback = answered(&mut ada).await;
+    assert_eq!(ada.open(&callback).await.status, 303);
+    assert!(ada.is_signed_in().await);
     world.end().await;
 }
 

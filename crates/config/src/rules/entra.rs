@@ -30,10 +30,13 @@ pub(super) fn tenant(section: &AuthBroker, place: &Place<'_>) -> Option<String> 
 fn tenant_of(endpoint: &Url) -> Option<String> {
     let tenant = endpoint.path().strip_prefix('/')?.strip_suffix("/oauth2/v2.0/token")?;
     let tenant = tenant.to_ascii_lowercase();
-    let lengths = tenant.split('-').map(str::len);
-    let is_id =
-        tenant.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') && lengths.eq([8, 4, 4, 4, 12]);
-    is_id.then_some(tenant)
+    is_directory_id(&tenant).then_some(tenant)
+}
+
+/// In lower case.
+pub(super) fn is_directory_id(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') && lengths.eq([8, 4, 4, 4, 12])
 }
 
 /// Nobody else acts for others there.

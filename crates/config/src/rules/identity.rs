@@ -140,6 +140,7 @@ fn oidc(section: &schema::Oidc, secrets: &Secrets<'_>, place: &Place<'_>) -> Opt
         scopes: section.scopes.clone(),
         subject_claim: subject_claim?.to_owned(),
         groups_claim: groups_claim?,
+        hosted_domains: section.hosted_domains.clone(),
         store_subject_token: section.store_subject_token,
     })
 }

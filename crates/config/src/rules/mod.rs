@@ -13,6 +13,7 @@ mod identity;
 mod keys;
 pub(crate) mod net;
 mod notices;
+mod oidc_preset;
 mod policy;
 mod proxy_listener;
 mod scim;
@@ -55,6 +56,9 @@ pub(crate) fn config(
     let trusted_proxies = net::networks(&file.trusted_proxies, &root.key("trusted_proxies"));
     let store = store::store(&file.store, secrets, &root.key("store"));
     let keys = keys::keys(&mut file.keys, secrets, &root.key("keys"));
+    if let Some(oidc) = &mut file.identity.oidc {
+        oidc_preset::fill(oidc, &root.key("identity").key("oidc"));
+    }
     let identity = identity::identity(&file.identity, secrets, &root.key("identity"));
     let authorization_server = authorization_server::parse(
         &file.authorization_server,

@@ -25,6 +25,8 @@ pub(crate) struct Terms {
     pub(crate) subject_claim: String,
     pub(crate) groups_claim: ClaimName,
     pub(crate) is_exchanged: bool,
+    /// As of browser sign-in at the same issuer.
+    pub(crate) hosted_domains: Vec<String>,
 }
 
 /// The signed access tokens of one issuer.
@@ -68,6 +70,9 @@ impl Terms {
         // Whoever sends it would have to prove that they hold a key (RS-16).
         if claims.has("cnf") {
             return rejected("the token is bound to a key and cannot be used as a bearer token");
+        }
+        if !claims.is_hosted_at(&self.hosted_domains) {
+            return rejected("the token is of somebody of another organization");
         }
         let Some(expires_at) = claims.time("exp") else {
             return rejected("the token has no end");

@@ -79,6 +79,7 @@ impl Introspection {
         issuer: Arc<Issuer>,
         origin: &PublicOrigin,
         outbound: Arc<dyn Outbound>,
+        hosted_domains: Vec<String>,
     ) -> Self {
         let mut audiences = Audiences::new(origin.clone());
         audiences.insert(settings.audience);
@@ -90,6 +91,7 @@ impl Introspection {
                 subject_claim: settings.subject_claim,
                 groups_claim: settings.groups_claim,
                 is_exchanged: settings.is_exchanged,
+                hosted_domains,
             },
             endpoint: settings.endpoint,
             client: settings.client,

@@ -39,6 +39,8 @@ pub enum LoginError {
     UserinfoMismatch,
     #[error("Your account has no verified e-mail address of a domain that is allowed here.")]
     NotAdmitted,
+    #[error("Your account is not one of an organization that signs in here. Use the one of yours.")]
+    NotHosted,
     #[error("Your access was switched off. Ask whoever runs this gateway.")]
     Disabled,
     #[error("This gateway cannot reach its own storage right now. Try again later.")]
@@ -61,7 +63,7 @@ impl LoginError {
                 Reason::MalformedResponse
             }
             Self::UserinfoUnavailable => Reason::ProviderUnavailable,
-            Self::NotAdmitted | Self::Disabled => Reason::AccessDenied,
+            Self::NotAdmitted | Self::NotHosted | Self::Disabled => Reason::AccessDenied,
             Self::Store(_) => Reason::StoreUnavailable,
         }
     }

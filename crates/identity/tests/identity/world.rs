@@ -65,6 +65,7 @@ impl World {
                 scopes: vec!["openid".to_owned(), "email".to_owned()],
                 subject_claim: "sub".to_owned(),
                 groups_claim: ClaimName::parse("groups").unwrap(),
+                hosted_domains: vec![],
             }),
             jwt: vec![JwtSettings {
                 is_exchanged: false,
