@@ -154,6 +154,8 @@ pub struct AuthorizationServer {
     pub refresh_grace: Duration,
     /// Whether clients may ask for tokens for the whole gateway.
     pub gateway_audience: bool,
+    /// Whether clients that nobody chose may ask for tokens for several servers at once.
+    pub all_servers_for_anybody: bool,
     /// Hosts whose client-id metadata documents are accepted; empty: every one.
     pub client_id_hosts: Vec<String>,
     /// Schemes of programs to which a browser may be sent; none that browsers run or open.

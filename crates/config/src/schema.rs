@@ -319,6 +319,9 @@ pub struct AuthorizationServer {
     /// Whether a client may ask for a token for the whole gateway, with `public_url` as its
     /// resource. Otherwise each token is for one upstream.
     pub gateway_audience: bool,
+    /// Whether any client may have a token for all MCP servers of a person at once, or for the whole
+    /// gateway. Otherwise only yours, and those of `client_id_hosts`.
+    pub all_servers_for_anybody: bool,
     /// Hosts whose client-id metadata documents are accepted. Empty: every host.
     pub client_id_hosts: Vec<String>,
     /// Schemes of programs to which browsers may be sent with a code, such as `cursor`. Another
@@ -353,6 +356,7 @@ impl Default for AuthorizationServer {
             access_token_ttl: Span(Duration::from_mins(15)),
             refresh_grace: Span(Duration::from_mins(1)),
             gateway_audience: false,
+            all_servers_for_anybody: true,
             client_id_hosts: Vec::new(),
             private_use_schemes: Vec::new(),
             client: Vec::new(),

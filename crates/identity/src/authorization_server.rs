@@ -107,6 +107,8 @@ pub struct AuthorizationServerSettings {
     pub refresh_grace: Duration,
     /// Whether a token may be for the whole gateway.
     pub gateway_audience: bool,
+    /// Whether one for several servers at once may be of any client.
+    pub all_servers_for_anybody: bool,
     /// The path of the only upstream, where there is one: clients that name no resource mean it.
     pub only: Option<String>,
     pub keys: Arc<dyn TokenKeys>,
@@ -396,7 +398,12 @@ impl AuthorizationServerSettings {
         let origin = around.origin.clone();
         let only = self.only.as_ref().map(|path| origin.url(path));
         Arc::new(OwnTokens {
-            resources: Resources { origin, whole: self.gateway_audience, only },
+            resources: Resources {
+                origin,
+                whole: self.gateway_audience,
+                several_for_anybody: self.all_servers_for_anybody,
+                only,
+            },
             keys: Arc::clone(&self.keys),
             grants: Arc::clone(&around.stores.grants),
             people: Arc::clone(&around.stores.people),

@@ -20,7 +20,6 @@ impl RequestIds {
         Self { run, next: AtomicU64::new(0) }
     }
 
-    #[expect(clippy::many_single_char_names, reason = "the bytes of one array and of another")]
     pub(crate) fn next(&self) -> RequestId {
         let [_, _, _, count @ ..] = self.next.fetch_add(1, Relaxed).to_be_bytes();
         let mut id = [0; 12];

@@ -62,6 +62,7 @@ pub(super) fn settings(
         access_token_ttl: section.access_token_ttl,
         refresh_grace: section.refresh_grace,
         gateway_audience: section.gateway_audience,
+        all_servers_for_anybody: section.all_servers_for_anybody,
         only,
         keys: Arc::new(DeploymentKeys {
             signing: SigningKeys::new(service_key(ACCESS_TOKEN), ACCESS_TOKENS),

@@ -232,6 +232,49 @@ async fn a_client_that_names_nothing_is_not_given_everything() {
     world.end().await;
 }
 
+/// A name that anybody may give themselves is put to people for one server at a time, where the
+/// operator says so; and what was approved before is not renewed.
+#[tokio::test]
+async fn a_client_that_nobody_chose_has_one_server_at_a_time() {
+    let more = "[authorization_server]\ngateway_audience = true\n\
+         [[authorization_server.client]]\nid = \"desk\"\n\
+         redirect_uris = [\"http://127.0.0.1/callback\"]\n"
+        .to_owned();
+    let surroundings = Surroundings { more, ..Surroundings::default() };
+    let mut world = World::among("sqlite:attache.db", surroundings).await;
+    let app = App::new(&world).await;
+    let mut desk = App::new(&world).await;
+    desk.id = "desk".to_owned();
+    let mut ada = world.ada().await;
+    let request = app.request(&[("resource", &app.resource("/mcp"))]);
+    let asked = ada.visit(&request).await;
+    assert!(
+        asked
+            .body
+            .contains("every MCP server that you can reach through this gateway, now and later")
+    );
+    let landed = app.approved_for(&mut ada, &request).await;
+    let tokens = Tokens::of(&world, &app.redeem(&landed.code()).await);
+
+    let flag = "[authorization_server]\nall_servers_for_anybody = false\n";
+    world.surroundings.more = world.surroundings.more.replace("[authorization_server]\n", flag);
+    world.restart().await;
+    assert_eq!(error(&app.refresh(&tokens.refresh).await), (400, "invalid_grant".to_owned()));
+    for path in ["/mcp", ""] {
+        for (client, code) in [(&app, Some("invalid_target")), (&desk, None)] {
+            let request = client.request(&[("resource", &client.resource(path))]);
+            let asked = ada.open(&ada.url(&request)).await;
+            match code {
+                Some(code) => assert_eq!(Landed::of(&asked).says("error").as_deref(), Some(code)),
+                None => assert_eq!(asked.status, StatusCode::OK, "{}", asked.body),
+            }
+        }
+    }
+    let asked = ada.visit(&app.request(&[])).await;
+    assert_eq!(asked.status, StatusCode::OK, "one server is for anybody");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_code_goes_where_the_client_registered_and_nowhere_else() {
     let world = World::new().await;

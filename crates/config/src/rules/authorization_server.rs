@@ -69,6 +69,7 @@ pub(super) fn parse(
         access_token_ttl: access_token_ttl?,
         refresh_grace: refresh_grace?,
         gateway_audience: section.gateway_audience,
+        all_servers_for_anybody: section.all_servers_for_anybody,
         client_id_hosts: section.client_id_hosts.iter().map(|one| one.to_lowercase()).collect(),
         private_use_schemes: section.private_use_schemes.clone(),
         clients,

@@ -128,15 +128,6 @@ impl Client {
         }
     }
 
-    /// Whether it may have this, if a person lets it in: the API is for clients that the operator
-    /// answers for.
-    pub(super) fn may_have(&self, opens: &Opens) -> bool {
-        match &self.only {
-            Some(only) => only == opens,
-            None => *opens != Opens::Api || self.is_trusted(),
-        }
-    }
-
     /// Whether the operator answers for it: then it may have what nobody else's may.
     pub(super) fn is_trusted(&self) -> bool {
         self.vouched == Vouched::Operator

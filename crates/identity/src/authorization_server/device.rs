@@ -121,7 +121,8 @@ impl AuthorizationServer {
             return Err(OAuthError::InvalidScope);
         }
         let resource = self.resources().asked(params.get("resource"));
-        let resource = resource.filter(|resource| client.may_have(&resource.opens));
+        let resource =
+            resource.filter(|resource| self.resources().are_for(&client, &resource.opens));
         let resource = resource.ok_or(OAuthError::InvalidTarget)?;
         let now = self.clock.now();
         if !self.devices.begun.permits(&address.map(network), now) {

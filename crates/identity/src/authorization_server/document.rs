@@ -422,7 +422,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_of_ours_leads_to_no_site_that_nobody_chose() {
         let origin = PublicOrigin::new(&Url::parse("https://gw.example.com").unwrap());
-        let resources = Resources { origin, whole: false, only: None };
+        let resources = Resources { origin, whole: false, several_for_anybody: true, only: None };
         for (hosts, leads_there) in [(&[][..], false), (&["app.example.com"], true)] {
             let (play, documents) = documents(hosts);
             let (configured, documents) = (BTreeMap::new(), Some(documents));

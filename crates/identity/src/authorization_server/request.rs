@@ -99,7 +99,7 @@ impl AuthorizationRequest {
         let redirect_uri = redirect_uri.to_owned();
         let state = params.get("state").map(str::to_owned);
         let asked = Asked::parse(&params, resources).and_then(|asked| {
-            if client.may_have(&asked.resource.opens) {
+            if resources.are_for(&client, &asked.resource.opens) {
                 Ok(asked)
             } else {
                 Err(Unasked { code: "invalid_target", why: "the resource is not for this client" })
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_has_a_word() {
         let origin = PublicOrigin::new(&Url::parse("https://gw.example.com").unwrap());
-        let resources = Resources { origin, whole: false, only: None };
+        let resources = Resources { origin, whole: false, several_for_anybody: true, only: None };
         let challenge = "c".repeat(43);
         let good = [
             ("response_type", "code"),

@@ -3,6 +3,8 @@
 
 use attache_core::{ConnectionName, PublicOrigin, Reach};
 
+use super::client::Client;
+
 /// Where the API is, below the origin.
 pub const API: &str = "/api/v1";
 
@@ -50,6 +52,8 @@ pub(crate) struct Resources {
     pub(crate) origin: PublicOrigin,
     /// Whether a token may be for the whole gateway.
     pub(crate) whole: bool,
+    /// Whether any client may have several servers at once.
+    pub(crate) several_for_anybody: bool,
     /// Of the only upstream, where there is one: clients that name no resource mean it.
     pub(crate) only: Option<String>,
 }
@@ -62,6 +66,17 @@ impl Resources {
             Some(named) => self.parse(named.strip_suffix('/').unwrap_or(named)),
             None => self.parse(self.only.as_deref()?),
         }
+    }
+
+    /// Whether the client may have this, if a person lets it in: the API is for clients that the
+    /// operator answers for, and so may several servers at once be, or for those chosen otherwise.
+    pub(super) fn are_for(&self, client: &Client, opens: &Opens) -> bool {
+        let is_open = match opens {
+            Opens::Upstream(_) => true,
+            Opens::Together | Opens::Everything => self.several_for_anybody || client.is_chosen,
+            Opens::Api => client.is_trusted(),
+        };
+        is_open && client.only.as_ref().is_none_or(|only| only == opens)
     }
 
     /// Of an `aud` that is ours.
@@ -89,7 +104,7 @@ mod tests {
     #[test]
     fn only_what_is_ours_is_given_tokens_for() {
         let origin = PublicOrigin::new(&Url::parse("https://gw.example.com").unwrap());
-        let routes = Resources { origin, whole: false, only: None };
+        let routes = Resources { origin, whole: false, several_for_anybody: true, only: None };
         let whole = Resources { whole: true, ..routes.clone() };
         let only = Some("https://gw.example.com/mcp/notes".to_owned());
         let one = Resources { only, ..routes.clone() };

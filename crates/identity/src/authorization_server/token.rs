@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::{
     AuthorizationServer, client::Client, client_proof::ClientProof, device, document::Asker,
-    error::OAuthError, id_jag, params::Params, refresh_token::RefreshToken,
+    error::OAuthError, id_jag, params::Params, refresh_token::RefreshToken, resource::Resource,
 };
 
 /// How long a family of refresh tokens lives, however it is used: then the person is asked again.
@@ -232,7 +232,8 @@ impl AuthorizationServer {
         params: &Params,
     ) -> Result<(), OAuthError> {
         let approved = self.resources().parse(&grant.resource);
-        if !approved.is_some_and(|approved| client.may_have(&approved.opens)) {
+        let is_for = |resource: Resource| self.resources().are_for(client, &resource.opens);
+        if !approved.is_some_and(is_for) {
             return Err(OAuthError::InvalidGrant("what was approved is not given any more"));
         }
         if let Some(resource) = params.get("resource") {
