@@ -82,6 +82,7 @@ impl Gateway {
         let broker = Broker::new(Parts {
             store: stores.credentials.clone(),
             demands: stores.demands.clone(),
+            ends: stores.ends.clone(),
             vault: Arc::new(vault),
             audit,
             tasks,
@@ -160,6 +161,7 @@ fn upstream(outbound: &Arc<dyn Outbound>, clock: &Arc<dyn Clock>) -> Result<Brok
         dialect: Arc::default(),
         redirect_uri: format!("{PUBLIC_URL}/api/v1/user/credentials/{UPSTREAM}/callback"),
         step_up: true,
+        longest: None,
         outbound: Arc::clone(outbound),
         clock: Arc::clone(clock),
     };

@@ -13,7 +13,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attache_broker::{
-    Broker, Connections, Metrics, Offboarding, Overview, Parts, ServiceKey, Tasks,
+    Broker, Brokered, Connections, Metrics, Offboarding, Overview, Parts, ServiceKey, Tasks,
     audit::{Audit, Ledger},
     signing_keys::{CLIENT_ASSERTIONS, SigningKeys},
     vault::Vault,
@@ -151,6 +151,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     let broker = Broker::new(Parts {
         store: Arc::clone(&stores.credentials),
         demands: Arc::clone(&stores.demands),
+        ends: Arc::clone(&stores.ends),
         vault,
         audit,
         tasks: tasks.clone(),
@@ -163,8 +164,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
     });
     let offboarding = Arc::new(Offboarding::new(Arc::clone(&broker), &stores, brokered.clone()));
     let overview = Overview::new(&stores, store.trail(), ring.clone(), brokered.clone());
-    let connections =
-        Arc::new(Connections::new(Arc::clone(&broker), Arc::clone(&stores.connects), brokered));
+    let connections = connections(&broker, &stores, brokered, &tasks, &stop);
     let counted = attache_identity::Metrics::register(&mut registry);
     let authorization_server =
         authorization_server::settings(config, &outbound, strangers, counted, service_key)?;
@@ -203,6 +203,20 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         fallback: fallback(web, tasks.clone(), config.trusted_proxies.clone()),
     };
     Ok(Wired { store, registry: Arc::new(registry), front, rules, trust, ledger, tasks, stop })
+}
+
+/// Of them those are ended that are over, until `stop`.
+fn connections(
+    broker: &Arc<Broker>,
+    stores: &Stores,
+    upstreams: Vec<Arc<Brokered>>,
+    tasks: &Tasks,
+    stop: &CancellationToken,
+) -> Arc<Connections> {
+    let flows = Arc::clone(&stores.connects);
+    let connections = Arc::new(Connections::new(Arc::clone(broker), flows, upstreams));
+    tasks.spawn(Arc::clone(&connections).end_terms(stop.clone()));
+    connections
 }
 
 fn client(rules: &Arc<EgressRules>, trust: &Trust, world: &World) -> Arc<dyn Outbound> {

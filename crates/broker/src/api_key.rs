@@ -193,6 +193,7 @@ fn credential(token: Secret, origin: String, now: Timestamp) -> Credential {
         base_url: None,
         origin: Some(origin),
         id_token: None,
+        term: None,
     }
 }
 

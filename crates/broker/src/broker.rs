@@ -11,7 +11,7 @@ use attache_core::{
     audit::{Action, AuditEvent, Method, Outcome, Reason},
     changes::{Change, Memory},
     outage::Outage,
-    store::{CredentialStore, DemandStore, Health, StoreError, Version},
+    store::{CredentialStore, DemandStore, EndStore, Health, StoreError, Version},
 };
 use attache_crypto::random::Random;
 use quick_cache::sync::Cache;
@@ -98,6 +98,7 @@ impl From<VaultError> for ObtainError {
 pub struct Parts {
     pub store: Arc<dyn CredentialStore>,
     pub demands: Arc<dyn DemandStore>,
+    pub ends: Arc<dyn EndStore>,
     pub vault: Arc<Vault>,
     pub audit: Arc<Audit>,
     pub tasks: Tasks,

@@ -38,14 +38,17 @@ impl Condition {
 }
 
 /// How long a connection lasts that nobody uses and whose person does not connect again: as long as
-/// its refresh token, or its access token where there is none. `None` where nobody knows.
+/// its refresh token, or its access token where there is none, and no longer than its person wanted.
+/// `None` where nobody knows.
 pub(crate) fn validity(credential: &Credential, dialect: &Dialect) -> Option<Validity> {
     let given = credential.obtained_at;
-    if credential.refresh_token.is_none() {
-        return Some(Validity { from: given, until: credential.expires_at? });
-    }
-    let unused = dialect.refresh_inactivity.map(|life| Validity::of(given, life));
-    [credential.refresh_validity, unused].into_iter().flatten().min_by_key(|life| life.until)
+    let unused = if credential.refresh_token.is_none() {
+        credential.expires_at.map(|until| Validity { from: given, until })
+    } else {
+        dialect.refresh_inactivity.map(|life| Validity::of(given, life))
+    };
+    let renewed = credential.refresh_validity.filter(|_| credential.refresh_token.is_some());
+    [renewed, unused, credential.term].into_iter().flatten().min_by_key(|life| life.until)
 }
 
 pub(crate) fn is_ending(validity: Validity, now: Timestamp) -> bool {
@@ -91,6 +94,7 @@ mod tests {
             base_url: None,
             origin: None,
             id_token: None,
+            term: None,
         }
     }
 

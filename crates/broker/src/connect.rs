@@ -40,6 +40,8 @@ pub struct OauthConnect {
     pub redirect_uri: String,
     /// Whether people are asked for scopes that the upstream wants beyond the first ones.
     pub step_up: bool,
+    /// How long a connection may last at most; `None`: until its person ends it.
+    pub longest: Option<Duration>,
     pub outbound: Arc<dyn Outbound>,
     pub clock: Arc<dyn Clock>,
 }
@@ -220,6 +222,7 @@ impl OauthConnect {
             base_url: response.base_url,
             origin: None,
             id_token: None,
+            term: None,
         };
         Ok(Granted { credential, id_token: response.id_token, label: response.account })
     }
@@ -266,6 +269,7 @@ impl OauthConnect {
             base_url: response.base_url.or_else(|| old.base_url.clone()),
             origin: old.origin.clone(),
             id_token: old.id_token.as_ref().and_then(|old| successor(response.id_token, old, now)),
+            term: old.term,
         })
     }
 

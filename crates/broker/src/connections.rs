@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use attache_core::{
     Account, AccountName, ConnectionName, Credential, CredentialKey, ObtainedVia, Principal,
-    RequestId, Secret, Slot, Timestamp, UpstreamName, UserId,
+    RequestId, Secret, Slot, Timestamp, UpstreamName, UserId, Validity,
     audit::{Action, AuditEvent, Outcome, Reason},
     changes::{Change, Memory as _},
     principal::SessionDigest,
@@ -33,6 +33,7 @@ use crate::{
     disconnect::{Disconnect, revoke},
     notices::Written,
     replacement::end_lapsed,
+    term,
     upstream::{Brokered, Mode},
     vault::{Vault, VaultError},
 };
@@ -141,6 +142,10 @@ pub struct Offer {
     pub status: Status,
     /// As whom they are, or were, connected.
     pub account: Option<Account>,
+    /// What they may choose from, the shortest first.
+    pub lengths: Vec<Duration>,
+    /// Whether it may last until they disconnect.
+    pub is_open_ended: bool,
 }
 
 /// Why a connect flow stopped. Nothing was stored.
@@ -317,15 +322,19 @@ impl Connections {
             granted: connection.scopes,
             status: connection.status,
             account: connection.account,
+            lengths: term::lengths(connect.longest),
+            is_open_ended: connect.longest.is_none(),
         }))
     }
 
-    /// Stores a pending flow and says where the browser goes next.
+    /// Stores a pending flow and says where the browser goes next. What is connected lasts for
+    /// `wished`, or as long as the operator lets it.
     pub async fn begin(
         &self,
         who: &Principal,
         browser: &BrowserSession,
         server: &ConnectionName,
+        wished: Option<Duration>,
     ) -> Result<Url, ConnectError> {
         let (upstream, connect) = self.consented(who, server)?;
         // Nobody is sent to approve what could not be kept afterwards.
@@ -334,7 +343,8 @@ impl Connections {
         check_room(&self.broker.parts.store.list(&who.user).await?, server)?;
         let terms = connect.terms().await?;
         let now = self.broker.parts.clock.now();
-        let state = random::token(&*self.broker.parts.random);
+        let lasting = [wished, connect.longest].into_iter().flatten().min();
+        let state = term::in_state(random::token(&*self.broker.parts.random), lasting);
         let flow = ConnectFlow {
             state: sha256(state.as_bytes()),
             user: who.user.clone(),
@@ -476,6 +486,9 @@ impl Connections {
         let mut granted =
             connect.exchange_code(&terms, &code, &verifier, asked, &callback.captured).await?;
         granted.credential.origin = Some(upstream.origin.clone());
+        let given = granted.credential.obtained_at;
+        granted.credential.term =
+            term::of_state(&callback.state).map(|length| Validity::of(given, length));
         self.broker.breakers.answered(&upstream.name);
         let nonce = account::nonce(browser, &callback.state, &flow.scopes, flow.issuer.as_ref());
         match self.accounts.of(connect, &terms, &granted, nonce.as_ref()).await {
@@ -495,6 +508,7 @@ impl Connections {
         obtained_via: ObtainedVia,
     ) -> Result<(), ConnectError> {
         let record = self.broker.put(key, credential, obtained_via).await?;
+        self.remember_term(key, credential).await;
         self.broker.demands_approved(key, record.version).await;
         self.plan(key, &record, credential);
         Ok(())
@@ -521,7 +535,7 @@ impl Connections {
     }
 
     /// What there will be to tell of it.
-    fn plan(&self, key: &CredentialKey, record: &Record, credential: &Credential) {
+    pub(crate) fn plan(&self, key: &CredentialKey, record: &Record, credential: &Credential) {
         let Slot::Upstream(name) = &key.slot else { return };
         let Some(upstream) = self.upstream(&name.upstream) else { return };
         let written = Written {
@@ -636,6 +650,7 @@ impl Connections {
         let beyond_refresh = |tried: bool| !renewable || tried;
         match record.health {
             Health::NeedsReconnect(reason) => (Status::NeedsReconnect, Some(reason)),
+            Health::Good if credential.is_over(now) => (Status::Expired, Some(Reason::TermEnded)),
             Health::Good if rejection.is_some_and(|r| beyond_refresh(r.refreshed_at.is_some())) => {
                 (Status::NeedsReconnect, Some(upstream.rejection()))
             }
@@ -676,7 +691,7 @@ impl Connections {
         Ok((upstream, upstream.connect().ok_or(ConnectError(Reason::WrongUpstream))?))
     }
 
-    fn upstream(&self, name: &UpstreamName) -> Option<&Arc<Brokered>> {
+    pub(crate) fn upstream(&self, name: &UpstreamName) -> Option<&Arc<Brokered>> {
         self.upstreams.iter().find(|upstream| upstream.name == *name)
     }
 

@@ -66,6 +66,7 @@ mod tests {
             base_url: None,
             origin: None,
             id_token: None,
+            term: None,
         };
         let upstream = UpstreamName::parse("notes").unwrap();
         let key =

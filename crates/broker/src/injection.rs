@@ -94,7 +94,10 @@ impl Injection {
             destination: destination.and_then(Destination::parse),
             version,
             refresh_at,
-            expires_at: credential.expires_at,
+            expires_at: [credential.expires_at, credential.term.map(|term| term.until)]
+                .into_iter()
+                .flatten()
+                .min(),
         })
     }
 

@@ -13,6 +13,7 @@
 //! - `subject` is what is exchanged: the caller's own token, or one that was kept;
 //! - [`connect`] speaks to an upstream's authorization server, which `breaker` spares while it fails;
 //! - [`condition`] says whose move a connection is, and when it ends;
+//! - [`term`] ends connections that were made for a while;
 //! - [`notices`] tells of what will end, or ended;
 //! - [`audit`] writes down what happened;
 //! - [`metrics`] counts what went wrong.
@@ -50,6 +51,7 @@ pub mod signing_keys;
 mod step_up;
 mod subject;
 pub mod tasks;
+pub mod term;
 pub mod upstream;
 pub mod vault;
 

@@ -26,6 +26,7 @@ struct Plaintext<'a> {
     base_url: Option<Cow<'a, str>>,
     origin: Option<Cow<'a, str>>,
     id_token: Option<Cow<'a, str>>,
+    term: Option<(i64, i64)>,
 }
 
 pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
@@ -39,14 +40,13 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
         issuer: credential.issuer.as_ref().map(|issuer| Cow::Borrowed(issuer.as_str())),
         obtained_at: credential.obtained_at.0,
         expires_at: credential.expires_at.map(|at| at.0),
-        refresh_validity: credential
-            .refresh_validity
-            .map(|validity| (validity.from.0, validity.until.0)),
+        refresh_validity: credential.refresh_validity.map(span),
         account: account.map(|account| Cow::Borrowed(account.label())),
         account_id: account.and_then(Account::id).map(Cow::Borrowed),
         base_url: credential.base_url.as_ref().map(|url| Cow::Borrowed(url.as_str())),
         origin: credential.origin.as_deref().map(Cow::Borrowed),
         id_token: text(credential.id_token.as_ref()),
+        term: credential.term.map(span),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_SIZE));
     #[expect(clippy::expect_used, reason = "plain strings and numbers into memory")]
@@ -56,6 +56,14 @@ pub(crate) fn write(credential: &Credential) -> Zeroizing<Vec<u8>> {
 
 fn text(secret: Option<&Secret>) -> Option<Cow<'_, str>> {
     secret.map(|secret| Cow::Borrowed(secret.expose()))
+}
+
+fn span(validity: Validity) -> (i64, i64) {
+    (validity.from.0, validity.until.0)
+}
+
+fn validity((from, until): (i64, i64)) -> Validity {
+    Validity { from: Timestamp(from), until: Timestamp(until) }
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
@@ -69,13 +77,12 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Credential> {
         issuer: plaintext.issuer.map(|issuer| IssuerId::new(&*issuer)),
         obtained_at: Timestamp(plaintext.obtained_at),
         expires_at: plaintext.expires_at.map(Timestamp),
-        refresh_validity: plaintext
-            .refresh_validity
-            .map(|(from, until)| Validity { from: Timestamp(from), until: Timestamp(until) }),
+        refresh_validity: plaintext.refresh_validity.map(validity),
         account: Account::new(plaintext.account_id.as_deref(), plaintext.account.as_deref()),
         base_url: plaintext.base_url.map(|url| Url::parse(&url)).transpose().ok()?,
         origin: plaintext.origin.map(Cow::into_owned),
         id_token: plaintext.id_token.map(|text| Secret::new(text.into_owned())),
+        term: plaintext.term.map(validity),
     })
 }
 
@@ -90,18 +97,27 @@ mod tests {
             "audience":null,"issuer":null,"obtained_at":1,"expires_at":null}"#;
         let credential = read(old).unwrap();
         assert_eq!((&credential.account, &credential.base_url), (&None, &None));
-        assert_eq!(credential.refresh_validity, None);
+        assert_eq!((credential.refresh_validity, credential.term), (None, None));
 
         let base_url = Some(Url::parse("https://acme.my.salesforce.com").unwrap());
         let account = Account::new(Some("42"), Some("ada"));
         let origin = Some("https://api.example.com".to_owned());
         let refresh_validity = Some(Validity { from: Timestamp(1), until: Timestamp(2) });
         let id_token = Some(Secret::new("i"));
-        let new =
-            Credential { account, base_url, origin, refresh_validity, id_token, ..credential };
+        let term = Some(Validity { from: Timestamp(3), until: Timestamp(4) });
+        let new = Credential {
+            account,
+            base_url,
+            origin,
+            refresh_validity,
+            id_token,
+            term,
+            ..credential
+        };
         let again = read(&write(&new)).unwrap();
         assert_eq!((again.account, again.base_url), (new.account, new.base_url));
         assert_eq!((again.origin, again.refresh_validity), (new.origin, refresh_validity));
         assert_eq!(again.id_token.unwrap().expose(), "i");
+        assert_eq!(again.term, term);
     }
 }

@@ -132,6 +132,9 @@ impl Errand {
         if !self.upstream.is_home_of(&credential) {
             return Err(ObtainError::NotConnected { reason: Reason::UpstreamMoved });
         }
+        if credential.is_over(now) {
+            return Err(ObtainError::NotConnected { reason: Reason::TermEnded });
+        }
 
         let rejection = self.broker.rejection(&self.key, version);
         let usable = rejection.is_none()
@@ -384,7 +387,12 @@ impl Errand {
     /// destroyed. What we were given for a record that is gone must not live on at the provider.
     async fn superseded(&self, new: &Credential) {
         let found = self.parts().store.find_with_key(&self.key).await;
-        if matches!(found, Ok(None | Some((_, None)))) {
+        let is_nobodys = match found {
+            Ok(Some((stored, Some(_)))) => stored.record.health != Health::Good,
+            Ok(None | Some((_, None))) => true,
+            Err(_) => false,
+        };
+        if is_nobodys {
             revoke(&self.upstream, ObtainedVia::ConnectFlow, new).await;
         }
     }

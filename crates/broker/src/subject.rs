@@ -114,6 +114,7 @@ impl SubjectTokens {
             dialect,
             redirect_uri: String::new(),
             step_up: false,
+            longest: None,
             outbound,
             clock,
         };

@@ -246,6 +246,8 @@ pub struct AuthBroker {
     pub key_test: KeyTest,
     /// Whether people are asked for scopes that the upstream wants beyond the first ones.
     pub step_up: bool,
+    /// In mode `oauth_connect`.
+    pub longest_connection: Option<Duration>,
     pub header: HeaderName,
     pub header_format: HeaderFormat,
 }

@@ -553,6 +553,9 @@ pub struct AuthBroker {
     /// Whether people are asked for scopes that the upstream wants later, beyond `scopes`.
     #[schemars(extend("default" = true))]
     pub step_up: Option<bool>,
+    /// `oauth_connect`: how long a connection may last, an hour at least; then its person connects
+    /// again. Absent: as long as they like.
+    pub longest_connection: Option<Span>,
     /// The header the credential is injected into.
     #[schemars(extend("default" = DEFAULT_HEADER))]
     pub header: Option<String>,

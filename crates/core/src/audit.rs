@@ -134,6 +134,8 @@ words! {
         InsufficientScope = "insufficient_scope",
         /// The upstream refuses the key that the person entered.
         KeyRefused = "key_refused",
+        /// The time is up for which its person connected it.
+        TermEnded = "term_ended",
         /// What was entered is no key that a header can carry.
         KeyMalformed = "key_malformed",
         /// The caller brought nothing that the upstream's provider exchanges.

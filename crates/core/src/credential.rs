@@ -102,6 +102,15 @@ pub struct Credential {
     pub origin: Option<String>,
     /// Of a sign-in that is kept: who the identity provider says that they are.
     pub id_token: Option<Secret>,
+    /// For how long its person wanted it to last, when that is not until they disconnect.
+    pub term: Option<Validity>,
+}
+
+impl Credential {
+    /// Whether the time is up that its person gave it: whatever its tokens say.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.term.is_some_and(|term| now >= term.until)
+    }
 }
 
 /// For how long something was promised.

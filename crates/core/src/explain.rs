@@ -125,6 +125,9 @@ pub fn explain(reason: Reason) -> Explanation {
         Reason::KeyRefused => {
             ("The server does not accept the key.", "Enter one that works there.")
         }
+        Reason::TermEnded => {
+            ("The time is up for which you connected it.", "Connect it again to go on.")
+        }
         Reason::KeyMalformed => (
             "What was entered is not a key that can be sent.",
             "Copy it again, whole and without anything around it.",

@@ -11,6 +11,7 @@
 
 mod demand;
 mod device;
+mod end;
 mod grant;
 mod notice;
 mod personal_token;
@@ -30,6 +31,7 @@ use crate::{
 pub use self::{
     demand::{DemandStore, DemandedScope},
     device::{Decision, Device, DeviceStore},
+    end::EndStore,
     grant::{ActiveGrant, ClientStore, Code, Family, Grant, GrantStore, Issued, RegisteredClient},
     notice::{Claim, News, NoticeStore, Planned},
     personal_token::{PersonalToken, PersonalTokenStore},
@@ -65,6 +67,7 @@ pub struct Stores {
     pub personal_tokens: Arc<dyn PersonalTokenStore>,
     pub logins: Arc<dyn SpentLoginStore>,
     pub credentials: Arc<dyn CredentialStore>,
+    pub ends: Arc<dyn EndStore>,
     pub connects: Arc<dyn ConnectFlowStore>,
     pub demands: Arc<dyn DemandStore>,
     pub data_keys: Arc<dyn DataKeyStore>,

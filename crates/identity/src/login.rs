@@ -282,5 +282,6 @@ fn credential(tokens: TokenResponse, asked: &[String], now: Timestamp) -> Creden
         base_url: None,
         origin: None,
         id_token: tokens.id_token,
+        term: None,
     }
 }

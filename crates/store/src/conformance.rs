@@ -62,6 +62,7 @@ pub async fn run(one: &Stores, other: &Stores, trail: &dyn AuditTrail) {
     a_reconnect_beats_a_refresh(one, other).await;
     a_release_lets_the_next_one_in(one, other).await;
     what_is_demanded_goes_with_its_credential(one, other).await;
+    what_is_over_is_found_until_it_is_gone(one, other).await;
     one_registers_for_all(one, other).await;
     a_registration_is_replaced_by_one(one, other).await;
     one_tells_for_all(one, other).await;
@@ -1130,6 +1131,36 @@ async fn people_are_listed_switched_and_barred(one: &Stores, other: &Stores) {
     let back = other.people.upsert(&issuer, "roster-1", &profile, person.id.clone(), NOW).await;
     let back = back.expect("upsert");
     assert_eq!((back.id.as_str(), back.disabled), ("roster-4", true));
+}
+
+// --- ends --------------------------------------------------------------------------------------
+
+async fn what_is_over_is_found_until_it_is_gone(one: &Stores, other: &Stores) {
+    let ada = person(one, "over").await;
+    let at = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let [early, late, open] = ["early", "late", "open"].map(|server| key(&ada, server));
+    for (key, ends_at) in [(&late, Some(at(2))), (&early, Some(at(1))), (&open, None)] {
+        one.credentials.put(key, &record(1), None).await.expect("put");
+        one.ends.set(key, ends_at).await.expect("set");
+    }
+    // Of what is not there, nothing is remembered.
+    one.ends.set(&key(&ada, "nothing"), Some(NOW)).await.expect("set");
+    for (now, limit, expected) in [
+        (NOW, 9, &[][..]),
+        (at(1), 9, &[&early][..]),
+        (at(2), 9, &[&early, &late]),
+        (at(2), 1, &[&early]),
+    ] {
+        let over = other.ends.over(now, limit).await.expect("over");
+        assert_eq!(over.iter().collect::<Vec<_>>(), expected);
+    }
+    // Another end, none any more, and a credential that went.
+    one.ends.set(&early, Some(at(3))).await.expect("set");
+    let left = other.ends.over(at(2), 9).await.expect("over");
+    assert_eq!(left, std::slice::from_ref(&late));
+    one.ends.set(&early, None).await.expect("set");
+    one.credentials.remove(&late).await.expect("remove");
+    assert_eq!(other.ends.over(at(9), 9).await.expect("over"), []);
 }
 
 // --- notices ------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ impl Store {
             personal_tokens: self.db.clone(),
             logins: self.db.clone(),
             credentials: self.db.clone(),
+            ends: self.db.clone(),
             connects: self.db.clone(),
             demands: self.db.clone(),
             data_keys: self.db.clone(),

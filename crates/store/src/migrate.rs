@@ -85,6 +85,11 @@ pub(crate) const SQLITE: &[Step] = &[
         name: "provisioned",
         sql: include_str!("../migrations/0014_provisioned.sqlite.sql"),
     },
+    Step {
+        version: 15,
+        name: "connection end",
+        sql: include_str!("../migrations/0015_connection_end.sqlite.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Step] = &[
@@ -153,6 +158,11 @@ pub(crate) const POSTGRES: &[Step] = &[
         version: 14,
         name: "provisioned",
         sql: include_str!("../migrations/0014_provisioned.postgres.sql"),
+    },
+    Step {
+        version: 15,
+        name: "connection end",
+        sql: include_str!("../migrations/0015_connection_end.postgres.sql"),
     },
 ];
 

@@ -10,6 +10,7 @@ mod connect;
 mod credential;
 mod demand;
 mod device;
+mod end;
 mod grant;
 mod login;
 mod notice;

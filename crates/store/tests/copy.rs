@@ -48,6 +48,7 @@ const ROWS: &[&str] = &[
     "INSERT INTO device_authorization VALUES (x'12', x'13', 'c', 'https://gw/api/v1', NULL, 'refused',
         1, 9)",
     "INSERT INTO provisioned VALUES ('ada', 'https://idp', 'ada@example.com', NULL, TRUE, 9)",
+    "INSERT INTO connection_end VALUES ('ada', 'upstream:notes', 99)",
     "INSERT INTO notice VALUES ('ada', 'upstream:notes', 7, 'ending', NULL, 90, 80, 85, 1)",
     // The last number is of a row that retention removed.
     "INSERT INTO audit_event (id, at, action, outcome, writer, sequence, seen, seal) VALUES

@@ -57,6 +57,7 @@ mod step_up;
 mod storage;
 mod streams;
 mod subject_tokens;
+mod terms;
 mod together;
 mod token_endpoint;
 mod tokens;

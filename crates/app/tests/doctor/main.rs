@@ -393,6 +393,41 @@ fn what_is_written(world: &World) -> Vec<Case> {
     ]
 }
 
+/// Of every upstream that exchanges tokens: whose, in which order.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_what_each_upstream_exchanges() {
+    let world = World::new().await;
+    let upstream = format!(
+        "[[upstream]]\nname = \"hr\"\nurl = \"{}\"\n[upstream.auth_broker]\n\
+         mode = \"token_exchange\"\ntoken_endpoint = \"{}\"\nclient_id = \"attache\"\n\
+         client_secret = \"{CLIENT_SECRET}\"\naudience = \"hr\"\n\n[[upstream]] # notes",
+        world.puppet.url("/mcp"),
+        world.puppet.url("/as/token"),
+    );
+    let upstream = ("[[upstream]] # notes".to_owned(), upstream);
+    let secret = format!("client_secret = \"{CLIENT_SECRET}\" # idp");
+    let keeps =
+        |more: &str| (secret.clone(), format!("{secret}\nstore_subject_token = true\n{more}"));
+    let own = "first the caller's own, an access token of";
+    for (sign_in, trouble, says) in [
+        (None, &["hr subject_token warning"][..], "has nothing to exchange"),
+        (Some(keeps("")), &["hr subject_token warning"], "offline_access is not asked for"),
+        (
+            Some(keeps("scopes = [\"openid\", \"offline_access\"]")),
+            &[],
+            "then, of who calls with a token of ours, their sign-in's",
+        ),
+    ] {
+        let instead: Vec<_> = [upstream.clone()].into_iter().chain(sign_in).collect();
+        let Report { code, mut troubles, text } = world.doctor(&instead, &["hr"]);
+        troubles.retain(|trouble| trouble.starts_with("hr subject_token"));
+        assert_eq!(troubles, trouble, "{text}");
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains(own) && text.contains(says), "{text}");
+    }
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_get_it_in_words() {
     let world = World::new().await;

@@ -122,6 +122,7 @@ pub(crate) async fn seal(vault: &Vault, user: &UserId, version: Version, origin:
         base_url: None,
         origin: Some(origin.to_owned()),
         id_token: None,
+        term: None,
     };
     Record {
         version,

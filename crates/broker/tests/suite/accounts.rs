@@ -82,7 +82,7 @@ async fn accounts_are_bounded() {
     gateway.connect(ada, "notes").await;
     gateway.connect(ada, &name(ACCOUNTS_PER_UPSTREAM)).await;
     let one_more = server("notes@one-more");
-    let begun = gateway.connections.begin(&ada.who, &ada.browser, &one_more).await;
+    let begun = gateway.connections.begin(&ada.who, &ada.browser, &one_more, None).await;
     assert_eq!(begun.map(drop), too_many);
     let late = gateway.callback(ada, "notes@one-more", &begun_before).await;
     assert_eq!(late.map(drop), too_many);

@@ -212,6 +212,7 @@ fn replica(world: &World, site: &Arc<Site>, origin: &str) -> OauthConnect {
         dialect: Arc::default(),
         redirect_uri: redirect_uri.into(),
         step_up: true,
+        longest: None,
         outbound: site.clone(),
         clock: world.clock.clone(),
     }

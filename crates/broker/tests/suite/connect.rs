@@ -28,7 +28,8 @@ async fn a_person_connects() {
     let (gateway, ada) = (world.gateway(), &world.ada);
     assert_eq!(gateway.obtain(ada, "notes").await, Err(NOT_CONNECTED));
 
-    let url = gateway.connections.begin(&ada.who, &ada.browser, &server("notes")).await.unwrap();
+    let url =
+        gateway.connections.begin(&ada.who, &ada.browser, &server("notes"), None).await.unwrap();
     assert_eq!(url.query_pairs().count(), 9, "{url}");
     let asked: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
     let redirect_uri = "https://gw.example.com/api/v1/user/credentials/notes/callback";
@@ -71,7 +72,8 @@ async fn a_person_connects() {
 async fn the_database_holds_no_token_and_no_verifier() {
     let world = World::new().await;
     let (gateway, ada) = (world.gateway(), &world.ada);
-    let url = gateway.connections.begin(&ada.who, &ada.browser, &server("notes")).await.unwrap();
+    let url =
+        gateway.connections.begin(&ada.who, &ada.browser, &server("notes"), None).await.unwrap();
     let asked: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
     let digest = sha256(asked["state"].as_bytes());
     let flow = world.stores.connects.find(digest).await.unwrap().unwrap();
@@ -318,7 +320,7 @@ async fn an_upstream_for_others_is_no_upstream() {
         assert_eq!(gateway.disconnect(grace, name).await.unwrap(), None, "{name}");
         let name = &server(name);
         let connections = &gateway.connections;
-        let begun = connections.begin(&grace.who, &grace.browser, name).await;
+        let begun = connections.begin(&grace.who, &grace.browser, name, None).await;
         assert_eq!(begun, Err(ConnectError(Reason::WrongUpstream)), "{name}");
         assert_eq!(connections.find(&grace.who, name).await.unwrap(), None, "{name}");
         assert!(connections.offer(&grace.who, name).await.unwrap().is_none(), "{name}");

@@ -23,7 +23,8 @@ async fn demand(gateway: &Gateway, person: &Someone, scopes: &str) -> Option<Obt
 }
 
 async fn begin(gateway: &Gateway, person: &Someone) -> Url {
-    let begun = gateway.connections.begin(&person.who, &person.browser, &server("notes")).await;
+    let begun =
+        gateway.connections.begin(&person.who, &person.browser, &server("notes"), None).await;
     begun.expect("begun")
 }
 

@@ -1,5 +1,7 @@
 //! `[upstream.auth_broker]`: mcpproxy's rules, in its words where it has them, and ours.
 
+use std::time::Duration;
+
 use attache_core::{
     Dialect,
     dialect::{Params, ResourceForm},
@@ -62,6 +64,9 @@ pub(super) fn auth_broker(
     let resource =
         optional(section.resource.as_deref(), |text| resource(text, &place.key("resource")));
 
+    let longest_connection = optional(section.longest_connection.as_ref(), |span| {
+        longest_connection(*span, mode, &place.key("longest_connection"))
+    });
     let token_params = token_params(section, mode, &place.key("token_params"));
     let tenant = match mode {
         Some(Mode::EntraObo) => Some(entra::tenant(section, place)),
@@ -95,9 +100,28 @@ pub(super) fn auth_broker(
         key_kind,
         key_test: key_test?,
         step_up,
+        longest_connection: longest_connection.ok()?,
         header: header?,
         header_format: header_format?,
     })
+}
+
+fn longest_connection(
+    span: schema::Span,
+    mode: Option<Mode>,
+    place: &Place<'_>,
+) -> Option<Duration> {
+    /// Whoever has to approve more often approves without looking.
+    const SHORTEST: Duration = Duration::from_hours(1);
+    if mode.is_some_and(|mode| mode != Mode::OauthConnect) {
+        place.error("only what people connect by consent ends by itself", "remove it");
+        return None;
+    }
+    if span.0 < SHORTEST {
+        place.error("people would connect all day", "write \"1h\" or more");
+        return None;
+    }
+    Some(span.0)
 }
 
 fn mode(section: &schema::AuthBroker, place: &Place<'_>) -> Option<Mode> {

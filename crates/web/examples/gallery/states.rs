@@ -7,6 +7,7 @@ use attache_broker::{
     connections::Revocation,
     offboarding::Receipt,
     overview::{Day, Hour, Key, KeyRole, Trouble, UpstreamDay},
+    term::LENGTHS,
 };
 use attache_core::{
     Access, Account, ConnectionName, GrantId, IssuerId, ObtainedVia, Reach, RequestId, Secret,
@@ -236,6 +237,8 @@ fn offer(server: &str, endpoint: &str, scopes: &[&str], status: Status) -> Offer
         account: (status != Status::NotConnected)
             .then(|| Account::new(None, Some("ada-lovelace")))
             .flatten(),
+        lengths: LENGTHS.to_vec(),
+        is_open_ended: true,
     }
 }
 
@@ -250,6 +253,8 @@ fn step_up() -> Offer {
         granted: words("notes:read"),
         status: Status::Connected,
         account: Account::new(None, Some("ada-lovelace")),
+        lengths: LENGTHS[..2].to_vec(),
+        is_open_ended: false,
     }
 }
 

@@ -1,6 +1,8 @@
 //! `/connect/{server}`: who is asked to let what happen, where. Nothing happens before they agree
 //! (EL-7).
 
+use std::time::Duration;
+
 use askama::Template;
 use attache_broker::{Offer, Status};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +25,8 @@ pub struct ConnectPage {
     granted: Vec<String>,
     asked: Vec<Scope>,
     account: Option<String>,
+    lengths: Vec<Length>,
+    is_open_ended: bool,
     policy: HeaderValue,
 }
 
@@ -67,7 +71,28 @@ impl ConnectPage {
             granted: offer.granted,
             asked: offer.scopes.into_iter().map(scope).collect(),
             account: offer.account.map(|account| account.label().to_owned()),
+            lengths: offer.lengths.into_iter().map(Length::from).collect(),
+            is_open_ended: offer.is_open_ended,
         }
+    }
+}
+
+/// How long the connection may last.
+#[derive(Debug)]
+struct Length {
+    seconds: u64,
+    /// `8 hours`
+    phrase: String,
+}
+
+impl From<Duration> for Length {
+    fn from(length: Duration) -> Self {
+        const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+        let seconds = length.as_secs();
+        let unit = UNITS.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+        let (unit, name) = unit.unwrap_or((1, "second"));
+        let (count, plural) = (seconds / unit, if seconds == unit { "" } else { "s" });
+        Self { seconds, phrase: format!("{count} {name}{plural}") }
     }
 }
 

@@ -1,12 +1,13 @@
 //! `/connect/{server}` asks, its form begins, and the redirect URI ends a consent.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use attache_broker::{ConnectError, Ended, Finished};
 use attache_core::{
     AccountName, ConnectionName, Principal, UpstreamName, audit::Reason, problem::Kind,
 };
 use axum::{
+    body::Bytes,
     extract::{Path, RawQuery, State},
     response::{IntoResponse as _, Redirect, Response},
 };
@@ -23,6 +24,8 @@ use crate::{
     result::{ConnectResult, Ending},
     routes::{account, authorize},
 };
+
+const SHORTEST: Duration = Duration::from_hours(1);
 
 /// Changes nothing: a link can be followed by accident, or by a program that looks ahead.
 pub(crate) async fn ask(
@@ -73,17 +76,28 @@ pub(crate) async fn begin(
     Visitor { who, browser }: Visitor,
     Path(server): Path<String>,
     parts: Parts,
+    form: Bytes,
 ) -> Response {
     let Ok(server) = server.parse() else {
         return refuse(&parts, Kind::NoSuchUpstream);
     };
-    match web.connections.begin(&who, &browser, &server).await {
+    match web.connections.begin(&who, &browser, &server, wished(&form)).await {
         Ok(url) => Redirect::to(url.as_str()).into_response(),
         Err(error) if error.reason() == Reason::WrongUpstream => {
             refuse(&parts, Kind::NoSuchUpstream)
         }
         Err(error) => not_begun(&who, error, &parts),
     }
+}
+
+/// For how long; `None`: until they disconnect, where the operator lets them.
+fn wished(form: &[u8]) -> Option<Duration> {
+    let (_, seconds) = form_urlencoded::parse(form).find(|(name, _)| name == "term")?;
+    if seconds.is_empty() {
+        return None;
+    }
+    // What is not understood is not taken for more than it may be.
+    Some(seconds.parse().map_or(SHORTEST, Duration::from_secs))
 }
 
 fn not_begun(who: &Principal, error: ConnectError, parts: &Parts) -> Response {

@@ -102,6 +102,7 @@ impl World {
         let broker = Broker::new(Parts {
             store: stores.credentials.clone(),
             demands: stores.demands.clone(),
+            ends: stores.ends.clone(),
             vault: Arc::new(Vault::new(
                 ring.clone(),
                 stores.data_keys.clone(),
@@ -252,6 +253,7 @@ fn brokered(name: &str, access: Access) -> Arc<Brokered> {
             rotation: None,
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             step_up: true,
+            longest: None,
             outbound: Arc::new(YesToEverything),
             clock: Arc::new(Noon),
         })),

@@ -110,6 +110,7 @@ impl Desk {
         let broker = Broker::new(Parts {
             store: Arc::clone(&stores.credentials),
             demands: Arc::clone(&stores.demands),
+            ends: Arc::clone(&stores.ends),
             vault: Arc::new(vault),
             audit,
             tasks: tasks.clone(),

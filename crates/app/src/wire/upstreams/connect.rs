@@ -48,6 +48,7 @@ pub(super) fn wire(
         dialect,
         redirect_uri,
         step_up: broker.step_up,
+        longest: broker.longest_connection,
         outbound: Arc::clone(&common.outbound),
         clock: Arc::clone(&common.world.clock),
     })

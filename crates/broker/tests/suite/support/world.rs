@@ -58,6 +58,7 @@ pub(crate) struct World {
     pub(crate) origin: String,
     /// Of every upstream, as configured.
     pub(crate) step_up: bool,
+    pub(crate) longest: Option<Duration>,
     pub(crate) ada: Someone,
     pub(crate) grace: Someone,
 }
@@ -90,6 +91,7 @@ impl World {
             scopes: vec!["read".to_owned(), "write".to_owned()],
             origin: "https://notes.example.com".to_owned(),
             step_up: true,
+            longest: None,
             ada: someone(&stores, "ada", &["engineering"]).await,
             grace: someone(&stores, "grace", &[]).await,
             stores,
@@ -126,6 +128,7 @@ impl World {
         let broker = Broker::new(Parts {
             store: self.faulty.clone(),
             demands: Arc::clone(&self.stores.demands),
+            ends: Arc::clone(&self.stores.ends),
             vault: Arc::clone(&vault),
             audit,
             tasks: tasks.clone(),
@@ -229,6 +232,7 @@ impl World {
             dialect: Arc::default(),
             redirect_uri: format!("https://gw.example.com/api/v1/user/credentials/{name}/callback"),
             step_up: self.step_up,
+            longest: self.longest,
             outbound: self.provider.clone(),
             clock: self.clock.clone(),
         };
@@ -270,7 +274,7 @@ impl Gateway {
 
     /// Begins and consents; gives back the query with which the browser returns.
     pub(crate) async fn consent(&self, person: &Someone, name: &str) -> String {
-        let begun = self.connections.begin(&person.who, &person.browser, &server(name)).await;
+        let begun = self.connections.begin(&person.who, &person.browser, &server(name), None).await;
         self.provider.consent(&begun.expect("begun"))
     }
 
