@@ -42,7 +42,7 @@ fn accepted(
 ) -> Result<(PathBuf, Config, Diagnostics), Failure> {
     let file = find(named)?;
     let source = Source::read(&file).map_err(Failure::usage)?;
-    match attache_config::load_supported(&source, &environment).accept() {
+    match attache_config::load(&source, &environment).accept() {
         Ok((config, warnings)) => Ok((file, config, warnings)),
         Err(diagnostics) => {
             terminal.message(diagnostics.render(terminal.colour()));

@@ -34,6 +34,7 @@ mod journeys {
     mod declined;
     mod disconnect;
     mod discovery;
+    mod eras;
     mod expiry;
     mod no_pkce;
     mod not_connected;

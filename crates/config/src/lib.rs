@@ -2,7 +2,7 @@
 //!
 //! [`load`] turns a [`Source`] into a [`Config`] and [`Diagnostics`]. On the way the text becomes a
 //! tree (whatever its format), the tree the typed shape of [`schema`], and that the [`model`],
-//! each step reporting all it finds. [`load_supported`] also reports what this version cannot do.
+//! each step reporting all it finds.
 
 mod decode;
 mod diagnose;
@@ -21,7 +21,7 @@ mod suggest;
 mod tree;
 
 pub use diagnose::{Diagnostic, Diagnostics, Severity};
-pub use load::{Format, LoadError, Loaded, Source, find, load, load_supported};
+pub use load::{Format, LoadError, Loaded, Source, find, load};
 pub use model::Config;
 pub use print::Effective;
 pub use secrets::{Lookup, environment};

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     decode::decode,
-    diagnose::{Diagnostics, Place, Problems},
+    diagnose::{Diagnostics, Problems},
     locate::offset,
     model::Config,
     print::Effective,
@@ -134,15 +134,6 @@ impl Loaded {
 /// Reads a whole configuration and reports every problem in it at once. Resolves the secrets, so
 /// it reads files and may run programs.
 pub fn load(source: &Source, variable: Lookup<'_>) -> Loaded {
-    load_and(source, variable, |_, _| {})
-}
-
-/// As [`load`], and what this version of the gateway cannot do is a problem, too.
-pub fn load_supported(source: &Source, variable: Lookup<'_>) -> Loaded {
-    load_and(source, variable, rules::supported)
-}
-
-fn load_and(source: &Source, variable: Lookup<'_>, more: impl FnOnce(&File, &Place<'_>)) -> Loaded {
     let tree = match parse(source) {
         Ok(tree) => tree,
         Err(diagnostics) => return Loaded { config: None, effective: None, diagnostics },
@@ -153,7 +144,6 @@ fn load_and(source: &Source, variable: Lookup<'_>, more: impl FnOnce(&File, &Pla
     let templates = Templates::new(file.provider_dir.as_ref().map(|folder| base.join(folder)));
     let secrets = Secrets { variable, base };
     let config = rules::config(&mut file, &secrets, &templates, &problems.root());
-    more(&file, &problems.root());
     let mut diagnostics = Diagnostics::locate(problems, source, &tree);
     templates.into_problems().for_each(|found| diagnostics.extend(found));
     let effective = (!diagnostics.has_errors()).then(|| Effective::new(file));

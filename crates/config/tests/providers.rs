@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path};
 
-use attache_config::{Loaded, Source, load_supported, model::AuthBroker, provider::SHIPPED};
+use attache_config::{Loaded, Source, load, model::AuthBroker, provider::SHIPPED};
 
 fn environment(name: &str) -> Option<String> {
     (name == "ATTACHE_KEY").then(|| "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned())
@@ -24,7 +24,7 @@ fn text(top: &str, lines: &str) -> String {
 
 fn loaded(lines: &str) -> Loaded {
     let source = Source::new(Path::new("/srv/attache.toml"), text("", lines)).unwrap();
-    load_supported(&source, &environment)
+    load(&source, &environment)
 }
 
 #[track_caller]
@@ -133,7 +133,7 @@ fn a_template_of_ones_own_wins_and_is_read_as_strictly() {
         fs::write(folder.join("own/github.toml"), template).unwrap();
         let text = text("provider_dir = 'own'", "provider = 'github'");
         let source = Source::new(&folder.join("attache.toml"), text).unwrap();
-        load_supported(&source, &environment)
+        load(&source, &environment)
     };
 
     let right = "authorization_endpoint = 'https://ghe.example.com/a'\n\

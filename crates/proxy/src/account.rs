@@ -30,11 +30,55 @@ pub(crate) fn choose(
     Ok(ConnectionName { account: Some(named), ..path })
 }
 
+/// The accounts that the header names with their upstreams, as `github@work, mail@home`: where all
+/// upstreams are one, each that is not named is for its person's first.
+pub(crate) fn each_named(headers: &HeaderMap) -> Result<Vec<ConnectionName>, AccountUnclear> {
+    let mut named: Vec<ConnectionName> = Vec::new();
+    for value in headers.get_all(ATTACHE_ACCOUNT) {
+        let value = value.to_str().map_err(|_| AccountUnclear)?;
+        for one in value.split(',') {
+            let one: ConnectionName = one.trim().parse().map_err(|_| AccountUnclear)?;
+            let is_new = named.iter().all(|other| other.upstream != one.upstream);
+            if one.account.is_none() || !is_new {
+                return Err(AccountUnclear);
+            }
+            named.push(one);
+        }
+    }
+    Ok(named)
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn where_all_are_one_each_account_is_named_with_its_upstream() {
+        for (given, expected) in [
+            (&[][..], Some(&[][..])),
+            (&["github@work"], Some(&["github@work"])),
+            (&["github@work, mail@home"], Some(&["github@work", "mail@home"])),
+            (&["github@work", "mail@home"], Some(&["github@work", "mail@home"])),
+            (&["work"], None),
+            (&["github"], None),
+            (&["github@work,github@home"], None),
+            (&["github@work", "github@work"], None),
+            (&["github@work,"], None),
+            (&["GITHUB@work"], None),
+            (&[""], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(ATTACHE_ACCOUNT, HeaderValue::from_static(value));
+            }
+            let named = each_named(&headers).ok();
+            let named = named.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let expected = expected.map(|all| all.iter().map(ToString::to_string).collect());
+            assert_eq!(named, expected, "{given:?}");
+        }
+    }
 
     #[test]
     fn a_request_is_for_one_account() {

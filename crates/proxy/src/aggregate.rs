@@ -1,43 +1,46 @@
 //! `/mcp`: every MCP server that the caller may use, as one.
 //!
-//! The gateway answers `initialize` and `tools/list` itself. A call goes the way of a call to the
+//! The gateway answers `initialize` and the lists itself. A call goes the way of a call to the
 //! upstream's own route ([`Front::visit`]): the same checks, that upstream's credential, and its
 //! answer as it comes. A tool is called `{upstream}__{tool}` here, and open to whom it is open
 //! there.
 
 mod answer;
+mod call;
+mod kind;
 mod list;
-mod member;
 mod name;
-mod revision;
 mod session;
 
 use std::sync::Arc;
 
 use attache_broker::ObtainError;
-use attache_core::{Principal, RequestId, UpstreamName};
+use attache_core::{ConnectionName, Principal, RequestId, UpstreamName};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::list::Lists;
 use self::{
     answer::Answer,
-    list::Merged,
-    member::{Absent, Member, each},
+    call::each,
+    kind::{Kind, Wanted},
+    list::{Merged, PATIENCE},
     session::Sessions,
 };
-pub(crate) use self::{list::Lists, member::Parting};
 use crate::{
-    account::ATTACHE_ACCOUNT,
+    account::each_named,
     body::{REPLAY_LIMIT, ResponseBody},
     front::{Front, Learned, OTHER_UPSTREAM, StandIn, empty, name_request},
     gate::message,
     gather::{Gathered, Place},
-    inspect::{Message, TOOLS_CALL, TOOLS_LIST, Unclear},
+    inspect::{Message, TOOLS_CALL, Unclear},
     listing::LIST_LIMIT,
     mcp::is_modern,
+    member::{Absent, Member},
     refusal::{Door, Refusal},
+    revision,
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route, Snapshot},
 };
@@ -74,10 +77,7 @@ impl Front {
         if !who.reach.opens_any() {
             return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
         }
-        if head.headers.contains_key(ATTACHE_ACCOUNT) {
-            // Of which upstream?
-            return Err(Refusal::AccountUnclear);
-        }
+        let accounts = each_named(&head.headers).map_err(|_| Refusal::AccountUnclear)?;
         let sessions = match head.headers.get(MCP_SESSION_ID) {
             // Each upstream's lasts for one request, then. Later revisions have none (PX-7).
             Some(given) if !is_modern(&head.headers) => {
@@ -86,7 +86,7 @@ impl Front {
             }
             _ => Sessions::default(),
         };
-        let desk = Desk { front: self, snapshot, id, who: &who, sessions };
+        let desk = Desk { front: self, snapshot, id, who: &who, accounts, sessions };
         match head.method {
             Method::POST => {}
             Method::DELETE => return Ok(desk.end()),
@@ -102,12 +102,26 @@ const CANCELLED: &str = "notifications/cancelled";
 /// There is no stream to listen to: the gateway asks nothing of its callers.
 const OPEN: header::HeaderValue = header::HeaderValue::from_static("POST, DELETE");
 
+const COMPLETE: &str = "completion/complete";
+/// What a completion is about, in its parameters.
+const REFERENCE: &str = "ref";
+
+/// Where a message says what it wants.
+struct At {
+    wanted: Wanted,
+    /// Within this member of its parameters, or in themselves.
+    of: Option<&'static str>,
+    named: String,
+}
+
 /// Where one request of one caller is answered.
 struct Desk<'a> {
     front: &'a Front,
     snapshot: &'a Arc<Snapshot>,
     id: &'a RequestId,
     who: &'a Arc<Principal>,
+    /// Of which upstreams another account than the first.
+    accounts: Vec<ConnectionName>,
     sessions: Sessions,
 }
 
@@ -151,20 +165,37 @@ impl Desk<'_> {
             "initialize" if !modern => self.initialize(&answer, &bytes).await,
             "ping" if !modern => Ok(answer.done()),
             "server/discover" if modern => Ok(answer.discovered()),
-            TOOLS_LIST => {
-                let tools = self.list(head).await;
-                let place = self.place_for(&tools).await?;
-                Ok(answer.tools(&tools.joined(), place))
-            }
             TOOLS_CALL => {
                 let tool = message.tool.as_deref().unwrap_or_default();
                 let renamed = |own: &str| {
-                    let bytes = name::renamed(&bytes, own)?.into();
+                    let bytes = name::renamed(&bytes, None, "name", own)?.into();
                     Some(Gathered { bytes, place }.into_bytes())
                 };
                 self.call(&answer, tool, head, renamed, learned).await
             }
-            _ => Ok(answer.no_method()),
+            COMPLETE => {
+                let (wanted, key) = match name::named(&bytes, Some(REFERENCE), "type").as_deref() {
+                    Some("ref/prompt") => (Wanted::Prompt, "name"),
+                    Some("ref/resource") => (Wanted::Resource, "uri"),
+                    _ => return Ok(answer.unknown()),
+                };
+                let named = name::named(&bytes, Some(REFERENCE), key).unwrap_or_default();
+                let at = At { wanted, of: Some(REFERENCE), named };
+                self.fetch(&answer, &at, head, &bytes, learned).await
+            }
+            _ => match (Kind::listed_by(method), Wanted::by(method)) {
+                (Some(kind), _) => {
+                    let merged = self.list(kind, head).await;
+                    let place = self.place_for(&merged).await?;
+                    Ok(answer.listed(kind, &merged.joined(), place))
+                }
+                (None, Some(wanted)) => {
+                    let named = name::named(&bytes, None, wanted.key()).unwrap_or_default();
+                    let at = At { wanted, of: None, named };
+                    self.fetch(&answer, &at, head, &bytes, learned).await
+                }
+                (None, None) => Ok(answer.no_method()),
+            },
         }
     }
 
@@ -190,8 +221,10 @@ impl Desk<'_> {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let ids = self.front.sessions().await?;
         let mut sessions = Sessions::default();
-        let begun = each(self.members(), |member| async move { member.begin().await });
-        for fresh in begun.await.into_iter().flatten() {
+        // Who is silent for long gets a session when something is asked of it.
+        let begun =
+            each(self.members(), |member| async move { timeout(PATIENCE, member.begin()).await });
+        for fresh in begun.await.into_iter().flatten().flatten() {
             sessions.keep(fresh);
         }
         let mut response = answer.initialized(body);
@@ -201,31 +234,33 @@ impl Desk<'_> {
         Ok(response)
     }
 
-    async fn list(&self, head: &request::Parts) -> Merged {
+    async fn list(&self, kind: Kind, head: &request::Parts) -> Merged {
         let mut listed = each(self.members(), |member| {
             let session = self.sessions.of(&member.name).cloned();
-            async move { (member.name.clone(), member.list(session).await) }
+            async move { (member.name.clone(), member.list(kind, session).await) }
         })
         .await;
         listed.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut tools = Merged::default();
+        let mut merged = Merged::default();
         for (name, list) in listed {
             match list {
-                Ok(list) => tools.add(&name, list),
-                Err(Absent::NoCredential(error @ ObtainError::NotConnected { .. })) => {
+                Ok(list) => merged.add(&name, list),
+                Err(Absent::NoCredential(error @ ObtainError::NotConnected { .. }))
+                    if kind == Kind::Tools =>
+                {
                     let words = StandIn::new(self.snapshot, &name, head).words(error);
-                    tools.add(&name, list::connect_tool(&name, &words).into());
+                    merged.add(&name, list::connect_tool(&name, &words).into());
                 }
                 // It is left out; the others are there.
-                Err(_) => tracing::debug!(upstream = %name, "an upstream's tools are not listed"),
+                Err(_) => tracing::debug!(upstream = %name, "an upstream's list is left out"),
             }
         }
-        tools
+        merged
     }
 
     /// A large list is held until it is sent, like any large body of this person.
-    async fn place_for(&self, tools: &Merged) -> Result<Option<Place>, Refusal> {
-        if tools.size() <= REPLAY_LIMIT {
+    async fn place_for(&self, merged: &Merged) -> Result<Option<Place>, Refusal> {
+        if merged.size() <= REPLAY_LIMIT {
             return Ok(None);
         }
         let taken = timeout(LIST_LIMIT, self.front.places().take(&self.who.user)).await;
@@ -276,6 +311,38 @@ impl Desk<'_> {
         }
     }
 
+    /// A prompt, a resource, or what completes an argument of one.
+    async fn fetch(
+        &self,
+        answer: &Answer<'_>,
+        at: &At,
+        head: &request::Parts,
+        bytes: &[u8],
+        learned: &mut Learned,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let Some((prefix, own)) = at.wanted.split(&at.named) else { return Ok(answer.unknown()) };
+        let Some(member) = self.member(prefix) else { return Ok(answer.unknown()) };
+        learned.route = Some(Arc::clone(&member.route));
+        let body = name::renamed(bytes, at.of, at.wanted.key(), own);
+        let body = body.ok_or(Refusal::Unclear(Unclear::Message))?.into();
+        match member.call(self.sessions.of(&member.name), head, body).await {
+            Ok(response) => Ok(response),
+            Err(Absent::NoCredential(error)) => {
+                let words = StandIn::new(self.snapshot, &member.name, head).words(error);
+                Ok(answer.refused(&words))
+            }
+            Err(Absent::Refused(Refusal::Denied(denial, _))) => {
+                Ok(answer.refused(&format!("{}: {denial}", member.name)))
+            }
+            Err(Absent::Refused(refusal)) if refusal.is_upstreams() => {
+                let facts = refusal.kind().facts();
+                let words = format!("{}: {} {}", member.name, facts.happened, facts.next);
+                Ok(answer.refused(&words))
+            }
+            Err(Absent::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     fn end(&self) -> Response<ResponseBody> {
         for member in self.members() {
             if let Some(session) = self.sessions.of(&member.name) {
@@ -295,6 +362,8 @@ impl Desk<'_> {
     }
 
     fn member_at(&self, route: &Arc<Route>) -> Option<Member> {
-        Member::of(self.front, self.snapshot, self.id, self.who, route)
+        let account = self.accounts.iter().find(|one| one.upstream == route.name);
+        let name = account.cloned().unwrap_or_else(|| route.name.clone().into());
+        Member::of(self.front, self.snapshot, self.id, self.who, route, name)
     }
 }

@@ -15,10 +15,12 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    aggregate::Parting,
+    bridge::TurnedBody,
     guard::{Cut, Guard},
     headers,
     listing::{Events, Listing},
+    member::Parting,
+    sse::Relayed,
 };
 
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -237,6 +239,10 @@ pub enum ResponseBody {
     Upstream(Box<Guarded>),
     /// Events of an upstream, of which the caller may not see everything.
     Events(Box<Events>),
+    /// Whose messages become those of another era.
+    Turned(Box<TurnedBody>),
+    /// Messages of a stream that is held for the caller.
+    Relayed(Box<Relayed>),
     /// With something to do when it is over.
     Parting(Box<Parting>),
     Own(Full<Bytes>),
@@ -339,6 +345,8 @@ impl Body for ResponseBody {
             Self::Web(body) => Pin::new(body).poll_frame(cx),
             Self::Upstream(guarded) => guarded.poll(cx),
             Self::Events(events) => events.poll(cx),
+            Self::Turned(turned) => turned.poll(cx),
+            Self::Relayed(relayed) => relayed.poll(cx),
             Self::Parting(parting) => Pin::new(parting.body()).poll_frame(cx),
         }
     }
@@ -346,7 +354,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream(guarded) => guarded.incoming.is_end_stream(),
-            Self::Events(_) => false,
+            Self::Events(_) | Self::Turned(_) | Self::Relayed(_) => false,
             Self::Parting(parting) => parting.is_end_stream(),
             Self::Own(whole) => whole.is_end_stream(),
             Self::Web(body) => body.is_end_stream(),
@@ -356,7 +364,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream(guarded) => guarded.incoming.size_hint(),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Turned(_) | Self::Relayed(_) => SizeHint::default(),
             Self::Parting(parting) => parting.size_hint(),
             Self::Own(whole) => whole.size_hint(),
             Self::Web(body) => body.size_hint(),

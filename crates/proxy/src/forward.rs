@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What an answer says about all of its bytes.
-const OF_THE_WHOLE: [HeaderName; 5] = [
+pub(crate) const OF_THE_WHOLE: [HeaderName; 5] = [
     header::CONTENT_LENGTH,
     header::ETAG,
     HeaderName::from_static("content-md5"),

@@ -7,7 +7,8 @@
 //! 4. Their proof reaches the upstream, and they may use it; or it does not exist for them.
 //! 5. No rule closes it to them now; their own credential is ready, or is obtained, or the answer says what is missing.
 //! 6. What they ask for is open to them, where that is looked at ([`crate::gate`]).
-//! 7. [`crate::forward`] carries the request there and the answer back.
+//! 7. What the upstream does not speak is said in its words ([`crate::bridge`]).
+//! 8. [`crate::forward`] carries the request there and the answer back.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use attache_net::{body::read_at_most, serve::Drain, upstream::UpstreamClient};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
+    uri::PathAndQuery,
 };
 use hyper::body::Incoming;
 use tokio::{
@@ -38,6 +40,7 @@ use crate::{
     account::{AccountUnclear, choose},
     aggregate::{self, Lists},
     body::{Arriving, REPLAY_LIMIT, RequestBody, ResponseBody},
+    bridge::KeptSessions,
     forward::{Errand, Head, Outcome},
     forward_auth,
     gate::{Gate, Passed},
@@ -51,6 +54,7 @@ use crate::{
     route::Asked,
     session::SessionIds,
     snapshot::{Protocol, Route, Snapshot},
+    sse::SseSessions,
     websocket::Handshake,
 };
 
@@ -103,13 +107,16 @@ pub struct Front {
     places: Arc<Places>,
     lists: Arc<Lists>,
     ids: Arc<RequestIds>,
+    kept: Arc<KeptSessions>,
+    sse: Arc<SseSessions>,
 }
 
 impl Front {
     pub fn new(parts: FrontParts, client: UpstreamClient<RequestBody>) -> Self {
         let ids = Arc::new(RequestIds::new(&*parts.random));
         let (places, lists) = (Arc::default(), Arc::default());
-        Self { parts: Arc::new(parts), client, places, lists, ids }
+        let (kept, sse) = (Arc::default(), Arc::default());
+        Self { parts: Arc::new(parts), client, places, lists, ids, kept, sse }
     }
 
     /// The same front with another worker's connections, and request ids.
@@ -169,7 +176,7 @@ impl Front {
 
     async fn proxy(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         mut request: Request<Incoming>,
         id: &RequestId,
         learned: &mut Learned,
@@ -181,8 +188,14 @@ impl Front {
         let (protocol, name) = (asked.protocol, asked.name.ok_or(Refusal::NoSuchUpstream)?);
         let name = choose(name, &head.headers).map_err(|AccountUnclear| Refusal::AccountUnclear)?;
         let stand_in = StandIn::new(snapshot, &name, &head);
-        let visit = Visit { snapshot, id, who: &who, protocol, name: &name, completes: false };
-        match self.visit(visit, head, Arriving::Streamed(body), handshake, learned).await {
+        let visit =
+            Visit { snapshot, id, who: &who, protocol, name: &name, completes: false, at: None };
+        let body = Arriving::Streamed(body);
+        let outcome = match protocol {
+            Protocol::Mcp => self.cross(visit, head, body, learned).await,
+            Protocol::Http => self.visit(visit, head, body, handshake, learned).await,
+        };
+        match outcome {
             Ok(Outcome::Answered(response)) => Ok(response),
             Ok(Outcome::Refused(error, Some(body))) if protocol == Protocol::Mcp => {
                 Ok(stand_in.speak(error, &body))
@@ -222,27 +235,20 @@ impl Front {
     /// From the question whether they may to the answer of the upstream; `head` is the caller's.
     pub(crate) async fn visit(
         &self,
-        Visit { snapshot, id, who, protocol, name, completes }: Visit<'_>,
+        visit: Visit<'_>,
         head: request::Parts,
         body: Arriving,
         handshake: Option<Handshake>,
         learned: &mut Learned,
     ) -> Result<Outcome, Refusal> {
-        if !who.reach.includes(name) {
-            return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
-        }
-        let route = snapshot
-            .route(&name.upstream, protocol)
-            .filter(|route| route.access.permits(who))
-            .filter(|route| {
-                let broker = route.broker.as_ref();
-                name.account.is_none() || broker.is_some_and(|broker| broker.has_accounts())
-            })
-            .ok_or(Refusal::NoSuchUpstream)?;
+        let route = visit.permitted()?;
+        let Visit { id, who, protocol, name, completes, .. } = visit;
         learned.route = Some(Arc::clone(route));
         let rest = Asked::parse(head.uri.path()).map_or("", |asked| asked.rest);
         let uri = match protocol {
-            Protocol::Mcp => route.target.endpoint(),
+            Protocol::Mcp => {
+                visit.at.map_or_else(|| route.target.endpoint(), |path| route.target.at(path))
+            }
             Protocol::Http => {
                 route.target.below(rest, head.uri.query()).map_err(|_| Refusal::PathEscapes)?
             }
@@ -392,7 +398,15 @@ impl Front {
         obtained.ok().and_then(Result::ok).map(SessionIds).ok_or(Refusal::NoSessionKey)
     }
 
-    pub(crate) fn places(&self) -> &Places {
+    pub(crate) fn kept(&self) -> &KeptSessions {
+        &self.kept
+    }
+
+    pub(crate) fn sse(&self) -> &Arc<SseSessions> {
+        &self.sse
+    }
+
+    pub(crate) fn places(&self) -> &Arc<Places> {
         &self.places
     }
 
@@ -406,6 +420,10 @@ impl Front {
 
     pub(crate) fn request_id(&self) -> RequestId {
         self.ids.next()
+    }
+
+    pub(crate) fn fill(&self, bytes: &mut [u8]) {
+        self.parts.random.fill(bytes);
     }
 }
 
@@ -439,13 +457,33 @@ fn is_open(traffic: &Traffic, head: &request::Parts, path: &str) -> Result<(), R
 /// Where a caller goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Visit<'a> {
-    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) id: &'a RequestId,
     pub(crate) who: &'a Arc<Principal>,
     pub(crate) protocol: Protocol,
     pub(crate) name: &'a ConnectionName,
     /// Whether results have to say that they are complete.
     pub(crate) completes: bool,
+    /// Where it is at the upstream, if not at the one address of an MCP server.
+    pub(crate) at: Option<&'a PathAndQuery>,
+}
+
+impl<'a> Visit<'a> {
+    /// The route, if they may go there.
+    pub(crate) fn permitted(&self) -> Result<&'a Arc<Route>, Refusal> {
+        if !self.who.reach.includes(self.name) {
+            return Err(Refusal::Unauthenticated(OTHER_UPSTREAM));
+        }
+        let route = self
+            .snapshot
+            .route(&self.name.upstream, self.protocol)
+            .filter(|route| route.access.permits(self.who))
+            .filter(|route| {
+                let broker = route.broker.as_ref();
+                self.name.account.is_none() || broker.is_some_and(|broker| broker.has_accounts())
+            });
+        route.ok_or(Refusal::NoSuchUpstream)
+    }
 }
 
 /// What became known of a request on its way, for those who count and write down.

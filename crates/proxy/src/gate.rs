@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use attache_core::{Principal, Timestamp};
+use bytes::Bytes;
 use http::{Method, header, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body;
 use tokio::time::timeout;
 
 use crate::{
-    body::Arriving,
+    body::{Arriving, BodyError},
     front::BODY_LIMIT,
     gather::{GatherError, Gathered, Places, gather},
     headers::overrides_method,
@@ -129,11 +130,14 @@ impl<'a> Gate<'a> {
 }
 
 /// A message that the gateway reads itself, before it or anything of it goes on.
-pub(crate) async fn message(
-    body: Incoming,
+pub(crate) async fn message<B>(
+    body: B,
     places: &Places,
     who: &Principal,
-) -> Result<Gathered, Refusal> {
+) -> Result<Gathered, Refusal>
+where
+    B: Body<Data = Bytes, Error: Into<BodyError>>,
+{
     let gathered = timeout(BODY_LIMIT, gather(body, places, &who.user)).await;
     gathered.map_err(|_| Refusal::BodyTooSlow)?.map_err(|error| match error {
         GatherError::TooLarge => Refusal::BodyTooLarge,

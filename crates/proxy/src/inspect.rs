@@ -14,6 +14,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::bridge::decoded;
+
 /// A message as far as it decides anything.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
@@ -72,7 +74,11 @@ impl<'a> Message<'a> {
         let all = |name: &HeaderName, said: Option<&str>| {
             headers.get_all(name).iter().all(|value| said.is_some_and(|said| value == said))
         };
-        let named = self.tool.is_none() || all(&NAME, self.tool.as_deref());
+        // Encoded where it fits no header (PX-4).
+        let is_its = |value| {
+            decoded(value).as_deref().is_some_and(|said| self.tool.as_deref() == Some(said))
+        };
+        let named = self.tool.is_none() || headers.get_all(&NAME).iter().all(is_its);
         all(&METHOD, self.method.as_deref()) && named
     }
 }
@@ -289,6 +295,8 @@ mod tests {
             (&[("content-type", "application/json; charset=utf-16")], Err(Unclear::Encoding)),
             (&[JSON, ("content-encoding", "gzip")], Err(Unclear::Encoding)),
             (&[JSON, ("mcp-method", "ping")], Err(Unclear::Headers)),
+            (&[JSON, ("mcp-name", "=?base64?YQ==?=")], Ok(())),
+            (&[JSON, ("mcp-name", "=?base64?Yg==?=")], Err(Unclear::Headers)),
             (&[JSON, ("mcp-name", "b")], Err(Unclear::Headers)),
             (&[JSON, ("mcp-name", "a"), ("mcp-name", "b")], Err(Unclear::Headers)),
         ] {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use attache_core::{Principal, Timestamp};
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Frame;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::{
     body::{BodyError, Guarded, REPLAY_LIMIT},
+    events::{EventBuffer, changed},
     gather::{GATHER_LIMIT, Gathered, Place, Places, gather},
     members::Members,
     snapshot::Route,
@@ -123,7 +124,7 @@ impl Events {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Some(event) = self.buffer.next() {
-                let bytes = changed_event(event, &|message| self.listing.changed(message));
+                let bytes = changed(event, |message| self.listing.changed(message));
                 let event = Gathered { bytes, place: self.place.take() };
                 return Poll::Ready(Some(Ok(Frame::data(event.into_bytes()))));
             }
@@ -139,83 +140,12 @@ impl Events {
     }
 
     fn take(&mut self, data: &[u8]) -> Result<(), BodyError> {
-        self.buffer.bytes.extend_from_slice(data);
-        let size = self.buffer.bytes.len();
+        let size = self.buffer.push(data);
         if size > REPLAY_LIMIT && self.place.is_none() {
             // Nobody waits within a stream: without a place it is over.
             self.place = Some(self.listing.places.try_take(&self.listing.who.user)?);
         }
         if size > GATHER_LIMIT { Err(Unreadable.into()) } else { Ok(()) }
-    }
-}
-
-/// Bytes that are cut where a blank line ends an event.
-#[derive(Debug)]
-struct EventBuffer {
-    bytes: BytesMut,
-    /// How much was looked at.
-    seen: usize,
-    at_line_start: bool,
-    after_cr: bool,
-}
-
-impl Default for EventBuffer {
-    fn default() -> Self {
-        Self { bytes: BytesMut::new(), seen: 0, at_line_start: true, after_cr: false }
-    }
-}
-
-impl EventBuffer {
-    /// The next whole event, its blank line included.
-    fn next(&mut self) -> Option<Bytes> {
-        while let Some(byte) = self.bytes.get(self.seen) {
-            self.seen += 1;
-            let second_half = self.after_cr && *byte == b'\n';
-            self.after_cr = *byte == b'\r';
-            if second_half {
-                if self.seen == 1 {
-                    // The rest of the blank line before.
-                    self.bytes.advance(1);
-                    self.seen = 0;
-                }
-                continue;
-            }
-            let ends_line = matches!(byte, b'\r' | b'\n');
-            let ends_event = ends_line && self.at_line_start;
-            self.at_line_start = ends_line;
-            if ends_event {
-                let event = self.bytes.split_to(self.seen).freeze();
-                self.seen = 0;
-                return Some(event);
-            }
-        }
-        None
-    }
-}
-
-/// `event` as it is, unless its data is a message that has to be another.
-fn changed_event(
-    event: Bytes,
-    changed: &dyn Fn(&str) -> serde_json::Result<Option<String>>,
-) -> Bytes {
-    let Ok(text) = str::from_utf8(&event) else { return event };
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut data: Vec<&str> = Vec::new();
-    let mut rest: Vec<&str> = Vec::new();
-    for line in text.lines() {
-        match line.strip_prefix("data:") {
-            Some(value) => data.push(value.strip_prefix(' ').unwrap_or(value)),
-            None if !line.is_empty() => rest.push(line),
-            None => {}
-        }
-    }
-    match changed(&data.join("\n")) {
-        Ok(Some(other)) => {
-            let lines = rest.into_iter().map(str::to_owned);
-            let lines: Vec<String> = lines.chain([format!("data: {other}\n\n")]).collect();
-            Bytes::from(lines.join("\n"))
-        }
-        _ => event,
     }
 }
 
@@ -243,7 +173,7 @@ fn shorten(message: &str, permits: &dyn Fn(&str) -> bool) -> serde_json::Result<
 
 /// The answer `message` with a result that says that it is one; `None` when it does already, or has
 /// none.
-fn complete(message: &str) -> serde_json::Result<Option<String>> {
+pub(crate) fn complete(message: &str) -> serde_json::Result<Option<String>> {
     let mut message: Members<'_> = serde_json::from_str(message)?;
     let Some(result) = message.get("result") else { return Ok(None) };
     let Ok(mut members) = serde_json::from_str::<Members<'_>>(result.get()) else {
@@ -301,31 +231,5 @@ mod tests {
         }
         assert_eq!(complete(r#"{"id":7,"error":{"code":1}}"#).unwrap(), None);
         assert_eq!(complete(r#"{"method":"notifications/progress"}"#).unwrap(), None);
-    }
-
-    #[test]
-    fn events_are_cut_at_blank_lines_wherever_the_bytes_break() {
-        let split = LIST.replace(",\"tools\"", ",\ndata:\"tools\"");
-        for (sent, received) in [
-            (format!("id: 1\ndata: {LIST}\n\n"), format!("id: 1\ndata: {SHORTER}\n\n")),
-            (format!(":\n\ndata:{split}\nid: 2\n\n"), format!(":\n\nid: 2\ndata: {SHORTER}\n\n")),
-            (format!("event: message\r\ndata: {LIST}\r\n\r\n: x\r\n\r\n"), {
-                format!("event: message\ndata: {SHORTER}\n\n: x\r\n\r")
-            }),
-            (format!("data: {LIST}\r\r"), format!("data: {SHORTER}\n\n")),
-            ("data: {}\n\ndata: un".to_owned(), "data: {}\n\n".to_owned()),
-        ] {
-            for step in [1, 7, sent.len()] {
-                let mut buffer = EventBuffer::default();
-                let mut out = Vec::new();
-                for piece in sent.as_bytes().chunks(step) {
-                    buffer.bytes.extend_from_slice(piece);
-                    while let Some(event) = buffer.next() {
-                        out.extend_from_slice(&changed_event(event, &|list| shorten(list, &reads)));
-                    }
-                }
-                assert_eq!(String::from_utf8(out).unwrap(), received, "by {step}");
-            }
-        }
     }
 }

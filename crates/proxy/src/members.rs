@@ -9,6 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// An object's members as they came, in their order.
+#[derive(Default)]
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
@@ -20,6 +21,15 @@ impl<'a> Members<'a> {
     pub(crate) fn set(&mut self, name: &str, value: &'a RawValue) {
         for (_, old) in self.0.iter_mut().filter(|(key, _)| key == name) {
             *old = value;
+        }
+    }
+
+    /// In the place of a member of this name, or after the others.
+    pub(crate) fn put(&mut self, name: &str, value: &'a RawValue) {
+        if self.get(name).is_some() {
+            self.set(name, value);
+        } else {
+            self.push(name, value);
         }
     }
 

@@ -266,6 +266,14 @@ impl Refusal {
         )
     }
 
+    /// The same about the message as the caller sent it.
+    pub(crate) fn about(self, asked: &Bytes) -> Self {
+        match self {
+            Self::Denied(denial, Some(_)) => Self::Denied(denial, Some(asked.clone())),
+            other => other,
+        }
+    }
+
     /// About one upstream and not about the request.
     pub(crate) fn is_upstreams(&self) -> bool {
         matches!(

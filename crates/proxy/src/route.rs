@@ -39,6 +39,11 @@ impl Target {
         self.uri(self.exact.clone())
     }
 
+    /// The URL of `path` where it is.
+    pub(crate) fn at(&self, path: &PathAndQuery) -> Uri {
+        self.uri(path.clone())
+    }
+
     /// The URL of `rest` below the base path, byte for byte, with the client's query.
     pub(crate) fn below(&self, rest: &str, query: Option<&str>) -> Result<Uri, Escapes> {
         if has_dot_segment(rest) {

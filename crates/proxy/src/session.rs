@@ -64,6 +64,40 @@ impl SessionIds {
     }
 }
 
+/// Of sessions that are the gateway's alone, because the upstream has none ([`crate::bridge`]).
+impl SessionIds {
+    pub(crate) fn seal_bridged(
+        &self,
+        user: &UserId,
+        server: &ConnectionName,
+        agreed: &[u8],
+    ) -> Option<HeaderValue> {
+        let slot = Slot::Upstream(server.clone());
+        let sealed = seal::seal(&self.0, &of_bridged(user, &slot), agreed);
+        HeaderValue::try_from(format!("{BRIDGED}{}", base64url(&sealed.0))).ok()
+    }
+
+    pub(crate) fn open_bridged(
+        &self,
+        user: &UserId,
+        server: &ConnectionName,
+        id: &HeaderValue,
+    ) -> Option<Vec<u8>> {
+        let id = id.as_bytes().strip_prefix(BRIDGED.as_bytes())?;
+        let sealed = Sealed(URL_SAFE_NO_PAD.decode(id).ok()?);
+        let slot = Slot::Upstream(server.clone());
+        seal::open(&self.0, &of_bridged(user, &slot), &sealed).ok().map(|agreed| agreed.to_vec())
+    }
+}
+
+/// No other id has a point in it.
+const BRIDGED: &str = "b.";
+
+/// Whether it says that it is one of those.
+pub(crate) fn is_bridged(id: &HeaderValue) -> bool {
+    id.as_bytes().starts_with(BRIDGED.as_bytes())
+}
+
 fn binding<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
     Binding { user, slot, version: Version(0) }
 }
@@ -71,6 +105,10 @@ fn binding<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
 /// The version tells it from the ids of an upstream of that name.
 fn of_all<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
     Binding { user, slot, version: Version(1) }
+}
+
+fn of_bridged<'a>(user: &'a UserId, slot: &'a Slot) -> Binding<'a> {
+    Binding { user, slot, version: Version(2) }
 }
 
 fn slot_of_all() -> Option<Slot> {
@@ -100,5 +138,18 @@ mod tests {
         assert_eq!(ids.inward(&ada, &work, &given), None);
         assert_eq!(ids.inward(&ada, &notes, &upstream_id), None);
         assert_eq!(fresh().inward(&ada, &notes, &given), None);
+
+        let bridged = ids.seal_bridged(&ada, &notes, b"agreed").unwrap();
+        assert!(is_bridged(&bridged) && !is_bridged(&given));
+        assert_eq!(ids.open_bridged(&ada, &notes, &bridged).as_deref(), Some(&b"agreed"[..]));
+        for (user, server, id) in [
+            (&grace, &notes, &bridged),
+            (&ada, &other, &bridged),
+            (&ada, &work, &bridged),
+            (&ada, &notes, &given),
+        ] {
+            assert_eq!(ids.open_bridged(user, server, id), None);
+        }
+        assert_eq!(ids.inward(&ada, &notes, &bridged), None);
     }
 }

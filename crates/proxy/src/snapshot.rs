@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     breaker::Breaker,
+    bridge::Eras,
     crowd::Crowd,
     forward_auth::{Proxies, Proxy},
     metrics::{Metrics, RouteMetrics},
@@ -35,6 +36,8 @@ pub struct Snapshot {
 pub struct Route {
     pub name: UpstreamName,
     pub protocol: Protocol,
+    /// Of an MCP server.
+    pub transport: Transport,
     pub target: Target,
     pub access: Access,
     /// Of an MCP server.
@@ -65,6 +68,7 @@ pub struct Live {
     pub(crate) metrics: RouteMetrics,
     /// The revision of MCP in which it gave no session id when one was begun last.
     pub(crate) sessionless: Sessionless,
+    pub(crate) eras: Eras,
 }
 
 /// Whoever has no sessions need not be asked to begin one.
@@ -91,8 +95,18 @@ impl Live {
             rests: Rests::default(),
             metrics,
             sessionless: Sessionless::default(),
+            eras: Eras::default(),
         }
     }
+}
+
+/// How messages reach an MCP server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// 2025-03-26 and later.
+    StreamableHttp,
+    /// HTTP+SSE, of 2024-11-05: on one stream everything comes, and to another address it is sent.
+    Sse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use std::{cell::LazyCell, fs, path::PathBuf, thread};
 
-use attache_config::{Source, load_supported};
+use attache_config::{Source, load};
 use attache_core::Dialect;
 use url::Url;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
     fs::write(folder.join("template.toml"), input).expect("a template can be written");
     let source = Source::new(&folder.join("attache.toml"), CONFIGURATION).expect("TOML");
     let key = || "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned();
-    let config = match load_supported(&source, &|_| Some(key())).accept() {
+    let config = match load(&source, &|_| Some(key())).accept() {
         Ok((config, _)) => config,
         Err(problems) => {
             let told = problems.render(false);

@@ -1,6 +1,6 @@
 //! `attache check`: every problem at once.
 
-use attache_config::{Source, environment, load_supported};
+use attache_config::{Source, environment, load};
 
 use super::find;
 use crate::{Failure, cli::Check, terminal::Terminal};
@@ -10,7 +10,7 @@ use crate::{Failure, cli::Check, terminal::Terminal};
 pub(crate) fn run(check: &Check, terminal: Terminal) -> Result<(), Failure> {
     let file = find(check.config.as_deref())?;
     let source = Source::read(&file).map_err(Failure::usage)?;
-    let loaded = load_supported(&source, &environment);
+    let loaded = load(&source, &environment);
     if terminal.is_machine() && !check.print {
         terminal.data(&loaded.diagnostics, Vec::new);
     } else if !loaded.diagnostics.is_empty() {

@@ -20,7 +20,7 @@ use attache_config::{
 };
 use attache_core::{Access, UpstreamName, outbound::Outbound, store::Stores};
 use attache_proxy::{
-    Protocol, Route,
+    Protocol, Route, Transport,
     snapshot::{Live, Target},
 };
 use url::Url;
@@ -90,11 +90,12 @@ fn route(
     Ok(Route {
         name: upstream.name.clone(),
         protocol: match upstream.protocol {
-            Configured::StreamableHttp => Protocol::Mcp,
+            Configured::StreamableHttp | Configured::Sse => Protocol::Mcp,
             Configured::Http => Protocol::Http,
-            Configured::Sse => {
-                return Err(refuse("this version does not support protocol \"sse\""));
-            }
+        },
+        transport: match upstream.protocol {
+            Configured::StreamableHttp | Configured::Http => Transport::StreamableHttp,
+            Configured::Sse => Transport::Sse,
         },
         target: Target::parse(&upstream.url)
             .map_err(|_| refuse("url is not an http or https URL with a host"))?,

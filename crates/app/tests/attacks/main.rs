@@ -37,6 +37,7 @@ mod connect;
 mod device;
 mod egress;
 mod entra;
+mod eras;
 mod exchange;
 #[cfg(feature = "ext-authz")]
 mod ext_authz;

@@ -18,8 +18,13 @@ use crate::{
     world::{Surroundings, World},
 };
 
-/// One that nobody answers at, and one whose name would divide its tools' wrongly.
+/// One that nobody answers at, one whose name would divide its tools' wrongly, and one for engineers.
 const MORE: &str = r#"
+[[upstream]]
+name = "secret"
+url = "{bare}secret"
+allow.groups = ["engineering"]
+
 [[upstream]]
 name = "dead"
 url = "http://127.0.0.1:1/mcp"
@@ -241,7 +246,8 @@ async fn an_upstreams_session_is_as_long_as_the_callers() {
     let read = json!({ "name": "guarded__read_a" });
     let said = || -> Vec<String> {
         let arrived = world.bare.arrived();
-        let said = arrived.iter().map(|one| {
+        let of_it = arrived.iter().filter(|one| one.target == "/guarded");
+        let said = of_it.map(|one| {
             assert_eq!(
                 one.all("mcp-session-id").len(),
                 usize::from(!one.body.contains("initialize\""))
@@ -386,11 +392,105 @@ async fn a_caller_of_a_later_revision_is_answered_in_it() {
         let progress = answer.body.matches("\"progressToken\":7").count();
         assert_eq!(progress, if name.ends_with("count") { 3 } else { 0 });
     }
-    for method in ["initialize", "ping", "prompts/list"] {
+    for method in ["initialize", "ping", "logging/setLevel"] {
         let answer = says(method, "", &none).await;
         assert_eq!(answer.status, 404);
         assert!(answer.body.contains("-32601"), "{}", answer.body);
     }
     assert!(ask(&ada, "tools/list", &json!({ "_meta": meta }), &[]).await.body.contains("-32020"));
+    world.end().await;
+}
+
+/// Prompts and resources are as far apart as tools.
+#[tokio::test]
+async fn what_is_read_is_ones_own_too() {
+    let world = world().await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let lists = async |of: &Program, method: &str, pointer: &str, key: &str| {
+        let list = result(&ask(of, method, &json!({}), &[]).await);
+        let listed = list.pointer(pointer).and_then(Value::as_array).expect("a list").clone();
+        listed.iter().map(|one| one[key].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    for (program, servers) in [(&ada, &["guarded", "secret"][..]), (&grace, &["guarded"])] {
+        let prompts = lists(program, "prompts/list", "/result/prompts", "name").await;
+        let expected: Vec<String> = servers.iter().map(|name| format!("{name}__greet")).collect();
+        assert_eq!(prompts, expected);
+        let resources = lists(program, "resources/list", "/result/resources", "uri").await;
+        let uri = |name: &&str| format!("attache://{name}/file:///a");
+        assert_eq!(resources, servers.iter().map(uri).collect::<Vec<_>>());
+    }
+    let read = async |of: &Program, method: &str, params: Value| {
+        let answer = result(&ask(of, method, &params, &[]).await);
+        let code = answer.pointer("/error/code").and_then(Value::as_i64);
+        code.map_or_else(|| "answered".to_owned(), |code| code.to_string())
+    };
+    let completes = |name: &str| json!({ "ref": { "type": "ref/prompt", "name": name } });
+    for (method, params, expected) in [
+        ("resources/read", json!({ "uri": "attache://guarded/file:///a" }), "answered"),
+        ("prompts/get", json!({ "name": "guarded__greet" }), "answered"),
+        ("completion/complete", completes("guarded__greet"), "answered"),
+        ("resources/read", json!({ "uri": "attache://secret/file:///a" }), "-32602"),
+        ("prompts/get", json!({ "name": "secret__greet" }), "-32602"),
+        ("completion/complete", completes("secret__greet"), "-32602"),
+        ("resources/read", json!({ "uri": "attache://nobody/file:///a" }), "-32602"),
+        ("resources/read", json!({ "uri": "file:///a" }), "-32602"),
+        ("resources/read", json!({ "uri": "attache://../secret/file:///a" }), "-32602"),
+        ("resources/subscribe", json!({ "uri": "attache://guarded/file:///a" }), "-32601"),
+        ("logging/setLevel", json!({ "level": "debug" }), "-32601"),
+    ] {
+        assert_eq!(read(&grace, method, params).await, expected, "{method}");
+    }
+    let arrived = world.bare.arrived();
+    let of_secret = arrived.iter().filter(|one| one.target == "/secret");
+    assert!(of_secret.count() > 0, "Ada's lists came from there");
+    let asked: Vec<_> =
+        arrived.iter().filter(|one| one.body.contains("\"resources/read\"")).collect();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].body.contains("\"file:///a\"") && asked[0].target == "/guarded");
+    let told = ask(&grace, "prompts/get", &json!({ "name": "mail__x" }), &[]).await;
+    assert!(told.body.contains("/connect/mail"), "{}", told.body);
+    world.end().await;
+}
+
+/// Another account than the first is named with its upstream, and is nobody else's.
+#[tokio::test]
+async fn an_account_is_chosen_with_its_upstream() {
+    let world = world().await;
+    let mut visitor = world.ada().await;
+    visitor.connect("rooms").await;
+    visitor.connect("rooms@work").await;
+    world.grace().await.connect("rooms").await;
+    let (ada, grace) = (world.program(ADA), world.program(GRACE));
+    let read = json!({ "name": "rooms__read_a" });
+    let mut sent = Vec::new();
+    let work = ("attache-account", "rooms@work");
+    for headers in [&[][..], &[work], &[]] {
+        assert_eq!(ask(&ada, "tools/call", &read, headers).await.status, 200);
+        let called = world.bare.arrived().into_iter().rfind(|one| one.body.contains("read_a"));
+        let called = called.expect("it arrived");
+        sent.push(called.all("authorization").join(" "));
+        assert!(called.all("attache-account").is_empty());
+    }
+    assert!(sent[0] == sent[2] && sent[0] != sent[1], "{}", sent.len());
+    let told = ask(&grace, "tools/call", &read, &[work]).await;
+    assert!(told.body.contains("/connect/rooms@work"), "{}", told.body);
+    for given in ["work", "rooms", "rooms@work,rooms@home", "rooms@work, ", "../x@y"] {
+        let refused = ask(&ada, "tools/call", &read, &[("attache-account", given)]).await;
+        assert_eq!(refused.status, 400, "{given}");
+    }
+    world.end().await;
+}
+
+/// One that says nothing costs a moment, and not each time.
+#[tokio::test]
+async fn a_silent_upstream_is_not_waited_for() {
+    const SILENT: &str = "\n[[upstream]]\nname = \"silent\"\nurl = \"{bare}silent\"\n";
+    let surroundings = Surroundings { more: SILENT.to_owned(), ..Surroundings::default() };
+    let world = World::among("sqlite:attache.db", surroundings).await;
+    let ada = world.program(ADA);
+    for patience in [Duration::from_secs(10), Duration::from_secs(2)] {
+        let listed = tokio::time::timeout(patience, tools(&ada)).await;
+        assert!(!of(&listed.expect("the others are listed"), "guarded").is_empty());
+    }
     world.end().await;
 }

@@ -1,7 +1,7 @@
 //! An upstream without any defence: it takes every request, asks for no token, and remembers it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     convert::Infallible,
     net::Ipv4Addr,
     pin::Pin,
@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime::Handle};
+use tokio::{net::TcpListener, runtime::Handle, sync::mpsc};
 use url::Url;
 
 /// Bytes of a body; these upstreams are sent small ones.
@@ -50,6 +50,10 @@ pub(crate) struct Bare {
     open: Arc<AtomicUsize>,
     answers: Arc<Mutex<VecDeque<(&'static str, String)>>>,
     challenge: Arc<Mutex<Option<(StatusCode, HeaderValue)>>>,
+    /// Begun at `/sessions`, and not ended.
+    sessions: Arc<Mutex<Vec<String>>>,
+    /// Held at `/sse`.
+    streams: Arc<Mutex<HashMap<String, mpsc::UnboundedSender<Bytes>>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +83,8 @@ impl Bare {
             open: Arc::default(),
             answers: Arc::default(),
             challenge: Arc::default(),
+            sessions: Arc::default(),
+            streams: Arc::default(),
         };
         let routes = Router::new().fallback(take).with_state(bare.clone());
         Handle::current().spawn(async move { axum::serve(listener, routes).await });
@@ -122,6 +128,11 @@ impl Bare {
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Ends what was begun at `/sessions`.
+    pub(crate) fn forget_sessions(&self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -149,6 +160,7 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     let play = head.headers.get(PLAY).and_then(|play| play.to_str().ok()).map(str::to_owned);
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
     let by_itself = answer(&body, head.uri.path());
+    let arrived_headers = head.headers.clone();
     let arrived = Arrived {
         target: head.uri.to_string(),
         headers: head.headers,
@@ -181,10 +193,155 @@ async fn take(State(bare): State<Bare>, mut request: Request<Body>) -> Response 
     if let Some((status, challenge)) = challenge {
         return (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
     }
+    match head.uri.path() {
+        "/modern" => return modern(&arrived_headers, &body),
+        "/sessions" => return in_session(&bare, &head.method, &arrived_headers, &body),
+        "/silent" => return std::future::pending().await,
+        "/sse" | "/foreign" => return stream(&bare, &head.method, head.uri.path()),
+        "/sse/messages" => return in_stream(&bare, head.uri.query().unwrap_or_default(), &body),
+        _ => {}
+    }
     let told = bare.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let (kind, body) = told.unwrap_or(("application/json", by_itself));
     let headers = [(header::CONTENT_TYPE.as_str(), kind), ("mcp-session-id", SESSION_ID)];
     (headers, body).into_response()
+}
+
+/// At `/sse`, a server of the transport before Streamable HTTP; at `/foreign`, one that wants messages
+/// to go elsewhere.
+fn stream(bare: &Bare, method: &http::Method, path: &str) -> Response {
+    if *method != http::Method::GET {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let mut streams = bare.streams.lock().unwrap_or_else(PoisonError::into_inner);
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let name = format!("stream-{}", streams.len());
+    let port = bare.url.port().unwrap_or_default();
+    let endpoint = match path {
+        "/foreign" => format!("http://localhost:{port}/collect?{name}"),
+        _ => format!("/sse/messages?{name}"),
+    };
+    drop(sender.send(format!("event: endpoint\ndata: {endpoint}\n\n").into()));
+    streams.insert(name, sender);
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::new(Fed(receiver))).into_response()
+}
+
+fn in_stream(bare: &Bare, name: &str, body: &[u8]) -> Response {
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    let streams = bare.streams.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(stream) = streams.get(name) else { return StatusCode::NOT_FOUND.into_response() };
+    if let Some(id) = message.get("id") {
+        let result = if text_at(&message, "/method") == Some("tools/call") {
+            json!({ "content": [{ "type": "text", "text": name }] })
+        } else {
+            let own: Value = serde_json::from_str(&answer(body, "/sse")).unwrap_or_default();
+            own.get("result").cloned().unwrap_or_default()
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        let asks = json!({ "jsonrpc": "2.0", "id": 5, "method": "roots/list" });
+        for message in [asks, answer] {
+            drop(stream.send(format!("event: message\ndata: {message}\n\n").into()));
+        }
+    }
+    StatusCode::ACCEPTED.into_response()
+}
+
+struct Fed(mpsc::UnboundedReceiver<Bytes>);
+
+impl hyper::body::Body for Fed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+fn text_at<'a>(message: &'a Value, pointer: &str) -> Option<&'a str> {
+    message.pointer(pointer).and_then(Value::as_str)
+}
+
+/// At `/modern`, a server that knows nothing but 2026-07-28, and reads it strictly.
+fn modern(headers: &HeaderMap, body: &[u8]) -> Response {
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    let id = message.get("id").cloned().unwrap_or_default();
+    let meta = message.pointer("/params/_meta").cloned().unwrap_or_default();
+    let meta = |name: &str| meta.get(format!("io.modelcontextprotocol/{name}"));
+    let says = |name: &str| headers.get(name).and_then(|said| said.to_str().ok());
+    let is_modern = says("mcp-protocol-version") == Some("2026-07-28")
+        && meta("protocolVersion").is_some_and(|said| said == "2026-07-28");
+    let error = |status, code: i32, data: Value| {
+        let error = json!({ "code": code, "message": "no", "data": data });
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+        (status, axum::Json(answer)).into_response()
+    };
+    if !is_modern || meta("clientCapabilities").is_none() {
+        return error(StatusCode::BAD_REQUEST, -32022, json!({ "supported": ["2026-07-28"] }));
+    }
+    let (method, name) = (text_at(&message, "/method"), text_at(&message, "/params/name"));
+    if says("mcp-method") != method || says("mcp-name") != name || says("mcp-session-id").is_some()
+    {
+        return error(StatusCode::BAD_REQUEST, -32020, Value::Null);
+    }
+    let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    let result = match (method, name) {
+        (Some("server/discover"), _) => json!({ "supportedVersions": ["2026-07-28"],
+            "capabilities": { "tools": {}, "logging": {}, "resources": { "subscribe": true } } }),
+        (Some("tools/list"), _) => json!({ "tools": TOOLS.iter().map(tool).collect::<Vec<_>>() }),
+        (Some("tools/call"), Some("asks")) => json!({ "resultType": "input_required" }),
+        (Some("tools/call"), _) => json!({ "content": [{ "type": "text", "text": "done" }] }),
+        _ => return error(StatusCode::NOT_FOUND, -32601, Value::Null),
+    };
+    axum::Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
+}
+
+/// At `/sessions`, a server up to 2025-11-25 that answers in sessions only, by their names.
+fn in_session(bare: &Bare, method: &http::Method, headers: &HeaderMap, body: &[u8]) -> Response {
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    let id = message.get("id").cloned().unwrap_or_default();
+    let says = |name: &str| headers.get(name).and_then(|said| said.to_str().ok()).unwrap_or("");
+    if says("mcp-protocol-version") == "2026-07-28" {
+        return (StatusCode::BAD_REQUEST, "Unsupported protocol version").into_response();
+    }
+    let mut sessions = bare.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    let session = says("mcp-session-id");
+    if text_at(&message, "/method") == Some("initialize") {
+        let session = format!("session-{}-of-many", bare.arrived().len());
+        sessions.push(session.clone());
+        let result = json!({ "protocolVersion": "2025-06-18",
+            "capabilities": { "tools": { "listChanged": true }, "logging": {} },
+            "serverInfo": { "name": "bare", "version": "1" } });
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        return ([("mcp-session-id", session)], axum::Json(answer)).into_response();
+    }
+    if !sessions.iter().any(|one| one == session) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    if *method == http::Method::DELETE {
+        sessions.retain(|one| one != session);
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    if message.get("id").is_none() {
+        return StatusCode::ACCEPTED.into_response();
+    }
+    let events = |body| ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response();
+    match text_at(&message, "/params/name") {
+        Some("asks") => events(Body::from(
+            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"sampling/createMessage\"}\n\n",
+        )),
+        Some("hangs") => {
+            bare.open.fetch_add(1, Relaxed);
+            let open = Arc::clone(&bare.open);
+            events(Body::new(Endless { floods: false, has_begun: false, open }))
+        }
+        _ => {
+            let result = json!({ "content": [{ "type": "text", "text": session }] });
+            axum::Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
+        }
+    }
 }
 
 /// What it says when it was not told: as much of MCP as lets a session begin. At [`LARGE`] its list
@@ -197,6 +354,9 @@ fn answer(message: &[u8], path: &str) -> String {
     let result = match message.get("method").and_then(Value::as_str) {
         Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
         Some("tools/list") => json!({ "tools": TOOLS.iter().map(tool).collect::<Vec<_>>() }),
+        Some("prompts/list") => json!({ "prompts": [{ "name": "greet" }] }),
+        Some("resources/list") => json!({ "resources": [{ "uri": "file:///a", "name": "a" }] }),
+        Some("resources/read") => json!({ "contents": [{ "uri": "file:///a", "text": "of a" }] }),
         _ => json!({}),
     };
     json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()

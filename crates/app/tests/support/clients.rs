@@ -20,6 +20,8 @@ pub(crate) enum Client {
     TypeScript,
     /// SDK 2.x, which tries 2026-07-28 first.
     TypeScript2,
+    /// The same, when it has forgotten all earlier revisions.
+    TypeScript2Alone,
     Python,
 }
 
@@ -66,10 +68,13 @@ impl Client {
                 return Heard { tools: client.tools(), result: client.call(tool, arguments) };
             }
             Self::TypeScript => "mcp-client-ts.mjs",
-            Self::TypeScript2 => "mcp-client-2.mjs",
+            Self::TypeScript2 | Self::TypeScript2Alone => "mcp-client-2.mjs",
             Self::Python => "mcp_client.py",
         };
-        let asked = json!({ "url": url, "token": token, "tool": tool, "args": arguments });
+        let mut asked = json!({ "url": url, "token": token, "tool": tool, "args": arguments });
+        if self == Self::TypeScript2Alone {
+            asked["mode"] = json!({ "pin": "2026-07-28" });
+        }
         let said = run(script, &asked);
         let (Some(tools), Some([result])) =
             (said["tools"].as_array(), said["results"].as_array().map(Vec::as_slice))

@@ -26,6 +26,10 @@ pub(crate) struct Setting {
     pub access_token: Duration,
     /// How long the upstream's token endpoint thinks.
     pub token_delay: Duration,
+    /// As the gateway is told of `notes`.
+    pub protocol: &'static str,
+    /// What else is said to the MCP server's script.
+    pub how: &'static [&'static str],
 }
 
 impl Setting {
@@ -34,6 +38,8 @@ impl Setting {
         server: "mcp-server-ts.mjs",
         access_token: Duration::from_mins(10),
         token_delay: Duration::ZERO,
+        protocol: "streamable-http",
+        how: &[],
     };
     /// Every access token expires soon.
     pub(crate) const EXPIRING: Self = Self { access_token: Duration::from_secs(5), ..Self::CALM };
@@ -99,7 +105,11 @@ impl Stage {
             }),
         );
         let issuer = authorization_server.says("url");
-        let server = Peer::start(setting.server, &json!({ "port": server_port, "issuer": issuer }));
+        let mut options = json!({ "port": server_port, "issuer": issuer });
+        for option in setting.how {
+            options[*option] = json!(true);
+        }
+        let server = Peer::start(setting.server, &options);
         let token_endpoint = Relay::to(issuer);
 
         let mut environment = brokered::secrets(&idp, &authorization_server);
@@ -107,7 +117,7 @@ impl Stage {
         let secrets = environment.iter().map(|(_, secret)| secret.clone()).collect();
         environment.push(("STORE_URL", store.to_owned()));
         let configuration =
-            configuration(&url, &idp, &authorization_server, &token_endpoint, &server)
+            configuration(&url, &idp, &authorization_server, &token_endpoint, &server, setting)
                 + &edge::known_by_certificate(proxy_port);
         let gateway = Gateway::start(port, &configuration, environment);
         let secrets = RefCell::new(secrets);
@@ -220,6 +230,7 @@ fn configuration(
     authorization_server: &Peer,
     token_endpoint: &Relay,
     server: &Peer,
+    Setting { protocol, .. }: Setting,
 ) -> String {
     let resource = server.says("resource");
     let identity = brokered::identity(idp, url);
@@ -233,7 +244,7 @@ url = {{ env = "STORE_URL" }}
 [[upstream]]
 name = "notes"
 url = "{resource}"
-protocol = "streamable-http"
+protocol = "{protocol}"
 {broker}
 [[upstream]]
 name = "api"

@@ -21,14 +21,13 @@ mod store;
 mod tools;
 mod traffic;
 mod upstream;
-mod version;
 
 use std::{net::SocketAddr, time::Duration};
 
 use attache_core::Secret;
 use url::Url;
 
-pub(crate) use self::{broker::scopes, version::supported};
+pub(crate) use self::broker::scopes;
 use crate::{
     diagnose::Place,
     model::{Audit, Config, Egress},

@@ -1,11 +1,14 @@
 //! What the gateway answers where all upstreams are one server.
 
+use std::collections::BTreeMap;
+
 use attache_core::ConnectionName;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
+use super::kind::Kind;
 use crate::{
     body::ResponseBody,
     gather::{Gathered, Place},
@@ -15,9 +18,15 @@ use crate::{
 
 /// JSON-RPC 2.0 section 5.1.
 const NO_METHOD: i32 = -32601;
+const UNKNOWN: i32 = -32602;
 
-const INSTRUCTIONS: &str = "The tools of several servers. The name of each begins with its \
-    server's, and two underscores. Where a server has one tool alone, called connect_ and its \
+/// What is asked of the upstreams that have it. Nobody is told of changes.
+fn capabilities() -> Value {
+    json!({ "tools": {}, "prompts": {}, "resources": {}, "completions": {} })
+}
+
+const INSTRUCTIONS: &str = "Tools, prompts and resources of several servers. The name of each begins \
+    with its server's, and two underscores; a resource's address with attache:// and its server's. Where a server has one tool alone, called connect_ and its \
     name, its user has to connect it first: call the tool to be told where.";
 
 /// To the message of this id.
@@ -35,22 +44,23 @@ struct Message<'a, T> {
 }
 
 #[derive(Serialize)]
-struct Tools<'a> {
-    tools: &'a RawValue,
+struct Listed<'a> {
     #[serde(flatten)]
-    kind: Option<Kind>,
+    list: BTreeMap<&'static str, &'a RawValue>,
+    #[serde(flatten)]
+    hold: Option<Hold>,
 }
 
 /// A result of a stateless revision that could be kept: it is for one person, and not for long.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Kind {
+struct Hold {
     result_type: &'static str,
     ttl_ms: u32,
     cache_scope: &'static str,
 }
 
-const UNKEPT: Kind = Kind { result_type: "complete", ttl_ms: 0, cache_scope: "private" };
+const UNKEPT: Hold = Hold { result_type: "complete", ttl_ms: 0, cache_scope: "private" };
 
 #[derive(Deserialize)]
 struct Initialize<'a> {
@@ -71,7 +81,7 @@ impl Answer<'_> {
         let version = asked.and_then(|asked| legacy(&asked.params.protocol_version));
         self.result(&json!({
             "protocolVersion": version.unwrap_or(LATEST_LEGACY),
-            "capabilities": { "tools": {} },
+            "capabilities": capabilities(),
             "serverInfo": { "name": "attache", "version": env!("CARGO_PKG_VERSION") },
             "instructions": INSTRUCTIONS,
         }))
@@ -81,7 +91,7 @@ impl Answer<'_> {
     pub(super) fn discovered(&self) -> Response<ResponseBody> {
         self.result(&json!({
             "supportedVersions": [MODERN],
-            "capabilities": { "tools": {} },
+            "capabilities": capabilities(),
             "instructions": INSTRUCTIONS,
             "resultType": UNKEPT.result_type,
             "ttlMs": UNKEPT.ttl_ms,
@@ -95,9 +105,15 @@ impl Answer<'_> {
         self.result(&json!({}))
     }
 
-    /// `tools` is a JSON array; `place`, what it takes if it is large.
-    pub(super) fn tools(&self, tools: &RawValue, place: Option<Place>) -> Response<ResponseBody> {
-        let bytes = self.message(&Tools { tools, kind: self.modern.then_some(UNKEPT) });
+    /// `list` is a JSON array; `place`, what it takes if it is large.
+    pub(super) fn listed(
+        &self,
+        kind: Kind,
+        list: &RawValue,
+        place: Option<Place>,
+    ) -> Response<ResponseBody> {
+        let list = BTreeMap::from([(kind.member(), list)]);
+        let bytes = self.message(&Listed { list, hold: self.modern.then_some(UNKEPT) });
         answered(Gathered { bytes, place }.into_bytes())
     }
 
@@ -109,6 +125,21 @@ impl Answer<'_> {
     pub(super) fn connected(&self, name: &ConnectionName) -> Response<ResponseBody> {
         let words = format!("{name}: It is connected. List the tools again to find its tools.");
         self.result(&self.text(&words, false))
+    }
+
+    /// What has no way to carry words in its result.
+    pub(super) fn refused(&self, words: &str) -> Response<ResponseBody> {
+        // -32000 to -32099 are for servers (JSON-RPC 2.0 section 5.1).
+        let error = json!({ "code": -32001, "message": words });
+        let answer = json!({ "jsonrpc": "2.0", "id": self.id, "error": error });
+        json_response(StatusCode::OK, "application/json", &answer)
+    }
+
+    /// A prompt or a resource that is not there, or not for this person: the two look the same.
+    pub(super) fn unknown(&self) -> Response<ResponseBody> {
+        let error = json!({ "code": UNKNOWN, "message": "There is nothing of this name here." });
+        let answer = json!({ "jsonrpc": "2.0", "id": self.id, "error": error });
+        json_response(StatusCode::OK, "application/json", &answer)
     }
 
     /// PX-6.

@@ -1,12 +1,13 @@
-//! What tools are called where all upstreams are one: `{upstream}__{tool}`.
+//! What tools, prompts and resources are called where all upstreams are one: `{upstream}__{tool}`,
+//! `attache://{upstream}/{uri}`.
 //!
-//! The first `__` divides. No upstream here has one in its name or ends where it could begin, so
-//! that no two tools can be called the same.
+//! The first `__` divides, and the first slash. No upstream here has one of them in its name or ends
+//! where it could begin, so that no two can be called the same.
 
 use attache_core::UpstreamName;
 use serde_json::value::to_raw_value;
 
-use crate::members::Members;
+use crate::{bridge::unwrapped, members::Members};
 
 const BETWEEN: &str = "__";
 /// Of MCP's tool names (2025-11-25, tools, "Tool Names").
@@ -30,6 +31,21 @@ pub(super) fn split(name: &str) -> Option<(&str, &str)> {
     name.split_once(BETWEEN)
 }
 
+const URI: &str = "attache://";
+/// Of a resource's address, as clients keep them.
+const LONGEST_URI: usize = 8 * 1024;
+
+/// `None` for what is too long.
+pub(super) fn outward_uri(upstream: &UpstreamName, uri: &str) -> Option<String> {
+    let name = format!("{URI}{upstream}/{uri}");
+    (name.len() <= LONGEST_URI).then_some(name)
+}
+
+/// The upstream and what it calls the resource.
+pub(super) fn split_uri(uri: &str) -> Option<(&str, &str)> {
+    uri.strip_prefix(URI)?.split_once('/')
+}
+
 /// The tool that says where to connect an upstream.
 pub(super) fn of_connect(upstream: &UpstreamName) -> String {
     format!("{CONNECT}{upstream}")
@@ -39,26 +55,35 @@ pub(super) fn to_connect(name: &str) -> Option<&str> {
     name.strip_prefix(CONNECT).filter(|upstream| !upstream.contains(BETWEEN))
 }
 
-/// What a caller of a stateless revision says with each request, in `params._meta`. It is not so of
-/// the session in which the upstream gets it.
-const ENVELOPE: [&str; 4] = [
-    "io.modelcontextprotocol/protocolVersion",
-    "io.modelcontextprotocol/clientInfo",
-    "io.modelcontextprotocol/clientCapabilities",
-    "io.modelcontextprotocol/logLevel",
-];
+/// What the parameters of `body` have as text under `key`, or within `of` there.
+pub(super) fn named(body: &[u8], of: Option<&str>, key: &str) -> Option<String> {
+    let message: Members<'_> = serde_json::from_slice(body).ok()?;
+    let mut params: Members<'_> = serde_json::from_str(message.get("params")?.get()).ok()?;
+    if let Some(of) = of {
+        params = serde_json::from_str(params.get(of)?.get()).ok()?;
+    }
+    serde_json::from_str(params.get(key)?.get()).ok()
+}
 
-/// The call `body` for the tool that the upstream calls `tool`; all else as it came.
-pub(super) fn renamed(body: &[u8], tool: &str) -> Option<Vec<u8>> {
+/// The request `body` for what the upstream calls `own`; all else as it came. It is named by `key` of
+/// the parameters, or within `of` there.
+pub(super) fn renamed(body: &[u8], of: Option<&str>, key: &str, own: &str) -> Option<Vec<u8>> {
     let mut message: Members<'_> = serde_json::from_slice(body).ok()?;
     let mut params: Members<'_> = serde_json::from_str(message.get("params")?.get()).ok()?;
-    let tool = to_raw_value(tool).ok()?;
-    params.set("name", &tool);
-    let meta = params.get("_meta").and_then(|meta| serde_json::from_str(meta.get()).ok());
-    let meta = meta.and_then(|mut meta: Members<'_>| {
-        meta.retain(|key| !ENVELOPE.contains(&key));
-        to_raw_value(&meta).ok()
-    });
+    let own = to_raw_value(own).ok()?;
+    let inner = match of {
+        None => None,
+        Some(of) => {
+            let mut inner: Members<'_> = serde_json::from_str(params.get(of)?.get()).ok()?;
+            inner.set(key, &own);
+            Some(to_raw_value(&inner).ok()?)
+        }
+    };
+    match (of, &inner) {
+        (Some(of), Some(inner)) => params.set(of, inner),
+        _ => params.set(key, &own),
+    }
+    let meta = unwrapped(&params);
     if let Some(meta) = &meta {
         params.set("_meta", meta);
     }
@@ -90,12 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn no_two_resources_are_called_the_same() {
+        let upstreams = ["a", "a-b", "a_b"].map(|name| UpstreamName::parse(name).unwrap());
+        for upstream in &upstreams {
+            for uri in ["file:///a/b?c#d", "/x", "attache://a/x", "", "test://{id}/data"] {
+                let name = outward_uri(upstream, uri).unwrap();
+                assert_eq!(split_uri(&name), Some((upstream.as_str(), uri)));
+            }
+        }
+        assert_eq!(outward_uri(&upstreams[0], &"x".repeat(LONGEST_URI)), None);
+        assert_eq!(split_uri("file:///a/b"), None);
+        let sent = r#"{"id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"a__p"},"argument":{"name":"n"}}}"#;
+        assert_eq!(named(sent.as_bytes(), Some("ref"), "name").as_deref(), Some("a__p"));
+        let there = renamed(sent.as_bytes(), Some("ref"), "name", "p").unwrap();
+        assert_eq!(String::from_utf8(there).unwrap(), sent.replace("a__p", "p"));
+    }
+
+    #[test]
     fn a_call_keeps_everything_but_its_tools_name() {
         let sent = r#"{"id":1.0,"params":{"_meta":{"progressToken":7},"name":"a__\u0062","arguments":{"name":1e400}},"method":"tools/call"}"#;
         let called = sent.replace(r"a__\u0062", "b");
-        assert_eq!(renamed(sent.as_bytes(), "b").unwrap(), called.as_bytes());
-        let envelope = ENVELOPE.map(|key| format!(r#""{key}":{{}},"#)).concat();
-        let sent = sent.replace(r#""progressToken""#, &format!(r#"{envelope}"progressToken""#));
-        assert_eq!(renamed(sent.as_bytes(), "b").unwrap(), called.as_bytes());
+        assert_eq!(renamed(sent.as_bytes(), None, "name", "b").unwrap(), called.as_bytes());
     }
 }

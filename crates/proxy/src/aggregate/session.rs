@@ -8,20 +8,14 @@ use std::collections::BTreeMap;
 use attache_core::ConnectionName;
 use http::HeaderValue;
 
-use super::member::Fresh;
-use crate::mcp::legacy;
+use crate::{
+    mcp::legacy,
+    member::{Fresh, Session},
+};
 
 /// Of all that is sealed into one id: servers that a caller's requests also pass give up on heads
 /// of 8 KiB.
 const LARGEST: usize = 3 * 1024;
-
-/// What an upstream and the gateway agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    pub(super) version: &'static str,
-    /// As it is towards the caller; `None` where the upstream has no sessions.
-    pub(super) id: Option<HeaderValue>,
-}
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sessions(BTreeMap<ConnectionName, Session>);

@@ -5,7 +5,6 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    inspect::TOOLS_CALL,
     mcp::{LEGACY, MODERN, PROTOCOL_VERSION, is_modern, legacy},
     refusal::json_response,
 };
@@ -13,9 +12,12 @@ use crate::{
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
+/// Requests whose headers say what they name.
+const NAMED: [&str; 3] = ["tools/call", "resources/read", "prompts/get"];
+
 /// What is wrong with a request, as JSON-RPC says it; always 400.
 #[derive(Debug, PartialEq)]
-pub(super) struct Misspoken {
+pub(crate) struct Misspoken {
     code: i32,
     message: &'static str,
     data: Option<Value>,
@@ -27,7 +29,7 @@ impl Misspoken {
     }
 
     /// `id`: of the message, where it could be read.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &self,
         id: Option<&RawValue>,
     ) -> http::Response<crate::body::ResponseBody> {
@@ -40,10 +42,19 @@ impl Misspoken {
     }
 }
 
-pub(super) const MISMATCH: Misspoken =
+pub(crate) const MISMATCH: Misspoken =
     Misspoken::new(-32020, "The headers and the message do not say the same.");
-pub(super) const NO_REQUEST: Misspoken =
+pub(crate) const NO_REQUEST: Misspoken =
     Misspoken::new(-32600, "This server asks nothing, so there is nothing to answer.");
+/// Where the caller could be asked for something that only sessions have a way back for.
+pub(crate) fn only_legacy() -> Misspoken {
+    let data = Some(json!({ "supported": LEGACY, "requested": MODERN }));
+    Misspoken {
+        data,
+        ..Misspoken::new(-32022, "This server asks its clients in sessions only (initialize).")
+    }
+}
+
 const NO_META: Misspoken =
     Misspoken::new(-32602, "params._meta lacks io.modelcontextprotocol/protocolVersion.");
 
@@ -66,7 +77,7 @@ struct Meta {
 }
 
 /// Whether the request is of a stateless revision; `method` is the message's.
-pub(super) fn spoken(headers: &HeaderMap, body: &[u8], method: &str) -> Result<bool, Misspoken> {
+pub(crate) fn spoken(headers: &HeaderMap, body: &[u8], method: &str) -> Result<bool, Misspoken> {
     let said = headers.get(PROTOCOL_VERSION).map(|said| said.to_str().unwrap_or_default());
     if let Some(said) = said.filter(|said| *said != MODERN && legacy(said).is_none()) {
         let known: Vec<&str> = [MODERN].into_iter().chain(LEGACY).collect();
@@ -81,7 +92,7 @@ pub(super) fn spoken(headers: &HeaderMap, body: &[u8], method: &str) -> Result<b
     if !is_modern(headers) {
         return if within.is_none() { Ok(false) } else { Err(MISMATCH) };
     }
-    let is_named = method != TOOLS_CALL || headers.contains_key(NAME);
+    let is_named = !NAMED.contains(&method) || headers.contains_key(NAME);
     match within {
         None => Err(NO_META),
         Some(within) if within != MODERN => Err(MISMATCH),
@@ -121,7 +132,7 @@ mod tests {
             if let Some(version) = version {
                 headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version));
             }
-            let spoken = spoken(&headers, body.as_bytes(), TOOLS_CALL);
+            let spoken = spoken(&headers, body.as_bytes(), "tools/call");
             assert_eq!(spoken.map_err(|wrong| wrong.code), expected, "{version:?} {body}");
         }
     }

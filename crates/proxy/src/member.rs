@@ -1,63 +1,70 @@
-//! One upstream among all: what the gateway asks it itself, and what a caller does.
+//! An upstream as a server that the gateway asks itself, in a caller's name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use attache_broker::{Injection, ObtainError};
 use attache_core::{ConnectionName, Principal, RequestId, Timestamp, policy::Denial};
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::{Body as _, SizeHint};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
     runtime::Handle,
-    task::JoinSet,
     time::{Instant, timeout},
 };
 
-use super::{name, session::Session};
 use crate::{
     body::{Arriving, ResponseBody},
     forward::Outcome,
     front::{Front, Learned, Visit},
     gather::gather,
     listing::LIST_LIMIT,
-    mcp::{LATEST_LEGACY, PROTOCOL_VERSION, is_modern, legacy},
+    mcp::{LATEST_LEGACY, PROTOCOL_VERSION, legacy},
     refusal::Refusal,
     session::MCP_SESSION_ID,
     snapshot::{Protocol, Route, Snapshot},
 };
 
-/// Upstreams that are asked at the same time for one request.
-const AT_ONCE: usize = 16;
 /// How long an upstream may take to begin a session, and to end one.
-const BEGIN_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a message repeats of itself is not true of what it becomes.
-const OF_THE_MESSAGE: [HeaderName; 4] = [
-    header::CONTENT_LENGTH,
-    MCP_SESSION_ID,
-    HeaderName::from_static("mcp-method"),
-    HeaderName::from_static("mcp-name"),
-];
-
-/// An upstream that the caller may use here.
+/// An upstream that the caller may use.
 #[derive(Clone)]
 pub(crate) struct Member {
-    front: Front,
-    snapshot: Arc<Snapshot>,
-    id: RequestId,
+    pub(crate) front: Front,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) id: RequestId,
     /// The caller, as far as they reach this upstream.
-    pub(super) who: Arc<Principal>,
-    pub(super) route: Arc<Route>,
-    pub(super) name: ConnectionName,
+    pub(crate) who: Arc<Principal>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) name: ConnectionName,
+    pub(crate) way: Way,
 }
 
-/// Why one of them gives no answer.
+/// In which words an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Its own: those of a session.
+    Straight,
+    /// Those of a session, whatever it speaks.
+    Bridged,
+}
+
+/// What an upstream and the gateway agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) version: &'static str,
+    /// As it is towards the caller; `None` where the upstream has no sessions.
+    pub(crate) id: Option<HeaderValue>,
+}
+
+/// Why it gives no answer.
 #[derive(Debug)]
-pub(super) enum Absent {
+pub(crate) enum Absent {
     NoCredential(ObtainError),
     Refused(Refusal),
 }
@@ -68,134 +75,59 @@ impl From<Refusal> for Absent {
     }
 }
 
-pub(super) const SILENT: Absent = Absent::Refused(Refusal::UpstreamSilent);
-pub(super) const UNREADABLE: Absent = Absent::Refused(Refusal::UpstreamUnreadable);
-
-/// `work` for each, in no order; what is under way ends when nobody waits for it any more.
-pub(super) async fn each<T, F>(members: Vec<Member>, work: impl Fn(Member) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let (mut waiting, mut tasks) = (members.into_iter(), JoinSet::new());
-    let mut done = Vec::new();
-    for member in waiting.by_ref().take(AT_ONCE) {
-        tasks.spawn(work(member));
-    }
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(result) => done.push(result),
-            Err(panicked) => tracing::error!(%panicked, "an upstream could not be asked"),
-        }
-        if let Some(member) = waiting.next() {
-            tasks.spawn(work(member));
-        }
-    }
-    done
-}
+pub(crate) const SILENT: Absent = Absent::Refused(Refusal::UpstreamSilent);
+pub(crate) const UNREADABLE: Absent = Absent::Refused(Refusal::UpstreamUnreadable);
 
 impl Member {
-    /// `None`: not an MCP server, not theirs, not within their token's reach, or called so that its
-    /// tools could be taken for another's.
-    pub(super) fn of(
-        front: &Front,
-        snapshot: &Arc<Snapshot>,
-        id: &RequestId,
-        who: &Arc<Principal>,
-        route: &Arc<Route>,
-    ) -> Option<Self> {
-        let name = ConnectionName::from(route.name.clone());
-        let reach = who.reach.narrowed(&name)?;
-        let is_theirs = route.protocol == Protocol::Mcp
-            && route.access.permits(who)
-            && name::is_plain(&route.name);
-        is_theirs.then(|| Self {
-            front: front.clone(),
-            snapshot: Arc::clone(snapshot),
-            id: id.clone(),
-            who: Arc::new(Principal { reach, ..Principal::clone(who) }),
-            route: Arc::clone(route),
-            name,
-        })
-    }
-
-    pub(super) fn front(&self) -> &Front {
-        &self.front
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.front.now()
     }
 
     /// What is ready to be written on a request; `None`: nothing is, or nothing needs to be.
-    pub(super) fn ready(&self) -> Option<Arc<Injection>> {
+    pub(crate) fn ready(&self) -> Option<Arc<Injection>> {
         let upstream = self.route.broker.as_ref()?;
         self.front.ready(&self.who, upstream, &self.name)
     }
 
-    pub(super) fn judge(&self) -> Result<(), Denial> {
+    pub(crate) fn judge(&self) -> Result<(), Denial> {
         self.front.judge(&self.who, &self.route, &self.name, &self.id)
     }
 
+    /// Whether what was ready then is what is now.
+    pub(crate) fn is_with(
+        &self,
+        then: Option<&Weak<Injection>>,
+        now: Option<&Arc<Injection>>,
+    ) -> bool {
+        match (then, now) {
+            (None, None) => self.route.broker.is_none(),
+            (Some(then), Some(now)) => std::ptr::eq(then.as_ptr(), Arc::as_ptr(now)),
+            _ => false,
+        }
+    }
+
     /// `None` where there is none to be had.
-    pub(super) async fn credential(&self) -> Option<Result<Arc<Injection>, ObtainError>> {
+    pub(crate) async fn credential(&self) -> Option<Result<Arc<Injection>, ObtainError>> {
         let upstream = self.route.broker.as_ref()?;
         Some(self.front.credential(&self.who, upstream, &self.name).await)
     }
 
-    /// Carries a call there: in the session `kept`, if the upstream still has it, else in one that
-    /// lasts as long as the answer.
-    pub(super) async fn call(
-        &self,
-        kept: Option<&Session>,
-        head: &request::Parts,
-        body: Bytes,
-    ) -> Result<Response<ResponseBody>, Absent> {
-        let completes = is_modern(&head.headers);
-        if let Some(session) = kept.cloned().or_else(|| self.without_session()) {
-            let answered = self.visit(within(head, &session), body.clone(), completes).await;
-            let status = answered.as_ref().map(Response::status);
-            let is_over = match status {
-                Ok(StatusCode::BAD_REQUEST) => self.has_forgotten(&session).await,
-                _ => is_over(&answered),
-            };
-            if !is_over {
-                return answered.map(stripped);
-            }
-        }
-        let fresh = self.begin().await?;
-        let answered = self.visit(within(head, fresh.session()), body, completes).await?;
-        if answered.status() == StatusCode::NOT_FOUND {
-            // To the caller's client that would be the end of its own session, with all of them.
-            return Err(UNREADABLE);
-        }
-        Ok(stripped(answered).map(|body| fresh.last_as_long_as(body)))
-    }
-
     /// Some servers say 400 of a session that is over, and of a call that they began to carry out:
     /// to repeat that could do it twice.
-    async fn has_forgotten(&self, session: &Session) -> bool {
+    pub(crate) async fn has_forgotten(&self, session: &Session) -> bool {
         let asked = timeout(BEGIN_LIMIT, self.ask(session, 0, "ping", &json!({}))).await;
         matches!(asked, Ok(Err(Absent::Refused(Refusal::UnknownSession))))
     }
 
-    /// Carries what nobody answers to an upstream that was told of the session.
-    pub(super) async fn notify(&self, session: &Session, head: &request::Parts, body: Bytes) {
-        let told = self.visit(within(head, session), body, false);
-        if !matches!(timeout(BEGIN_LIMIT, told).await, Ok(Ok(_))) {
-            tracing::debug!(upstream = %self.name, "an upstream was not told");
-        }
-    }
-
     /// As it was when it had none.
-    pub(super) fn without_session(&self) -> Option<Session> {
+    pub(crate) fn without_session(&self) -> Option<Session> {
         let version = self.route.live.sessionless.version()?;
         Some(Session { version, id: None })
     }
 
     /// A session of the gateway's own. It declares nothing: what a server asks of its client would
     /// reach nobody (PX-3).
-    pub(super) async fn begin(&self) -> Result<Fresh, Absent> {
+    pub(crate) async fn begin(&self) -> Result<Fresh, Absent> {
         timeout(BEGIN_LIMIT, self.initialize()).await.map_err(|_| SILENT)?
     }
 
@@ -212,18 +144,19 @@ impl Member {
         let begun: Initialized = serde_json::from_str(&answer).map_err(|_| UNREADABLE)?;
         let version = legacy(&begun.protocol_version).ok_or(UNREADABLE)?;
         self.route.live.sessionless.note(id.is_none().then_some(version));
-        let fresh = self.with(Session { version, id });
+        let mut fresh = self.with(Session { version, id });
+        fresh.about = answer;
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         self.post(fresh.session(), &ready).await?;
         Ok(fresh)
     }
 
     /// Ends with what is returned.
-    pub(super) fn with(&self, session: Session) -> Fresh {
-        Fresh { member: self.clone(), session, is_kept: false }
+    pub(crate) fn with(&self, session: Session) -> Fresh {
+        Fresh { member: self.clone(), session, about: String::new(), is_kept: false }
     }
 
-    async fn end(self, session: Session) {
+    pub(crate) async fn end(self, session: Session) {
         let ended = self.visit(own(Method::DELETE, &session), Bytes::new(), false);
         if !matches!(timeout(BEGIN_LIMIT, ended).await, Ok(Ok(_))) {
             tracing::debug!(upstream = %self.name, "a session was not ended");
@@ -231,7 +164,7 @@ impl Member {
     }
 
     /// The result of a request of the gateway's own.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         session: &Session,
         number: usize,
@@ -251,11 +184,11 @@ impl Member {
     }
 
     /// Like no id of the caller's, who has requests of their own under way there (PX-15).
-    fn id_of(&self, number: usize) -> String {
+    pub(crate) fn id_of(&self, number: usize) -> String {
         format!("attache-{}-{number}", self.id.as_str())
     }
 
-    async fn post(
+    pub(crate) async fn post(
         &self,
         session: &Session,
         message: &Value,
@@ -264,7 +197,7 @@ impl Member {
     }
 
     /// As any request to the upstream's own route.
-    async fn visit(
+    pub(crate) async fn visit(
         &self,
         head: request::Parts,
         body: Bytes,
@@ -278,9 +211,14 @@ impl Member {
             protocol: Protocol::Mcp,
             name: &self.name,
             completes,
+            at: None,
         };
-        let body = Arriving::Whole(body);
-        match self.front.visit(visit, head, body, None, &mut Learned::default()).await {
+        let (body, mut learned) = (Arriving::Whole(body), Learned::default());
+        let visited = match self.way {
+            Way::Straight => self.front.carry(&self.route, visit, head, body, &mut learned).await,
+            Way::Bridged => self.front.bridged(visit, head, body, &mut learned).await,
+        };
+        match visited {
             Ok(Outcome::Answered(response)) => {
                 metrics.answered(response.status(), began.elapsed());
                 Ok(response)
@@ -294,7 +232,7 @@ impl Member {
     }
 
     /// The result that answers request `number`, in whichever form it came.
-    async fn read(
+    pub(crate) async fn read(
         &self,
         answered: Response<ResponseBody>,
         number: usize,
@@ -342,8 +280,8 @@ fn result_in(text: &str, id: &str) -> Option<String> {
     })
 }
 
-/// Of a request of the gateway's own.
-fn own(method: Method, session: &Session) -> request::Parts {
+/// The head of a request of the gateway's own.
+pub(crate) fn own(method: Method, session: &Session) -> request::Parts {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = method;
     let json = HeaderValue::from_static("application/json");
@@ -354,17 +292,7 @@ fn own(method: Method, session: &Session) -> request::Parts {
     head
 }
 
-/// A caller's, in `session`.
-fn within(head: &request::Parts, session: &Session) -> request::Parts {
-    let mut head = head.clone();
-    for name in OF_THE_MESSAGE {
-        head.headers.remove(name);
-    }
-    speak(&mut head.headers, session);
-    head
-}
-
-fn speak(headers: &mut HeaderMap, session: &Session) {
+pub(crate) fn speak(headers: &mut HeaderMap, session: &Session) {
     headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(session.version));
     if let Some(id) = &session.id {
         headers.insert(MCP_SESSION_ID, id.clone());
@@ -373,7 +301,7 @@ fn speak(headers: &mut HeaderMap, session: &Session) {
 
 /// Whether an upstream does not know the session any more, as they say it, in answer to what changes
 /// nothing there.
-fn is_over(answered: &Result<Response<ResponseBody>, Absent>) -> bool {
+pub(crate) fn is_over(answered: &Result<Response<ResponseBody>, Absent>) -> bool {
     match answered {
         Ok(response) => {
             matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
@@ -383,35 +311,35 @@ fn is_over(answered: &Result<Response<ResponseBody>, Absent>) -> bool {
     }
 }
 
-/// It is the gateway's, or in the caller's own id.
-fn stripped(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    response.headers_mut().remove(MCP_SESSION_ID);
-    response
-}
-
 /// A session that is ended when this is dropped.
-pub(super) struct Fresh {
+pub(crate) struct Fresh {
     member: Member,
     session: Session,
+    /// What the upstream said of itself, where it was asked: the result of `initialize`.
+    about: String,
     is_kept: bool,
 }
 
 impl Fresh {
-    pub(super) fn name(&self) -> &ConnectionName {
+    pub(crate) fn name(&self) -> &ConnectionName {
         &self.member.name
     }
 
-    pub(super) fn session(&self) -> &Session {
+    pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 
+    pub(crate) fn about(&self) -> &str {
+        &self.about
+    }
+
     /// It goes on; its end is the caller's.
-    pub(super) fn keep(mut self) -> (ConnectionName, Session) {
+    pub(crate) fn keep(mut self) -> (ConnectionName, Session) {
         self.is_kept = true;
         (self.member.name.clone(), self.session.clone())
     }
 
-    fn last_as_long_as(self, body: ResponseBody) -> ResponseBody {
+    pub(crate) fn last_as_long_as(self, body: ResponseBody) -> ResponseBody {
         if self.session.id.is_none() {
             return body;
         }
