@@ -1,5 +1,6 @@
-//! What an event stream costs on which nothing happens: ten thousand of them, ten of each person's, each
-//! on a connection of its own, through a gateway to an upstream that holds them.
+//! What an event stream costs on which nothing happens: ten thousand of them, or as many as the machine
+//! lets a process have files for, ten of each person's, each on a connection of its own, through a gateway
+//! to an upstream that holds them.
 
 use std::{fs, net::SocketAddr, os::unix::process::CommandExt as _, process::Command};
 
@@ -19,10 +20,12 @@ use crate::{
 
 const OPEN: [usize; 4] = [0, 1_000, 5_000, 10_000];
 /// Of each of the two processes: a stream has two ends in either.
-const FILES: u64 = 32_768;
+const FILES: usize = 2 * 10_000 + OTHER_FILES;
+/// Of those, for everything else.
+const OTHER_FILES: usize = 400;
 
 pub(crate) async fn run() -> Result<()> {
-    have_files()?;
+    let most = (files()? - OTHER_FILES) / 2;
     let folder = Folder::make("idle")?;
     let issuer = Issuer::start().await?;
     let upstream = hold().await?;
@@ -41,7 +44,7 @@ pub(crate) async fn run() -> Result<()> {
 
     say("streams   resident MiB   bytes for each");
     let (mut streams, mut none) = (Vec::new(), 0.0);
-    for open in OPEN {
+    for open in OPEN.map(|open| open.min(most)) {
         for bearer in bearers.iter().cycle().skip(streams.len()).take(open - streams.len()) {
             streams.push(listen(attache, bearer).await?);
         }
@@ -96,23 +99,27 @@ async fn read_head(stream: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8(head)?)
 }
 
-/// Begins again with more files, if there are not enough: what a process may have is its parent's to say.
-fn have_files() -> Result<()> {
+/// How many there are. Begins again with more, if there are not enough and more can be had.
+fn files() -> Result<usize> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)).context("no limit of files")?;
-    if soft.parse::<u64>().map_or(soft == "unlimited", |soft| soft >= FILES) {
-        return Ok(());
+    let limit = |place| {
+        let word = line.and_then(|line| line.split_whitespace().nth(place));
+        word.map(|word| word.parse().unwrap_or(usize::MAX)).context("no limit of files")
+    };
+    let (soft, hard) = (limit(3)?, limit(4)?);
+    if soft >= FILES.min(hard) {
+        return Ok(soft.min(FILES));
     }
-    let error = with_files(&Command::new(std::env::current_exe()?))
-        .args(std::env::args_os().skip(1))
-        .exec();
-    bail!("{FILES} files cannot be had (ulimit -n): {error}")
+    let mut again = with_files(&Command::new(std::env::current_exe()?));
+    bail!("no more files can be had: {}", again.args(std::env::args_os().skip(1)).exec())
 }
 
+/// As many as may be.
 fn with_files(program: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {FILES} && exec \"$0\" \"$@\"")]);
+    let raise = format!("ulimit -n {FILES} 2>/dev/null || ulimit -n $(ulimit -H -n)");
+    shell.args(["-c", &format!("{raise}; exec \"$0\" \"$@\"")]);
     shell.arg(program.get_program());
     shell
 }
