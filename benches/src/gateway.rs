@@ -95,6 +95,7 @@ impl Gateway {
         });
         let settings = IdentitySettings {
             introspection: None,
+            assertions: Vec::new(),
             authorization_server: None,
             scim: None,
             public_url: Url::parse(PUBLIC_URL)?,

@@ -20,12 +20,13 @@ use attache_broker::{
 };
 use attache_config::{
     Config,
-    model::{ForwardAuth, Introspection, Oidc, ProxyProof, ScimMatch},
+    model::{Assertion, ForwardAuth, Introspection, Oidc, ProxyProof, ScimMatch},
 };
 use attache_core::{Clock, changes::Memory, outage::Outage, outbound::Outbound, store::Stores};
 use attache_crypto::{keyring::KeyRing, random::Random};
 use attache_identity::{
-    Identity, IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings,
+    AssertionSettings, Identity, IdentitySettings, IntrospectionSettings, JwtSettings,
+    OidcSettings,
     scim::{Matched, ScimSettings},
 };
 use attache_net::{
@@ -193,6 +194,7 @@ pub async fn wire(config: &Config, world: World) -> Result<Wired, WireError> {
         identity: Arc::clone(&identity),
     });
     let front = FrontParts {
+        assertions: config.identity.assertions.iter().map(|proxy| proxy.header.clone()).collect(),
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot(config, routes))),
         authenticator: Arc::new(told_by(&identity, config)),
         broker,
@@ -292,6 +294,7 @@ fn identity_settings(config: &Config) -> IdentitySettings {
                 groups_claim: jwt.groups_claim.clone(),
             })
             .collect(),
+        assertions: identity.assertions.iter().map(assertion).collect(),
         introspection: identity.introspection.as_ref().map(|asked| introspection(config, asked)),
         scim: identity.scim.as_ref().map(|scim| ScimSettings {
             token: scim.token.clone(),
@@ -303,6 +306,18 @@ fn identity_settings(config: &Config) -> IdentitySettings {
             offboards: scim.offboard,
         }),
         authorization_server: None,
+    }
+}
+
+fn assertion(proxy: &Assertion) -> AssertionSettings {
+    AssertionSettings {
+        header: proxy.header.clone(),
+        issuer: proxy.issuer.clone(),
+        audience: proxy.audience.clone(),
+        jwks_uri: proxy.jwks_uri.clone(),
+        subject_claim: proxy.subject_claim.clone(),
+        groups_claim: proxy.groups_claim.clone(),
+        trust_email: proxy.trust_email,
     }
 }
 

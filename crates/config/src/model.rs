@@ -91,6 +91,8 @@ pub struct Identity {
     pub scim: Option<Scim>,
     pub jwt: Vec<JwtIssuer>,
     pub introspection: Option<Introspection>,
+    /// Each header once.
+    pub assertions: Vec<Assertion>,
 }
 
 /// The identity provider people sign in at with a browser.
@@ -139,6 +141,19 @@ pub struct Introspection {
     pub endpoint: Option<Url>,
     pub client_id: String,
     pub client_secret: Secret,
+}
+
+/// A proxy in front that signs who it let through.
+#[derive(Clone, Debug)]
+pub struct Assertion {
+    pub header: HeaderName,
+    /// Any text.
+    pub issuer: IssuerId,
+    pub audience: String,
+    pub jwks_uri: Url,
+    pub subject_claim: String,
+    pub groups_claim: ClaimName,
+    pub trust_email: bool,
 }
 
 /// The built-in authorization server, for MCP clients.

@@ -162,6 +162,9 @@ pub struct Identity {
     /// The issuer that is asked about access tokens that say nothing themselves; one at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub introspection: Vec<Introspection>,
+    /// Proxies in front of the gateway that sign who they let through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assertion: Vec<Assertion>,
 }
 
 impl Default for Identity {
@@ -175,6 +178,7 @@ impl Default for Identity {
             scim: None,
             jwt: Vec::new(),
             introspection: Vec::new(),
+            assertion: Vec::new(),
         }
     }
 }
@@ -297,6 +301,28 @@ pub struct Introspection {
     pub subject_claim: Option<String>,
     /// As in `identity.jwt`.
     pub groups_claim: Option<String>,
+}
+
+/// A proxy in front that signs who it let through, in a header of its own.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["header", "issuer", "audience", "jwks_uri"]))]
+pub struct Assertion {
+    /// Such as `Cf-Access-Jwt-Assertion`.
+    pub header: Option<String>,
+    /// `iss`, as the proxy writes it.
+    pub issuer: Option<String>,
+    /// What must be among `aud`: this application's, at the proxy.
+    pub audience: Option<String>,
+    /// Where the proxy publishes its keys.
+    pub jwks_uri: Option<String>,
+    /// The claim that names a person for ever. Absent: `sub`.
+    pub subject_claim: Option<String>,
+    /// As in `identity.oidc`. Absent: `groups`.
+    pub groups_claim: Option<String>,
+    /// Whether the proxy's word suffices for an address of which it does not say that it was
+    /// verified.
+    pub trust_email: bool,
 }
 
 /// The built-in authorization server, for MCP clients.

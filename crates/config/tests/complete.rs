@@ -56,6 +56,20 @@ issuer = "https://other.example.com"
 audience = "https://gw.example.com"
 groups_claim = "https://other.example.com/groups"
 
+[[identity.introspection]]
+issuer = "https://idp.example.com"
+endpoint = "https://idp.example.com/introspect"
+client_id = "attache"
+client_secret = { env = "IDP_SECRET" }
+audience = "https://gw.example.com"
+
+[[identity.assertion]]
+header = "Cf-Access-Jwt-Assertion"
+issuer = "team.example.com"
+audience = "tag"
+jwks_uri = "https://team.example.com/certs"
+trust_email = true
+
 [authorization_server]
 enabled = true
 dynamic_registration = true
@@ -190,6 +204,11 @@ fn every_key_means_what_it_says() {
     };
     assert_eq!((name.as_str(), secret_id.expose()), ("attache", "hunter2-secret-id"));
     assert_eq!(config.identity.oidc.unwrap().client_secret.unwrap().expose(), "hunter2-idp");
+    let asked = config.identity.introspection.unwrap();
+    assert_eq!(asked.issuer.subject_claim, "oid");
+    assert_eq!(asked.client_secret.expose(), "hunter2-idp");
+    let [proxy] = config.identity.assertions.try_into().unwrap();
+    assert_eq!((proxy.header.as_str(), proxy.trust_email), ("cf-access-jwt-assertion", true));
     // RS-15: the same issuer means the same person, by the same claim.
     let claims: Vec<&str> =
         config.identity.jwt.iter().map(|jwt| jwt.subject_claim.as_str()).collect();

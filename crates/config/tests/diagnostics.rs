@@ -744,6 +744,30 @@ fn one_issuer_tells_its_people_apart_in_one_way() {
 }
 
 #[test]
+fn a_token_is_asked_about_at_one_place_and_a_header_is_one_proxys() {
+    let told = |identity: &str| {
+        let text = format!("public_url = 'https://gw.example.com'\nidentity = {{ {identity} }}");
+        let all = found(&loaded("attache.toml", &text).diagnostics);
+        all.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    let asked = "{ issuer = 'https://idp.example.com', audience = 'a', client_id = 'c', \
+                 client_secret = 's' }";
+    let proxy = |header: &str| {
+        format!(
+            "{{ header = '{header}', issuer = 'p', audience = 'a', jwks_uri = 'https://p.example.com/k' }}"
+        )
+    };
+    let (cf, lower) = (proxy("Cf-Access-Jwt-Assertion"), proxy("cf-access-jwt-assertion"));
+    assert!(told(&format!("introspection = [{asked}], assertion = [{cf}]")).is_empty());
+    assert_eq!(told(&format!("introspection = [{asked}, {asked}]")), ["identity.introspection[1]"]);
+    assert_eq!(told(&format!("assertion = [{cf}, {lower}]")), ["identity.assertion[1].header"]);
+    for header in ["Authorization", "Cookie", "Host", "not a name"] {
+        let told = told(&format!("assertion = [{}]", proxy(header)));
+        assert_eq!(told, ["identity.assertion[0].header"], "{header}");
+    }
+}
+
+#[test]
 fn an_endpoint_that_is_missing_is_asked_for_and_nothing_else() {
     let text = broker(
         "mode = 'oauth_connect'\nclient_id = 'c'\ntoken_endpoint = 'https://as.example.com/token'",

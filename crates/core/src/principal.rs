@@ -35,7 +35,7 @@ impl Principal {
 pub enum AuthenticatedBy {
     /// A browser session, by the digest of its cookie: connect flows are bound to it.
     Session(SessionDigest),
-    /// A bearer access token of a configured issuer; with the token itself only where it may be
+    /// A bearer access token of a configured issuer, or what a proxy in front signed; with the token itself only where it may be
     /// exchanged for one of an upstream's.
     AccessToken(Option<Arc<Presented>>),
     /// An access token that this gateway gave to a client they let in: good while the grant is.

@@ -22,9 +22,9 @@ use attache_crypto::{
 use attache_oauth::issuer::Issuers;
 use quick_cache::sync::Cache;
 
-use self::access_token::{Accepts, Terms};
+use self::access_token::Accepts;
 pub(crate) use self::{
-    access_token::{AccessToken, SKEW, verify},
+    access_token::{AccessToken, SKEW, Terms, verify},
     introspection::Introspection,
     presented::presented,
 };
@@ -129,6 +129,10 @@ impl Bearers {
             Standing::Changed => false,
         };
         (checked && now < who.expires_at).then_some(who)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.registry.clock.now()
     }
 
     pub(crate) async fn still_admits(&self, who: &Principal) -> Result<bool, AuthnError> {

@@ -6,6 +6,7 @@
 
 mod admins;
 mod admission;
+mod assertion;
 mod audience;
 mod authenticate;
 pub mod authorization_server;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use attache_core::{
     Clock, Principal, PublicOrigin, Secret, TokenId, UserId,
-    authenticator::Authenticator,
+    authenticator::{Authenticator, AuthnError},
     changes::{Change, Memory},
     outage::Outage,
     outbound::Outbound,
@@ -41,19 +42,23 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     admins::Admins,
     admission::Admission,
+    assertion::{Accepted, Assertions},
     authenticate::{DataPlane, WebSurface},
     authorization_server::{Asserter, AuthorizationServer, Surroundings},
     bearer::{Bearers, Introspection},
     cookie::Cookies,
     login::Login,
     personal::{NewToken, PersonalTokens, TokenError},
+    return_to::ReturnTo,
     scim::{Directory, ScimToken},
     session::Sessions,
 };
 pub use crate::{
     login::{Begun, LoginError, LogoutError, SignedIn},
     metrics::Metrics,
-    settings::{IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings},
+    settings::{
+        AssertionSettings, IdentitySettings, IntrospectionSettings, JwtSettings, OidcSettings,
+    },
 };
 
 /// Everything this crate does, put together.
@@ -63,6 +68,7 @@ pub struct Identity {
     login: Option<Login>,
     sessions: Arc<Sessions>,
     bearers: Arc<Bearers>,
+    assertions: Arc<Assertions>,
     authorization_server: Option<AuthorizationServer>,
     directory: Option<Directory>,
     personal: Arc<PersonalTokens>,
@@ -128,6 +134,12 @@ impl Identity {
             subject_claim: oidc.subject_claim.clone(),
             groups_claim: oidc.groups_claim.clone(),
         });
+        let asserted = settings.assertions.into_iter().map(|proxy| {
+            let hosted_domains = bearer::hosted_domains(settings.oidc.as_ref(), &proxy.issuer);
+            Accepted::new(proxy, &origin, &mut issuers, hosted_domains)
+        });
+        let asserted = asserted.collect();
+        let assertions = Arc::new(Assertions::new(asserted, Arc::clone(&bearers)));
         let authorization_server = settings
             .authorization_server
             .zip(own)
@@ -157,7 +169,16 @@ impl Identity {
             keeper,
         });
         let admins = Admins(settings.admins);
-        Self { admins, login, sessions, bearers, authorization_server, directory, personal }
+        Self {
+            admins,
+            login,
+            sessions,
+            bearers,
+            assertions,
+            authorization_server,
+            directory,
+            personal,
+        }
     }
 
     /// Sends the browser with these headers to the identity provider. `return_to` is where it goes
@@ -168,6 +189,23 @@ impl Identity {
         headers: &HeaderMap,
     ) -> Result<Begun, LoginError> {
         self.login()?.begin(return_to, headers).await
+    }
+
+    /// Signs in whom a proxy in front names. `None` where none names anybody.
+    pub async fn sign_in_vouched(
+        &self,
+        return_to: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Option<SignedIn>, LoginError> {
+        let who = match self.assertions.caller(headers).await {
+            Ok(Some(who)) => who,
+            Ok(None) => return Ok(None),
+            Err(AuthnError::Unavailable(_)) => return Err(LoginError::AssertionUnavailable),
+            Err(_) => return Err(LoginError::Assertion),
+        };
+        let cookie = self.sessions.begin_vouched(&who).await?;
+        let return_to = ReturnTo::parse(return_to).into_string();
+        Ok(Some(SignedIn { return_to, cookie }))
     }
 
     /// Finishes a sign-in with the query, without its `?`, that the browser brought back.
@@ -250,16 +288,20 @@ impl Identity {
         self.directory.as_ref()
     }
 
-    /// For what is proxied: bearer tokens only. A cookie there would let any page that a person
-    /// visits call with that person's credentials.
+    /// For what is proxied: bearer tokens, and what a proxy in front signed of a program. A cookie
+    /// there would let any page that a person visits call with that person's credentials.
     pub fn data_plane(&self) -> Arc<dyn Authenticator> {
-        Arc::new(DataPlane { bearers: Arc::clone(&self.bearers) })
+        Arc::new(DataPlane {
+            bearers: Arc::clone(&self.bearers),
+            assertions: Arc::clone(&self.assertions),
+        })
     }
 
     /// For pages and the REST API beside them: a bearer token or, without one, a session cookie.
     pub fn web(&self) -> Arc<dyn Authenticator> {
         Arc::new(WebSurface {
             bearers: Arc::clone(&self.bearers),
+            assertions: Arc::clone(&self.assertions),
             sessions: Arc::clone(&self.sessions),
         })
     }

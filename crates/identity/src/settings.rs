@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use attache_core::{Access, ClaimName, IssuerId};
 use attache_oauth::client_auth::Client;
+use http::HeaderName;
 use url::Url;
 
 use crate::{authorization_server::AuthorizationServerSettings, scim::ScimSettings};
@@ -29,6 +30,8 @@ pub struct IdentitySettings {
     pub introspection: Option<IntrospectionSettings>,
     /// The provider of `oidc` takes people away by itself.
     pub scim: Option<ScimSettings>,
+    /// Proxies in front that say who they let through.
+    pub assertions: Vec<AssertionSettings>,
     /// `None`: clients are not served.
     pub authorization_server: Option<AuthorizationServerSettings>,
 }
@@ -81,4 +84,21 @@ pub struct IntrospectionSettings {
     pub subject_claim: String,
     /// As in [`OidcSettings`].
     pub groups_claim: ClaimName,
+}
+
+#[derive(Clone, Debug)]
+pub struct AssertionSettings {
+    /// Where the proxy writes what it signed.
+    pub header: HeaderName,
+    /// Not always a URL.
+    pub issuer: IssuerId,
+    /// As in [`JwtSettings`].
+    pub audience: String,
+    pub jwks_uri: Url,
+    /// As in [`OidcSettings`].
+    pub subject_claim: String,
+    /// As in [`OidcSettings`].
+    pub groups_claim: ClaimName,
+    /// Whether an address counts of which nothing says that it was verified.
+    pub trust_email: bool,
 }

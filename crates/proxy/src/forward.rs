@@ -147,6 +147,7 @@ impl Errand<'_> {
         let session = headers.remove(MCP_SESSION_ID);
         let trailers = Trailers::of_request(&headers);
         headers::clean_request(&mut headers);
+        headers::remove_named(&mut headers, self.front.assertions());
         if self.route.protocol == Protocol::Http {
             trailers.write(&mut headers);
         }

@@ -80,6 +80,8 @@ pub type Fallback = Arc<
 /// What the workers share.
 #[derive(Clone)]
 pub struct FrontParts {
+    /// Where proxies in front say who they let through: for us, and for no upstream.
+    pub assertions: Arc<[HeaderName]>,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub authenticator: Arc<dyn Authenticator>,
     pub broker: Arc<Broker>,
@@ -404,6 +406,10 @@ impl Front {
 
     pub(crate) fn sse(&self) -> &Arc<SseSessions> {
         &self.sse
+    }
+
+    pub(crate) fn assertions(&self) -> &[HeaderName] {
+        &self.parts.assertions
     }
 
     pub(crate) fn places(&self) -> &Arc<Places> {

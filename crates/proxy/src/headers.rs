@@ -81,6 +81,15 @@ pub(crate) fn clean_request(headers: &mut HeaderMap) {
     });
 }
 
+/// Removes headers of these names, in any spelling.
+pub(crate) fn remove_named(headers: &mut HeaderMap, names: &[HeaderName]) {
+    let plain = |name: &str| name.replace('_', "-");
+    let is_named = |name: &str| names.iter().any(|one| plain(one.as_str()) == plain(name));
+    if !names.is_empty() {
+        remove_if(headers, is_named);
+    }
+}
+
 /// Removes from a response what must not reach the caller.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);

@@ -63,3 +63,4 @@ mod together;
 mod token_endpoint;
 mod tokens;
 mod tools;
+mod vouching_proxies;

@@ -123,6 +123,7 @@ fn more(world: &World, origin: &str, broker: &str) -> String {
         .surroundings
         .more
         .replace("{origin}", origin)
+        .replace("{forge}", &world.forge.issuer)
         .replace("{mcp}", world.mcp.endpoint().as_str())
         .replace("{notes}", world.notes.issuer())
         .replace("{bare}", world.bare.url.as_str())

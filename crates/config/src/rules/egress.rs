@@ -32,6 +32,10 @@ pub(super) fn reachable(file: &File, allowed: &[IpNet], root: &Place<'_>) {
         check(asked.issuer.as_ref(), place.key("issuer"));
         check(asked.endpoint.as_ref(), place.key("endpoint"));
     }
+    for (index, proxy) in file.identity.assertion.iter().enumerate() {
+        let place = identity.key("assertion").index(index);
+        check(proxy.jwks_uri.as_ref(), place.key("jwks_uri"));
+    }
     if let Some(SecretSource::Text(webhook)) = &file.notices.webhook {
         check(Some(&webhook.expose().to_owned()), root.key("notices").key("webhook"));
     }

@@ -7,7 +7,7 @@ use attache_core::{ClaimName, IssuerId};
 use crate::{
     diagnose::Place,
     model::{Allow, Identity, Introspection, JwtIssuer, Oidc},
-    rules::{net, positive, required, scim, secret},
+    rules::{assertion, net, positive, required, scim, secret},
     schema::{self, File, Mode},
     secrets::Secrets,
 };
@@ -35,6 +35,7 @@ pub(super) fn identity(
         .enumerate()
         .map(|(index, entry)| jwt(entry, section.oidc.as_ref(), &place.key("jwt").index(index)))
         .collect();
+    let assertions = assertion::assertions(&section.assertion, &place.key("assertion"));
     let asked_at = place.key("introspection");
     let introspection = match section.introspection.as_slice() {
         [] => Some(None),
@@ -61,6 +62,7 @@ pub(super) fn identity(
         scim: scim?,
         jwt: jwt.into_iter().collect::<Option<_>>()?,
         introspection: introspection?,
+        assertions: assertions?,
     })
 }
 
@@ -214,7 +216,7 @@ fn introspection(
     })
 }
 
-fn claim(text: &str, place: &Place<'_>) -> Option<ClaimName> {
+pub(super) fn claim(text: &str, place: &Place<'_>) -> Option<ClaimName> {
     ClaimName::parse(text).map_err(|invalid| place.error(invalid.to_string(), "")).ok()
 }
 
@@ -233,7 +235,8 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
     let brokers = file.upstream.iter().filter_map(|upstream| upstream.auth_broker.as_ref());
     let modes: Vec<Mode> = brokers.filter_map(|broker| broker.mode).collect();
     let in_a_browser = |mode: &Mode| matches!(mode, Mode::OauthConnect | Mode::ApiKey);
-    let nowhere = modes.iter().any(in_a_browser) && identity.oidc.is_none();
+    let signs_in = identity.oidc.is_some() || !identity.assertion.is_empty();
+    let nowhere = modes.iter().any(in_a_browser) && !signs_in;
     if nowhere {
         place.missing(
             "people connect in a browser, and there is nowhere to sign in",
@@ -241,7 +244,9 @@ pub(super) fn somebody_can_call(file: &File, root: &Place<'_>) {
         );
     }
     let serves_clients = file.authorization_server.enabled && identity.oidc.is_some();
-    let brings_tokens = !identity.jwt.is_empty() || !identity.introspection.is_empty();
+    let brings_tokens = !identity.jwt.is_empty()
+        || !identity.introspection.is_empty()
+        || !identity.assertion.is_empty();
     if !file.upstream.is_empty() && !brings_tokens && !serves_clients {
         if identity.oidc.is_none() && !nowhere {
             place.missing("there are upstreams, but nobody could ever call them", JWT);

@@ -3,6 +3,7 @@
 //! Every function here parses: it reports what is wrong at its [`Place`] and returns `None`, or
 //! returns a value nobody has to look at again. Nothing stops at the first problem.
 
+mod assertion;
 mod authorization_server;
 mod broker;
 mod egress;

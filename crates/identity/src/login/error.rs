@@ -37,6 +37,17 @@ pub enum LoginError {
     /// It answered about somebody else (OIDC Core section 5.3.2).
     #[error("What your identity provider says about you does not fit together. Sign in again.")]
     UserinfoMismatch,
+    /// A header that proves nobody.
+    #[error(
+        "What the proxy in front of this gateway says about you cannot be trusted. Tell whoever \
+         runs this gateway."
+    )]
+    Assertion,
+    #[error(
+        "What the proxy in front of this gateway says about you cannot be checked right now. \
+             Try again later."
+    )]
+    AssertionUnavailable,
     #[error("Your account has no verified e-mail address of a domain that is allowed here.")]
     NotAdmitted,
     #[error("Your account is not one of an organization that signs in here. Use the one of yours.")]
@@ -59,10 +70,10 @@ impl LoginError {
             Self::Refused(reason) => *reason,
             Self::Issuer(error) => error.reason(),
             Self::Token(error) => error.reason(),
-            Self::NoIdToken | Self::IdToken(_) | Self::UserinfoMismatch => {
+            Self::NoIdToken | Self::Assertion | Self::IdToken(_) | Self::UserinfoMismatch => {
                 Reason::MalformedResponse
             }
-            Self::UserinfoUnavailable => Reason::ProviderUnavailable,
+            Self::UserinfoUnavailable | Self::AssertionUnavailable => Reason::ProviderUnavailable,
             Self::NotAdmitted | Self::NotHosted | Self::Disabled => Reason::AccessDenied,
             Self::Store(_) => Reason::StoreUnavailable,
         }

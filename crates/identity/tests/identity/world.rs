@@ -49,6 +49,7 @@ impl World {
         attache_crypto::install_provider();
         let mut settings = IdentitySettings {
             introspection: None,
+            assertions: Vec::new(),
             authorization_server: None,
             scim: None,
             public_url: Url::parse("https://gw.example.com").unwrap(),

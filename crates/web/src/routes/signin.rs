@@ -22,6 +22,13 @@ pub(crate) async fn begin(
     let return_to = form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "return_to")
         .map(|(_, path)| path);
+    match web.identity.sign_in_vouched(return_to.as_deref(), &parts.headers).await {
+        Ok(None) => {}
+        Ok(Some(signed_in)) => {
+            return with_cookies(Redirect::to(&signed_in.return_to), [signed_in.cookie]);
+        }
+        Err(error) => return refused(&parts, &error),
+    }
     match web.identity.begin(return_to.as_deref(), &parts.headers).await {
         Ok(begun) => with_cookies(Redirect::to(begun.url.as_str()), [begun.cookie]),
         Err(error) => refused(&parts, &error),

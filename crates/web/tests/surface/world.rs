@@ -159,12 +159,12 @@ impl World {
                 })
                 .into(),
             introspection: None,
+            assertions: Vec::new(),
             authorization_server: None,
             scim: None,
         };
         let identity =
             Identity::new(settings, &stores, &outbound, &clock, &random, Arc::default(), None);
-        let identity = Arc::new(identity);
         let assertion_keys = Arc::new(SigningKeys::new(
             ServiceKeyParts {
                 name: ServiceKeyName::new("client-assertion"),
@@ -182,7 +182,7 @@ impl World {
             overview,
             served,
             assertion_keys,
-            identity,
+            identity: Arc::new(identity),
             public_url,
             clock,
             random,
