@@ -205,7 +205,7 @@ fn every_key_means_what_it_says() {
     assert_eq!((name.as_str(), secret_id.expose()), ("attache", "hunter2-secret-id"));
     assert_eq!(config.identity.oidc.unwrap().client_secret.unwrap().expose(), "hunter2-idp");
     let asked = config.identity.introspection.unwrap();
-    assert_eq!(asked.issuer.subject_claim, "oid");
+    assert_eq!(asked.issuer.subject_claim, "sub");
     assert_eq!(asked.client_secret.expose(), "hunter2-idp");
     let [proxy] = config.identity.assertions.try_into().unwrap();
     assert_eq!((proxy.header.as_str(), proxy.trust_email), ("cf-access-jwt-assertion", true));
