@@ -40,8 +40,8 @@ fn a_program_gets_one_document_and_what_it_asked_for() {
 }
 
 #[test]
-fn what_this_version_cannot_do_has_a_place_for_programs_too() {
-    let text = FILE.replace("streamable-http", "sse");
+fn what_is_wrong_has_a_place_for_programs_too() {
+    let text = FILE.replace("streamable-http", "carrier-pigeon");
     let (fine, stdout, _) = check("two.toml", &text, &["-o", "json"]);
     let problems: Value = serde_json::from_str(&stdout).unwrap();
     let error = problems.as_array().unwrap().iter().find(|one| one["severity"] == "error").unwrap();
