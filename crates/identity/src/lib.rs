@@ -152,6 +152,8 @@ impl Identity {
             clock: Arc::clone(clock),
             random: Arc::clone(random),
         });
+        let issuer = settings.oidc.as_ref().map(|oidc| oidc.issuer.clone());
+        let admins = Admins { listed: settings.admins, issuer };
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
             redirect_uri: origin.url("/login/callback"),
@@ -168,7 +170,6 @@ impl Identity {
             admission: admission.clone(),
             keeper,
         });
-        let admins = Admins(settings.admins);
         Self {
             admins,
             login,

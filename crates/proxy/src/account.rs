@@ -30,6 +30,9 @@ pub(crate) fn choose(
     Ok(ConnectionName { account: Some(named), ..path })
 }
 
+/// Accounts that one request names: more than anybody has, and few enough to compare.
+const MAX_NAMED: usize = 64;
+
 /// The accounts that the header names with their upstreams, as `github@work, mail@home`: where all
 /// upstreams are one, each that is not named is for its person's first.
 pub(crate) fn each_named(headers: &HeaderMap) -> Result<Vec<ConnectionName>, AccountUnclear> {
@@ -39,7 +42,7 @@ pub(crate) fn each_named(headers: &HeaderMap) -> Result<Vec<ConnectionName>, Acc
         for one in value.split(',') {
             let one: ConnectionName = one.trim().parse().map_err(|_| AccountUnclear)?;
             let is_new = named.iter().all(|other| other.upstream != one.upstream);
-            if one.account.is_none() || !is_new {
+            if one.account.is_none() || !is_new || named.len() == MAX_NAMED {
                 return Err(AccountUnclear);
             }
             named.push(one);

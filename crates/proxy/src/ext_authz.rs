@@ -92,7 +92,7 @@ impl Front {
             Err(refusal) => (None, Err(refusal)),
         };
         match answered {
-            Ok(injection) => granted(&injection, &sent),
+            Ok(injection) => granted(&injection, &sent, self.assertions()),
             Err(refusal) => {
                 let known = known.as_ref().map(|(protocol, name)| (*protocol, name));
                 denied(refusal.into_response(&snapshot.origin, known, &id), &id).await
@@ -165,10 +165,16 @@ fn headers(http: HttpRequest) -> impl Iterator<Item = (String, Vec<u8>)> {
 
 /// The credential in place of whatever the caller `sent` by its name, in any spelling; what proved the
 /// caller to us goes no further.
-fn granted(injection: &Arc<Injection>, sent: &[String]) -> CheckResponse {
-    let own = [header::AUTHORIZATION, header::COOKIE];
-    let own = own.into_iter().filter(|name| *name != injection.name).map(|name| name.to_string());
-    let others = sent.iter().filter(|sent| is_other_spelling(sent, &injection.name)).cloned();
+fn granted(
+    injection: &Arc<Injection>,
+    sent: &[String],
+    assertions: &[HeaderName],
+) -> CheckResponse {
+    let own = [header::AUTHORIZATION, header::COOKIE].into_iter().chain(assertions.iter().cloned());
+    let own = own.filter(|name| *name != injection.name).map(|name| name.to_string());
+    let named = || assertions.iter().chain([&injection.name]);
+    let is_other = |sent: &&String| named().any(|name| is_other_spelling(sent, name));
+    let others = sent.iter().filter(is_other).cloned();
     let ok = OkHttpResponse {
         headers: option(&injection.name, &injection.value).into_iter().collect(),
         headers_to_remove: own.chain(others).collect(),

@@ -23,6 +23,7 @@ use crate::{
     account::{AccountUnclear, choose},
     body::ResponseBody,
     front::{Front, OTHER_UPSTREAM, empty, name_request},
+    headers,
     refusal::Refusal,
     snapshot::{Route, Snapshot},
 };
@@ -80,6 +81,11 @@ impl Front {
         head: &request::Parts,
         name: Option<UpstreamName>,
     ) -> Response<ResponseBody> {
+        // What a proxy in front of the gateway signs is about requests to the gateway. Another host's
+        // pages are not ours, and its upstream sees what this proxy passes on.
+        let mut head = head.clone();
+        headers::remove_named(&mut head.headers, self.assertions());
+        let head = &head;
         let (id, snapshot) = (self.request_id(), self.snapshot());
         let (known, answered) = match Asked::of(&snapshot, head, name.as_ref()) {
             Ok(asked) => {

@@ -37,6 +37,9 @@ pub(crate) enum Unclear {
     Headers,
 }
 
+/// Bytes of a message's id, which is remembered for as long as its answer takes; clients count.
+const MAX_ID: usize = 256;
+
 pub(crate) const TOOLS_CALL: &str = "tools/call";
 pub(crate) const TOOLS_LIST: &str = "tools/list";
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -65,6 +68,9 @@ impl<'a> Message<'a> {
             }
             _ => None,
         };
+        if envelope.id.is_some_and(|id| id.get().len() > MAX_ID) {
+            return Err(Unclear::Message);
+        }
         let message = Self { id: envelope.id, method, tool };
         if message.agrees_with(headers) { Ok(message) } else { Err(Unclear::Headers) }
     }
@@ -280,6 +286,14 @@ mod tests {
             assert_eq!(parsed.unwrap_err(), Unclear::Message, "{body}");
         }
         assert_eq!(Message::parse(&headers(&[JSON]), b"\xff").unwrap_err(), Unclear::Encoding);
+    }
+
+    #[test]
+    fn an_id_is_no_place_to_keep_things() {
+        for (length, fits) in [(MAX_ID - 2, true), (MAX_ID - 1, false)] {
+            let body = format!(r#"{{"id":"{}","method":"ping"}}"#, "i".repeat(length));
+            assert_eq!(Message::parse(&headers(&[JSON]), body.as_bytes()).is_ok(), fits);
+        }
     }
 
     #[test]

@@ -166,12 +166,13 @@ async fn set_active(
     match active {
         Some(false) => {
             let person = known.person.clone();
-            let known = if person.disabled {
+            let is_operators = person.disabled && !known.provisioned.switched_off;
+            let known = if is_operators {
                 known
             } else {
-                let known = directory.switched(known, true).await?;
+                // Noted last: what is not stays off until an operator looks.
                 switch(web, &person, true).await?;
-                known
+                directory.switched(known, true).await?
             };
             if directory.offboards() {
                 let receipts = web.offboarding.end_connections(&person).await;

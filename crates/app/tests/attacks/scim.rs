@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, error},
+    offboarding,
     program::Program,
     tokens::{EVERYTHING, holder, token},
     world::{Surroundings, World},
@@ -223,6 +224,13 @@ async fn what_an_operator_switched_off_stays_off() {
         assert_eq!(said["active"], false);
         assert!(!ada.is_signed_in().await && !is_let_in(&world.program(ADA)).await);
     }
+    // Also whom the provider had switched off before.
+    let grace = answer(&world, Method::POST, "Users", &user(GRACE, true), 201).await;
+    let grace = format!("Users/{}", grace["id"].as_str().expect("an id"));
+    assert_eq!(answer(&world, Method::PATCH, &grace, &okta(false), 200).await["active"], false);
+    assert!(offboarding::user(&world, &["disable", "grace@example.com"]).status.success());
+    assert_eq!(answer(&world, Method::PATCH, &grace, &okta(true), 200).await["active"], false);
+    assert!(!is_let_in(&world.program(GRACE)).await);
     // Nor does it come back by being deleted and created.
     assert_eq!(send(&world, Method::DELETE, &path, &Value::Null).await.status, 204);
     let again = answer(&world, Method::POST, "Users", &user(ADA, true), 201).await;

@@ -16,12 +16,14 @@ use crate::{
 const HEADER: &str = "x-goog-iap-jwt-assertion";
 const ISSUER: &str = "https://cloud.google.com/iap";
 const AUDIENCE: &str = "/projects/1/global/backendServices/2";
+const EDGE: &str = "edge-secret-0123456789abcdefghij";
 const API: &str = "/api/v1/user/credentials";
 
 async fn world() -> World {
     let more = format!(
         "[[identity.assertion]]\nheader = \"X-Goog-Iap-Jwt-Assertion\"\nissuer = \"{ISSUER}\"\n\
-         audience = \"{AUDIENCE}\"\njwks_uri = \"{{forge}}/jwks\"\n"
+         audience = \"{AUDIENCE}\"\njwks_uri = \"{{forge}}/jwks\"\n\n\
+         [[forward_auth]]\nname = \"edge\"\nsecret = \"{EDGE}\"\nupstreams = [\"api\"]\n"
     );
     World::among("sqlite:attache.db", Surroundings { more, ..Surroundings::default() }).await
 }
@@ -125,6 +127,23 @@ async fn an_assertion_reaches_no_upstream_and_no_token_gives_way_to_it() {
     assert_eq!(bare.status, 200, "nobody asked it");
     let stale = world.program_with("a.b.c").get_with("/http/api/me", &both).await;
     assert_eq!(stale.status, 401, "a bad token is one");
+    world.end().await;
+}
+
+/// There the pages are another host's, and its upstream sees what its proxy passes on.
+#[tokio::test]
+async fn it_vouches_for_nobody_whom_another_proxy_asks_about() {
+    let world = world().await;
+    let assertion = signed(&world, &json!({}));
+    for name in [HEADER, "x_goog_iap_jwt_assertion"] {
+        let headers = [("attache-proxy-secret", EDGE), ("sec-fetch-site", "same-origin")];
+        let headers = [headers[0], headers[1], (name, &*assertion)];
+        let vended = send(&world, Method::GET, "/forward-auth/api", &headers).await;
+        assert_eq!(vended.status, 401, "{}", vended.body);
+    }
+    let own = [(HEADER, &*assertion), ("sec-fetch-site", "same-origin")];
+    let own = send(&world, Method::GET, "/http/api/me", &own).await;
+    assert_eq!(own.status, 403, "known, and not connected: {}", own.body);
     world.end().await;
 }
 

@@ -29,6 +29,10 @@ const SWITCH_OFF: &str = "UPDATE person SET disabled = TRUE WHERE id = $1";
 
 const SWITCH_ON: &str = "UPDATE person SET disabled = FALSE WHERE id = $1";
 
+/// Whoever switches last decides who may switch on again: where it is the identity provider, it notes
+/// that after this.
+const FORGET_PROVIDER: &str = "UPDATE provisioned SET switched_off = FALSE WHERE user_id = $1";
+
 /// What lets somebody in without their issuer, in the order of the migrations. Only of who is off.
 const END: [&str; 3] = [
     "DELETE FROM session WHERE user_id IN
@@ -66,9 +70,9 @@ impl Roster for Db {
         let step = |sql| Statement { sql, values: whose };
         // Also before somebody is let in again: whatever switched them off, or began meanwhile.
         let steps: Vec<_> = if disabled {
-            std::iter::once(SWITCH_OFF).chain(END).map(step).collect()
+            [SWITCH_OFF, FORGET_PROVIDER].into_iter().chain(END).map(step).collect()
         } else {
-            END.into_iter().chain([SWITCH_ON]).map(step).collect()
+            END.into_iter().chain([FORGET_PROVIDER, SWITCH_ON]).map(step).collect()
         };
         self.execute_all(&steps).await?;
         Ok(self.find(id).await?.is_some())
