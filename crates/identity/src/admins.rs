@@ -1,15 +1,10 @@
 //! Who administers the gateway.
 
-use attache_core::{Access, IssuerId, Principal, Reach, principal::AuthenticatedBy};
+use attache_core::{Access, Principal, Reach, principal::AuthenticatedBy};
 
 /// Decided at every request, by what is known of the person now; no token says it.
 #[derive(Debug)]
-pub(crate) struct Admins {
-    pub(crate) listed: Access,
-    /// Where people sign in: another issuer's groups and addresses are its own. `None` where nobody
-    /// signs in with a browser at an issuer of theirs.
-    pub(crate) issuer: Option<IssuerId>,
-}
+pub(crate) struct Admins(pub(crate) Access);
 
 impl Admins {
     /// A person in their browser, or with an access token of their issuer for the whole gateway.
@@ -21,8 +16,7 @@ impl Admins {
             AuthenticatedBy::AccessToken(_) => who.reach == Reach::everything(),
             AuthenticatedBy::Client(_) | AuthenticatedBy::PersonalToken(_) => false,
         };
-        let is_of_theirs = self.issuer.as_ref().is_none_or(|issuer| *issuer == who.issuer);
-        is_themselves && is_of_theirs && self.listed.permits(who)
+        is_themselves && self.0.permits(who)
     }
 }
 
@@ -68,13 +62,8 @@ mod tests {
             };
             let emails = vec!["ops@example.com".to_owned()];
             let listed = Access::Only { groups: vec!["platform".to_owned()], emails };
-            let of = |listed: &Access, issuer: Option<&str>| {
-                Admins { listed: listed.clone(), issuer: issuer.map(IssuerId::new) }.include(&who)
-            };
-            assert_eq!(of(&listed, None), expected, "{who:?}");
-            assert_eq!(of(&listed, Some("https://idp.example.com")), expected, "{who:?}");
-            assert!(!of(&listed, Some("https://partner.example.com")));
-            assert!(!of(&Access::nobody(), None));
+            assert_eq!(Admins(listed).include(&who), expected, "{who:?}");
+            assert!(!Admins(Access::nobody()).include(&who));
         }
     }
 }

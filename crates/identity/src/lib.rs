@@ -152,8 +152,6 @@ impl Identity {
             clock: Arc::clone(clock),
             random: Arc::clone(random),
         });
-        let issuer = settings.oidc.as_ref().map(|oidc| oidc.issuer.clone());
-        let admins = Admins { listed: settings.admins, issuer };
         let login = settings.oidc.map(|oidc| Login {
             issuer: issuers.of(&oidc.issuer, None),
             redirect_uri: origin.url("/login/callback"),
@@ -170,6 +168,7 @@ impl Identity {
             admission: admission.clone(),
             keeper,
         });
+        let admins = Admins(settings.admins);
         Self {
             admins,
             login,
