@@ -1,6 +1,6 @@
 //! The identity provider takes people away, as Okta and Entra do it, and nobody else does.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use attache_sandbox::{
     Browser, Page, Person,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, error},
-    offboarding,
+    configuration, offboarding,
     program::Program,
     tokens::{EVERYTHING, holder, token},
     world::{Surroundings, World},
@@ -225,10 +225,13 @@ async fn what_an_operator_switched_off_stays_off() {
         assert!(!ada.is_signed_in().await && !is_let_in(&world.program(ADA)).await);
     }
     // Also whom the provider had switched off before.
-    let grace = answer(&world, Method::POST, "Users", &user(GRACE, true), 201).await;
-    let grace = format!("Users/{}", grace["id"].as_str().expect("an id"));
+    let created = answer(&world, Method::POST, "Users", &user(GRACE, true), 201).await;
+    let id = created["id"].as_str().expect("an id");
+    let grace = format!("Users/{id}");
     assert_eq!(answer(&world, Method::PATCH, &grace, &okta(false), 200).await["active"], false);
-    assert!(offboarding::user(&world, &["disable", "grace@example.com"]).status.success());
+    fs::write(world.home.config_file(), configuration::text(&world)).expect("a disk");
+    let operator = offboarding::user(&world, &["disable", id]);
+    assert!(operator.status.success(), "{operator:?}");
     assert_eq!(answer(&world, Method::PATCH, &grace, &okta(true), 200).await["active"], false);
     assert!(!is_let_in(&world.program(GRACE)).await);
     // Nor does it come back by being deleted and created.
